@@ -1,1 +1,7 @@
+//! wxhost runs many WeChat accounts, each with a sandboxed bot of its own.
+//!
+//! Start reading at `app.rs`, which builds the parts and wires them, and at
+//! `service/deliver.rs`, which is the way of an event. ARCHITECTURE.md has the
+//! diagram and the invariants.
 
+pub mod domain;

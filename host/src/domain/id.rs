@@ -1,0 +1,278 @@
+//! Names of things. Each is checked where it is made, so that whoever holds
+//! one need not check again.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// The longest account id taken. WeChat's own ids have at most 20 characters,
+/// an Openwx client's name at most 64; group ids that end in `@im.chatroom` 30.
+pub const ACCOUNT_ID_MAX_BYTES: usize = 256;
+/// The longest handler name. It becomes part of a path and of log lines.
+pub const HANDLER_NAME_MAX_CHARS: usize = 64;
+/// The longest id of an event. Longer ones are named by their digest.
+pub const EVENT_KEY_MAX_BYTES: usize = 200;
+
+/// Why a text is no name of this kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadId(pub &'static str);
+
+/// One WeChat identity: its `wxid`, or the name of an Openwx client.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AccountId(Arc<str>);
+
+impl AccountId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for AccountId {
+    type Error = BadId;
+
+    fn try_from(text: &str) -> Result<Self, BadId> {
+        if text.is_empty() {
+            return Err(BadId("an account id can't be empty"));
+        }
+        if text.len() > ACCOUNT_ID_MAX_BYTES {
+            return Err(BadId("an account id has at most 256 bytes"));
+        }
+        if text
+            .chars()
+            .any(|c| c.is_control() || c.is_whitespace() || c == '/')
+        {
+            return Err(BadId(
+                "an account id has no spaces, slashes or control characters",
+            ));
+        }
+        if text == "*" {
+            return Err(BadId("`*` stands for all accounts and can't be one"));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for AccountId {
+    type Error = BadId;
+
+    fn try_from(text: String) -> Result<Self, BadId> {
+        Self::try_from(text.as_str())
+    }
+}
+
+/// The name of a handler: lower case letters, digits and hyphens.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HandlerName(Arc<str>);
+
+impl HandlerName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for HandlerName {
+    type Error = BadId;
+
+    fn try_from(text: &str) -> Result<Self, BadId> {
+        let ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if text.is_empty() || text.len() > HANDLER_NAME_MAX_CHARS || !text.chars().all(ok) {
+            return Err(BadId(
+                "a handler name has 1 to 64 characters: lower case letters, digits and hyphens",
+            ));
+        }
+        if text.starts_with('-') || text.ends_with('-') {
+            return Err(BadId("a handler name can't begin or end with a hyphen"));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for HandlerName {
+    type Error = BadId;
+
+    fn try_from(text: String) -> Result<Self, BadId> {
+        Self::try_from(text.as_str())
+    }
+}
+
+/// What makes two deliveries the same event, unique within the account: the
+/// peer's message id where it has one, else a digest of the content.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventKey(Arc<str>);
+
+impl EventKey {
+    /// Makes a key of any text. A text too long to be stored as a key is named
+    /// by its digest instead, which keeps it distinct.
+    pub fn new(text: &str) -> Self {
+        if text.len() <= EVENT_KEY_MAX_BYTES {
+            Self(text.into())
+        } else {
+            Self(format!("b3-{}", blake3::hash(text.as_bytes()).to_hex()).into())
+        }
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The place of a task among all tasks of its account. Rises, may have gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskNumber(pub u64);
+
+/// A task's name on this host: its account and its number.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TaskId {
+    /// Whose task.
+    pub account: AccountId,
+    /// Which of them.
+    pub number: TaskNumber,
+}
+
+impl FromStr for TaskId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        const BAD: BadId = BadId("a task id is an account id, a hyphen and a number");
+        let (account, number) = text.rsplit_once('-').ok_or(BAD)?;
+        // One spelling per id: no sign, no leading zero.
+        if !number.bytes().all(|b| b.is_ascii_digit()) || number.starts_with('0') {
+            return Err(BAD);
+        }
+        Ok(Self {
+            account: account.try_into()?,
+            number: TaskNumber(number.parse().map_err(|_| BAD)?),
+        })
+    }
+}
+
+impl TryFrom<String> for TaskId {
+    type Error = BadId;
+
+    fn try_from(text: String) -> Result<Self, BadId> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.account, self.number.0)
+    }
+}
+
+/// The BLAKE3 digest of a component's bytes, as 64 lower case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = BadId;
+
+    fn try_from(text: String) -> Result<Self, BadId> {
+        blake3::Hash::from_hex(text.as_bytes())
+            .map(|hash| Self(*hash.as_bytes()))
+            .map_err(|_| BadId("a digest is 64 hex digits"))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(blake3::Hash::from_bytes(self.0).to_hex().as_str())
+    }
+}
+
+/// Text in, text out: the same for every id above.
+macro_rules! textual {
+    ($($id:ty),*) => { $(
+        impl From<$id> for String {
+            fn from(id: $id) -> String {
+                id.to_string()
+            }
+        }
+
+        impl fmt::Debug for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    )* };
+}
+
+macro_rules! shown_as_its_text {
+    ($($id:ty),*) => { $(
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )* };
+}
+
+textual!(AccountId, HandlerName, EventKey, TaskId, Digest);
+shown_as_its_text!(AccountId, HandlerName, EventKey);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_id_reads_back_even_when_the_account_has_hyphens() {
+        for account in ["wxid_a", "a-b-1", "-", "微信号", "a_-9"] {
+            let id = TaskId {
+                account: account.try_into().expect("a good id"),
+                number: TaskNumber(1_795_175_313_000_123),
+            };
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+    }
+
+    #[test]
+    fn a_task_id_has_one_spelling() {
+        for text in [
+            "",
+            "wxid_a",
+            "wxid_a-",
+            "wxid_a-x",
+            "wxid_a-+1",
+            "wxid_a-01",
+            "-1",
+            "*-1",
+        ] {
+            assert!(text.parse::<TaskId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ids_that_could_mislead_a_log_or_a_path_are_refused() {
+        for text in ["", "a b", "a\nb", "a\0b", "a/b", "*"] {
+            assert!(AccountId::try_from(text).is_err(), "{text:?}");
+        }
+        assert!(AccountId::try_from("x".repeat(257)).is_err());
+        for text in ["", "A", "a b", "-a", "a-", "ä", "../a", "*"] {
+            assert!(HandlerName::try_from(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn long_event_keys_stay_distinct() {
+        let long = "x".repeat(201);
+        assert!(EventKey::new(&long).as_str().len() <= EVENT_KEY_MAX_BYTES);
+        assert_ne!(EventKey::new(&long), EventKey::new(&format!("{long}y")));
+    }
+}

@@ -1,0 +1,26 @@
+//! What wxhost is about, free of HTTP, WebAssembly, storage engines and the
+//! peers' formats: types, rules, and the ports that the outside fills in.
+//!
+//! Types that people see through the control API and that the store keeps
+//! derive serde: this is *our* one canonical form of them. The formats of
+//! WeHub and Openwx never appear here.
+
+pub mod account;
+pub mod action;
+pub mod contact;
+pub mod event;
+pub mod handler;
+pub mod id;
+pub mod ports;
+pub mod task;
+
+pub use account::{Account, ClientKind, Logout, Session};
+pub use action::Action;
+pub use contact::{Contact, ContactKind, Group, Member, User};
+pub use event::{Event, Happening, Message};
+pub use handler::{Binding, Failure, FailureKind, Handler};
+pub use id::{AccountId, Digest, EventKey, HandlerName, TaskId, TaskNumber};
+pub use task::{Task, TaskState};
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub type Millis = u64;

@@ -1,0 +1,454 @@
+//! What the domain needs from outside: a store, and a runtime for bots.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Account, AccountId, Action, Binding, ClientKind, Contact, ContactKind, Digest, Event, EventKey,
+    Failure, Handler, HandlerName, Member, Millis, Task, TaskId, TaskNumber, TaskState,
+    handler::{FailureKind, Scope},
+};
+
+// ---------------------------------------------------------------- the store
+
+/// How many single changes one commit may hold. Larger reports are written in
+/// several commits, the one that marks the event as seen last. Bounds how long
+/// one account can keep the writer from the others.
+pub const COMMIT_CHANGES_MAX: usize = 1024;
+/// How many bytes the values of one commit may have together.
+pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long an event is remembered, so that it is answered, not run, when it
+/// comes again; also how long ended tasks and failures can be looked up.
+pub const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Who may write for an account. With several hosts each account has one owner
+/// at a time, and a host that takes over raises the epoch: what the former
+/// owner still sends is fenced off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Epoch(pub u64);
+
+/// What the store remembers of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventRecord {
+    /// When this host took it, in ms.
+    pub at_ms: Millis,
+    /// What became of it.
+    pub outcome: EventOutcome,
+    /// The tasks that answered it, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskNumber>,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventOutcome {
+    /// The bot handled it.
+    Handled,
+    /// The bot failed: see the failure of the same key.
+    Failed,
+    /// No bot was asked: none is bound, or it does not want such events.
+    Unhandled,
+}
+
+/// The event that a commit settles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// What makes two deliveries the same.
+    pub key: EventKey,
+    /// What to remember.
+    pub record: EventRecord,
+    /// How long the key stands for this event. None for keys that are unique
+    /// for good (a message's id); a span for keys made of the content, where
+    /// the same may rightly happen again later.
+    pub repeats_within: Option<Duration>,
+}
+
+/// A write to a guest's key-value store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyValueWrite {
+    /// Whose store, together with the account of the commit.
+    pub handler: HandlerName,
+    /// The key.
+    pub key: String,
+    /// The value from now on; none to delete.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A change of what is known about contacts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContactChange {
+    /// This contact is so from now on.
+    Put(Contact),
+    /// No such contact any more, of whatever kind.
+    Remove(String),
+    /// This member of the group is so from now on.
+    PutMember(String, Member),
+    /// No such member of the group any more.
+    RemoveMember(String, String),
+}
+
+/// What changes for one account in one atomic, durable step. Plain data: the
+/// same commit can be sent again when its outcome is unknown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// The event that this settles. If the store has it already, nothing of the
+    /// commit happens and the answer is [`Committed::Duplicate`].
+    pub seen: Option<Seen>,
+    /// Tasks made or changed, each as it is from now on.
+    pub tasks: Vec<Task>,
+    /// Writes to the guest's store.
+    pub key_values: Vec<KeyValueWrite>,
+    /// Changes of contacts.
+    pub contacts: Vec<ContactChange>,
+    /// The account as it is from now on.
+    pub account: Option<Account>,
+    /// The failure of the call that handled the event.
+    pub failure: Option<Failure>,
+}
+
+impl Commit {
+    /// How many single changes it holds.
+    pub fn changes(&self) -> usize {
+        self.tasks.len()
+            + self.key_values.len()
+            + self.contacts.len()
+            + usize::from(self.seen.is_some())
+            + usize::from(self.account.is_some())
+            + usize::from(self.failure.is_some())
+    }
+}
+
+/// How a commit ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// It is durable.
+    Ok,
+    /// The event was settled before, like this. Nothing has changed.
+    Duplicate(EventRecord),
+    /// Another host owns the account now. Nothing has changed.
+    Fenced,
+}
+
+/// Tasks asked for from outside of any event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enqueue {
+    /// The caller's own name for this request: asked again, it is answered with
+    /// the same tasks. Unique within the account.
+    pub idempotency_key: Option<String>,
+    /// Digest of what was asked for, to tell a repeat from a mix-up.
+    pub request: Digest,
+    /// The tasks, all of the same account.
+    pub tasks: Vec<Task>,
+}
+
+/// How an enqueue ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Enqueued {
+    /// The tasks are durable.
+    Ok,
+    /// The same was asked for before: these are its tasks.
+    Duplicate(Vec<TaskNumber>),
+    /// The key was used before for something else.
+    KeyReused,
+}
+
+/// A change of what is deployed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatalogueChange {
+    /// This handler is so from now on.
+    PutHandler(Handler),
+    /// No such handler any more.
+    RemoveHandler(HandlerName),
+    /// This binding is so from now on.
+    PutBinding(Binding),
+    /// No such binding any more.
+    RemoveBinding(Scope),
+}
+
+/// What is deployed: all handlers and bindings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    /// Every handler, ordered by name.
+    pub handlers: Vec<Handler>,
+    /// Every binding.
+    pub bindings: Vec<Binding>,
+}
+
+/// Which tasks to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TaskFilter {
+    /// Only those in this state.
+    pub state: Option<TaskState>,
+    /// Only those older than this one: the last of the previous page.
+    pub before: Option<TaskNumber>,
+}
+
+/// One page of a listing that goes by text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; none at the end.
+    pub next: Option<String>,
+}
+
+/// What became of a store's work.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The store can't do what it must. A commit's outcome is unknown: send the
+    /// same again and get Ok or Duplicate.
+    #[error("the store failed: {0}")]
+    Failed(String),
+    /// A record that this version can't read.
+    #[error("a stored record can't be read: {0}")]
+    Unreadable(String),
+    /// The commit is larger than any may be. A fault of ours.
+    #[error("a commit of {changes} changes is larger than {COMMIT_CHANGES_MAX}")]
+    TooLarge {
+        /// How many changes it has.
+        changes: usize,
+    },
+    /// The store is closed: the host is ending.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Where everything lasting is kept. Every backend passes one suite of tests
+/// (`store/suite.rs`), which is this contract in full.
+///
+/// At most one commit of an account is under way at a time: the caller's turn
+/// sees to it. No commit spans two accounts.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug {
+    /// The clock that decides. Never runs backwards within one process.
+    fn now(&self) -> Millis;
+
+    /// Numbers for `count` new tasks, the first of which is returned. Rise
+    /// strictly over the life of the store, restarts included; unused ones are
+    /// gaps.
+    fn reserve(&self, count: u32) -> TaskNumber;
+
+    /// The account's epoch. `take_over` raises it first, which fences off
+    /// whoever had it.
+    async fn own(&self, account: &AccountId, take_over: bool) -> Result<Epoch, StoreError>;
+
+    /// Writes all of it or nothing; durable when it returns. An error means
+    /// that the outcome is unknown.
+    async fn commit(
+        &self,
+        account: &AccountId,
+        epoch: Epoch,
+        commit: Commit,
+    ) -> Result<Committed, StoreError>;
+
+    /// Adds queued tasks, from whoever: not fenced.
+    async fn enqueue(&self, account: &AccountId, request: Enqueue) -> Result<Enqueued, StoreError>;
+
+    /// What is remembered of an event. A key that stands for a span only is
+    /// returned as long as its record is kept; the caller looks at `at_ms`.
+    async fn event(
+        &self,
+        account: &AccountId,
+        key: &EventKey,
+    ) -> Result<Option<EventRecord>, StoreError>;
+
+    /// Events of an account, ordered by key. At most `limit`.
+    async fn events(
+        &self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<(EventKey, EventRecord)>, StoreError>;
+
+    /// One account.
+    async fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError>;
+
+    /// Accounts, ordered by id. At most `limit`.
+    async fn accounts(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Account>, StoreError>;
+
+    /// How many accounts there are.
+    async fn account_count(&self) -> Result<u64, StoreError>;
+
+    /// One task.
+    async fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError>;
+
+    /// Tasks of an account, newest first. At most `limit`.
+    async fn tasks(
+        &self,
+        account: &AccountId,
+        filter: TaskFilter,
+        limit: usize,
+    ) -> Result<Vec<Task>, StoreError>;
+
+    /// The queued task that is next, if any. Cheap when there is none.
+    async fn next_queued(&self, account: &AccountId) -> Result<Option<Task>, StoreError>;
+
+    /// A value of a guest's store.
+    async fn key_value(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keys of a guest's store in order, beginning after `after`. At most `limit`.
+    async fn keys(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError>;
+
+    /// One contact.
+    async fn contact(&self, account: &AccountId, id: &str) -> Result<Option<Contact>, StoreError>;
+
+    /// Contacts ordered by id, of one kind or all. At most `limit`.
+    async fn contacts(
+        &self,
+        account: &AccountId,
+        kind: Option<ContactKind>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Contact>, StoreError>;
+
+    /// One member of a group.
+    async fn member(
+        &self,
+        account: &AccountId,
+        group: &str,
+        user: &str,
+    ) -> Result<Option<Member>, StoreError>;
+
+    /// Members of a group ordered by id. At most `limit`.
+    async fn members(
+        &self,
+        account: &AccountId,
+        group: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Member>, StoreError>;
+
+    /// Failures of an account's bot, newest first. At most `limit`.
+    async fn failures(&self, account: &AccountId, limit: usize)
+    -> Result<Vec<Failure>, StoreError>;
+
+    /// What is deployed.
+    async fn catalogue(&self) -> Result<Catalogue, StoreError>;
+
+    /// Changes what is deployed, all of it or nothing; durable when it returns.
+    async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError>;
+
+    /// Forgets events, ended tasks, failures and idempotency keys older than
+    /// `before_ms`, a bounded number of them at a time; true when there may be
+    /// more. Meant for a slow background task.
+    async fn sweep(&self, before_ms: Millis) -> Result<bool, StoreError>;
+
+    /// Waits for what is under way and closes. Later calls fail with
+    /// [`StoreError::Closed`].
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+// -------------------------------------------------------------- the runtime
+
+/// What a component is, as found on deploy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// The world it was built for.
+    pub world: String,
+    /// What it imports, sorted.
+    pub imports: Vec<String>,
+}
+
+/// Why a component can't be deployed. The text is for the bot's author.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ComponentError {
+    /// The bytes are no component that this host runs, and why.
+    #[error("{0}")]
+    Unfit(String),
+    /// The component is fit, but the host failed to take it in.
+    #[error("the host could not take the component in: {0}")]
+    Host(String),
+}
+
+/// One call of a bot.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Which bot, with its configuration.
+    pub handler: Arc<Handler>,
+    /// The kind of client that drives the account.
+    pub client: ClientKind,
+    /// The account, when it has logged in before.
+    pub me: Option<Arc<Account>>,
+    /// What happened.
+    pub event: Arc<Event>,
+}
+
+/// What a bot asked for during a call that succeeded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Tasks in order: number and action. Each was checked against the client.
+    pub tasks: Vec<(TaskNumber, Action)>,
+    /// Writes to its store, one per key.
+    pub key_values: Vec<KeyValueWrite>,
+}
+
+/// A call that failed: nothing that was asked for happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallFailure {
+    /// How.
+    pub kind: FailureKind,
+    /// What the guest or the engine said.
+    pub message: String,
+    /// The last lines that the guest logged or printed.
+    pub output: String,
+}
+
+/// Why a call gave no effects.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CallError {
+    /// The guest failed: this event is settled as failed.
+    #[error("the bot failed: {}", .0.message)]
+    Failed(CallFailure),
+    /// The host has no room for the call now: nothing ran, the event can come
+    /// again.
+    #[error("the host is busy: no room for another call within {waited_ms} ms")]
+    Busy {
+        /// How long it waited for room.
+        waited_ms: u64,
+    },
+    /// The store failed while the guest read from it: nothing of the call
+    /// happened, the event can come again.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+/// Runs bots.
+#[async_trait]
+pub trait Runtime: Send + Sync + fmt::Debug {
+    /// Compiles a component, checks that it fits a world of ours and links, and
+    /// keeps it. Compiling again is cheap.
+    async fn take_in(&self, bytes: Bytes) -> Result<Component, ComponentError>;
+
+    /// Makes a kept component ready to be called.
+    async fn prepare(&self, digest: Digest) -> Result<(), ComponentError>;
+
+    /// Drops components from disk and memory that are none of these.
+    async fn retain(&self, in_use: &[Digest]);
+
+    /// Calls a bot in a fresh instance, within its limits.
+    async fn call(&self, call: Call) -> Result<Effects, CallError>;
+}

@@ -1,0 +1,142 @@
+//! A task: something that an account's client shall do, and what became of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Action, HandlerName, Millis, TaskId};
+
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskState {
+    /// Waits for the client to take it.
+    Queued,
+    /// The client has it and has not told yet how it went.
+    HandedOut,
+    /// The client said it is done.
+    Done,
+    /// The client said it failed.
+    Failed,
+    /// The client has or had it, and will not tell any more.
+    Unknown,
+    /// It waited too long to be of use.
+    Expired,
+    /// Somebody called it off before the client had it.
+    Cancelled,
+}
+
+impl TaskState {
+    /// All of them, in the order of a task's life.
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::HandedOut,
+        Self::Done,
+        Self::Failed,
+        Self::Unknown,
+        Self::Expired,
+        Self::Cancelled,
+    ];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::HandedOut => "handed-out",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// True when nothing more will become of it.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::HandedOut)
+    }
+}
+
+/// Who asked for a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// A bot, while it handled this event.
+    Bot {
+        /// The bot's handler.
+        handler: HandlerName,
+        /// The event's key.
+        event: String,
+    },
+    /// Somebody through the control API.
+    Api,
+}
+
+/// Something that an account's client shall do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Its name.
+    pub id: TaskId,
+    /// What to do.
+    pub action: Action,
+    /// Who asked for it.
+    pub origin: Origin,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Why it stands there, when there is something to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was asked for.
+    pub made_ms: Millis,
+    /// When the client got it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_out_ms: Option<Millis>,
+    /// When it reached a final state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<Millis>,
+}
+
+/// Why tasks that travel in an answer end as unknown (protocol page, section 1:
+/// such tasks have no id and WeHub never reports how they ended).
+pub const SENT_IN_AN_ANSWER: &str =
+    "sent in the answer to the event; the client reports no result for these";
+
+impl Task {
+    /// A task that waits in the queue.
+    pub fn queued(id: TaskId, action: Action, origin: Origin, now_ms: Millis) -> Self {
+        Self {
+            id,
+            action,
+            origin,
+            state: TaskState::Queued,
+            reason: None,
+            made_ms: now_ms,
+            handed_out_ms: None,
+            ended_ms: None,
+        }
+    }
+
+    /// A task that goes out with the answer to the event that caused it.
+    pub fn answered(id: TaskId, action: Action, origin: Origin, now_ms: Millis) -> Self {
+        Self {
+            state: TaskState::Unknown,
+            reason: Some(SENT_IN_AN_ANSWER.to_owned()),
+            handed_out_ms: Some(now_ms),
+            ended_ms: Some(now_ms),
+            ..Self::queued(id, action, origin, now_ms)
+        }
+    }
+
+    /// The client takes the task.
+    pub fn hand_out(&mut self, now_ms: Millis) {
+        self.state = TaskState::HandedOut;
+        self.handed_out_ms = Some(now_ms);
+    }
+
+    /// The task has ended. A state that is not final is refused by type of use:
+    /// callers pass constants.
+    pub fn end(&mut self, state: TaskState, reason: Option<String>, now_ms: Millis) {
+        self.state = state;
+        self.reason = reason;
+        self.ended_ms = Some(now_ms);
+    }
+}
