@@ -5,3 +5,5 @@
 //! diagram and the invariants.
 
 pub mod domain;
+mod files;
+pub mod runtime;

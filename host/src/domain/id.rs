@@ -30,6 +30,13 @@ impl AccountId {
     }
 }
 
+impl AccountId {
+    /// The account for which a component is tried out. Serves nobody.
+    pub fn trial() -> Self {
+        Self("trial".into())
+    }
+}
+
 impl TryFrom<&str> for AccountId {
     type Error = BadId;
 
@@ -97,6 +104,13 @@ impl TryFrom<String> for HandlerName {
 
     fn try_from(text: String) -> Result<Self, BadId> {
         Self::try_from(text.as_str())
+    }
+}
+
+impl HandlerName {
+    /// The name under which a component is tried out before it has one.
+    pub fn trial() -> Self {
+        Self("trial".into())
     }
 }
 

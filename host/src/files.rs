@@ -1,0 +1,84 @@
+//! Files that must be whole or not there, and directories for this user only.
+
+use std::{fs, io, os::unix::fs::DirBuilderExt, path::Path};
+
+use bytes::Bytes;
+
+/// Makes a directory that only this user can enter, with its parents. One that
+/// exists is left as it is.
+pub fn private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
+/// Writes a file so that it is there in full or not at all, whenever the machine
+/// stops: temporary name, fsync, rename, fsync of the directory.
+pub async fn write_durably(path: &Path, bytes: Bytes) -> io::Result<()> {
+    let path = path.to_owned();
+    let work = move || write_durably_blocking(&path, &bytes);
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)?
+}
+
+/// The same, for use where waiting is fine.
+pub fn write_durably_blocking(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use io::Write;
+    let dir = path
+        .parent()
+        .ok_or_else(|| io::Error::other("the path has no directory"))?;
+    let mut nonce = [0; 8];
+    getrandom::fill(&mut nonce).map_err(io::Error::other)?;
+    let temporary = dir.join(format!(".tmp-{:016x}", u64::from_ne_bytes(nonce)));
+    let written = private_file(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    let done = written
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| sync_dir(dir));
+    if done.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    done
+}
+
+fn private_file(path: &Path) -> io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    fs::File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_file_replaces_the_former_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write_durably_blocking(&path, b"one").unwrap();
+        write_durably_blocking(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_can_not_be_written_leaves_the_former_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        fs::create_dir(&path).unwrap();
+        assert!(write_durably_blocking(&path, b"one").is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

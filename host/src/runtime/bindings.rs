@@ -1,0 +1,25 @@
+//! The one place where host bindings are made from `wit/`. The names below it
+//! are the package's own.
+
+#![allow(
+    missing_docs,
+    clippy::all,
+    reason = "generated from wit/, which is documented"
+)]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "wxhost:bot/bot",
+    imports: {
+        // These read from the store, which may have to wait for the disk.
+        "wxhost:bot/contacts": async | trappable,
+        "wasi:keyvalue": async | trappable,
+        default: trappable,
+    },
+    exports: { default: async },
+    with: {
+        "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+        "wasi:random": wasmtime_wasi::p2::bindings::random,
+        "wasi:keyvalue/store.bucket": super::imports::keyvalue::Bucket,
+    },
+});

@@ -1,0 +1,332 @@
+//! Between the package in `wit/` and the domain, in both directions.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{bindings::wxhost::bot::model as wit, state::NotTaken};
+use crate::domain::{
+    Account, AccountId, ClientKind, Contact, Digest, Event, EventKey, Group, Handler, HandlerName,
+    Happening, Member, Message, User,
+    action::{FileSource, LinkCard, MiniProgramCard, Refused, Segment},
+    contact::{Region, Sex},
+    event::{Content, File, FriendRequest, Link},
+    ports::Call,
+};
+
+/// An event as the guest gets it.
+pub fn event(event: &Event) -> wit::Event {
+    wit::Event {
+        id: event.key.as_str().to_owned(),
+        account: event.account.as_str().to_owned(),
+        at: event.at_ms,
+        what: happening(&event.what, event.account.as_str()),
+    }
+}
+
+fn happening(what: &Happening, me: &str) -> wit::Happening {
+    use wit::Happening as W;
+    match what {
+        Happening::Login(who) => W::Login(user(who)),
+        Happening::Logout(reason) => W::Logout(reason.clone()),
+        Happening::Message(said) => W::Message(message(said, me)),
+        Happening::FriendRequest(request) => W::FriendRequest(friend_request(request)),
+        Happening::FriendAdded {
+            user: who,
+            greeting,
+        } => W::FriendAdded(wit::FriendAdded {
+            user: user(who),
+            greeting: greeting.clone(),
+        }),
+        Happening::FriendRemoved(id) => W::FriendRemoved(id.clone()),
+        Happening::GroupJoined(joined) => W::GroupJoined(group(joined)),
+        Happening::GroupLeft(id) => W::GroupLeft(id.clone()),
+        Happening::GroupRenamed {
+            group,
+            name,
+            previous,
+        } => W::GroupRenamed(wit::GroupRenamed {
+            group: group.clone(),
+            name: name.clone(),
+            previous: previous.clone(),
+        }),
+        Happening::MembersChanged {
+            group,
+            joined,
+            left,
+        } => W::MembersChanged(wit::MembersChanged {
+            group: group.clone(),
+            joined: joined.clone(),
+            left: left.clone(),
+        }),
+        Happening::MembersReported(groups) => W::MembersReported(groups.clone()),
+        Happening::ContactsReported {
+            users,
+            groups,
+            officials,
+        } => W::ContactsReported(wit::ContactsReported {
+            users: *users,
+            groups: *groups,
+            officials: *officials,
+        }),
+        Happening::ContactsUpdated(ids) => W::ContactsUpdated(ids.clone()),
+        Happening::UserInfo { user: who, groups } => W::UserInfo(wit::UserInfo {
+            user: user(who),
+            groups: groups.clone(),
+        }),
+        Happening::FriendChecked { user, state } => W::FriendChecked(wit::FriendCheck {
+            user: user.clone(),
+            state: state.clone(),
+        }),
+        Happening::TaskEnded {
+            task,
+            state,
+            reason,
+        } => W::TaskEnded(wit::TaskEnd {
+            task: task.to_string(),
+            state: state.as_str().to_owned(),
+            reason: reason.clone(),
+            message: None,
+        }),
+        Happening::Other(name) => W::Other(name.clone()),
+    }
+}
+
+fn message(said: &Message, me: &str) -> wit::Message {
+    wit::Message {
+        id: said.id.clone(),
+        conversation: said.conversation.clone(),
+        author: said.author.clone(),
+        author_name: said.author_name.clone(),
+        group: said.group.clone(),
+        mentions_me: said.mentions.iter().any(|id| id == me),
+        mentions: said.mentions.clone(),
+        quote: None,
+        outgoing: said.outgoing,
+        content: content(&said.content),
+    }
+}
+
+fn content(held: &Content) -> wit::Content {
+    use wit::Content as W;
+    match held {
+        Content::Text(text) => W::Text(text.clone()),
+        Content::Image(it) => W::Image(file(it)),
+        Content::Voice(it) => W::Voice(file(it)),
+        Content::Video(it) => W::Video(file(it)),
+        Content::Document(it) => W::Document(file(it)),
+        Content::Sticker(it) => W::Sticker(file(it)),
+        Content::Link(it) => W::Link(link(it)),
+        Content::GroupInvitation {
+            url,
+            title,
+            description,
+        } => W::GroupInvitation(wit::GroupInvitation {
+            url: url.clone(),
+            title: title.clone(),
+            description: description.clone(),
+        }),
+        Content::MiniProgram { title, xml, cover } => W::MiniProgram(wit::MiniProgram {
+            title: title.clone(),
+            xml: xml.clone(),
+            cover: cover.as_ref().map(file),
+            cover_url: None,
+        }),
+        Content::Card { user: who, xml } => W::Card(wit::Card {
+            user: user(who),
+            xml: xml.clone(),
+        }),
+        Content::Transfer { id, state } => W::Transfer(wit::Transfer {
+            id: id.clone(),
+            state: state.clone(),
+            amount_cents: None,
+            note: None,
+        }),
+        Content::Notice(text) => W::Notice(text.clone()),
+        Content::Recalled(id) => W::Recalled(id.clone()),
+        Content::Raw(json) => W::Raw(json.clone()),
+    }
+}
+
+fn file(it: &File) -> wit::File {
+    wit::File {
+        id: it.id.clone(),
+        name: it.name.clone(),
+        mime: it.mime.clone(),
+        size: it.size,
+        url: it.url.clone(),
+    }
+}
+
+fn link(it: &Link) -> wit::Link {
+    wit::Link {
+        title: it.title.clone(),
+        description: it.description.clone(),
+        url: it.url.clone(),
+        thumbnail_url: it.thumbnail_url.clone(),
+        app_name: it.app_name.clone(),
+    }
+}
+
+fn friend_request(request: &FriendRequest) -> wit::FriendRequest {
+    wit::FriendRequest {
+        ticket: request.ticket.clone(),
+        user: user(&request.user),
+        greeting: request.greeting.clone(),
+        source: request.source.clone(),
+    }
+}
+
+/// A person as the guest gets it.
+pub fn user(who: &User) -> wit::User {
+    wit::User {
+        id: who.id.clone(),
+        nickname: who.nickname.clone(),
+        remark: who.remark.clone(),
+        account_name: who.account_name.clone(),
+        sex: match who.sex {
+            Sex::Unknown => wit::Sex::Unknown,
+            Sex::Male => wit::Sex::Male,
+            Sex::Female => wit::Sex::Female,
+        },
+        region: who.region.as_ref().map(region),
+        avatar_url: who.avatar_url.clone(),
+        signature: who.signature.clone(),
+        is_friend: who.is_friend,
+    }
+}
+
+fn region(it: &Region) -> wit::Region {
+    wit::Region {
+        country: it.country.clone(),
+        province: it.province.clone(),
+        city: it.city.clone(),
+    }
+}
+
+fn group(it: &Group) -> wit::Group {
+    wit::Group {
+        id: it.id.clone(),
+        name: it.name.clone(),
+        owner: it.owner.clone(),
+        member_count: it.member_count,
+        avatar_url: it.avatar_url.clone(),
+    }
+}
+
+/// A contact as the guest gets it.
+pub fn contact(it: &Contact) -> wit::Contact {
+    match it {
+        Contact::User(who) => wit::Contact::User(user(who)),
+        Contact::Group(it) => wit::Contact::Group(group(it)),
+        Contact::Official(who) => wit::Contact::Official(user(who)),
+    }
+}
+
+/// A member as the guest gets it.
+pub fn member(it: &Member) -> wit::Member {
+    wit::Member {
+        user: user(&it.user),
+        group_nickname: it.group_nickname.clone(),
+    }
+}
+
+/// The account itself, as a person.
+pub fn me(id: &AccountId, account: Option<&Account>) -> wit::User {
+    let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    user(&User {
+        nickname: account.map(|it| it.nickname.clone()).unwrap_or_default(),
+        account_name: account.and_then(|it| filled(&it.alias)),
+        avatar_url: account.and_then(|it| filled(&it.avatar_url)),
+        ..User::unknown(id.as_str())
+    })
+}
+
+/// The pieces of a message that the guest sends.
+pub fn segments(pieces: Vec<wit::Segment>) -> Result<Vec<Segment>, Refused> {
+    pieces.into_iter().map(segment).collect()
+}
+
+fn segment(piece: wit::Segment) -> Result<Segment, Refused> {
+    use wit::Segment as W;
+    Ok(match piece {
+        W::Text(text) => Segment::Text(text),
+        W::Mention(user) => Segment::Mention(user),
+        W::MentionAll => Segment::MentionAll,
+        W::Image(source) => Segment::Image(file_source("image", source)?),
+        W::Sticker(source) => Segment::Sticker(file_source("sticker", source)?),
+        W::Voice(source) => Segment::Voice(file_source("voice", source)?),
+        W::Video(source) => Segment::Video(file_source("video", source)?),
+        W::Document(source) => Segment::Document(file_source("document", source)?),
+        W::Link(it) => Segment::Link(LinkCard {
+            title: it.title,
+            description: it.description,
+            url: it.url,
+            thumbnail_url: it.thumbnail_url,
+        }),
+        W::MiniProgram(it) => Segment::MiniProgram(MiniProgramCard {
+            xml: it.xml,
+            cover_url: it.cover_url,
+        }),
+        W::Card(user) => Segment::Card(user),
+        W::Quote(message) => Segment::Quote(message),
+        W::Raw(json) => Segment::Raw(json),
+    })
+}
+
+fn file_source(field: &'static str, source: wit::FileSource) -> Result<FileSource, Refused> {
+    match source {
+        wit::FileSource::Held(id) => Ok(FileSource::Held(id)),
+        wit::FileSource::Url(url) => Ok(FileSource::Url(url)),
+        // Bytes would have to be kept and served: the host holds no files yet.
+        wit::FileSource::Bytes(_) => Err(Refused::Invalid {
+            field,
+            problem: "bytes can't be sent yet: give a url".to_owned(),
+        }),
+    }
+}
+
+/// Why something was not taken on, as the guest gets it.
+pub fn failure(error: &NotTaken) -> wit::Failure {
+    let code = match error {
+        NotTaken::Refused(Refused::Unsupported { .. }) => "unsupported",
+        NotTaken::Refused(Refused::Invalid { .. }) => "bad-request",
+        NotTaken::TooMany(_) => "too-many",
+    };
+    coded(code, error.to_string())
+}
+
+/// A failure with this code.
+pub fn coded(code: &str, message: impl Into<String>) -> wit::Failure {
+    wit::Failure {
+        code: code.to_owned(),
+        message: message.into(),
+        retry_after_ms: None,
+    }
+}
+
+/// A call for trying out a component. It is instantiated, never called.
+pub fn trial_call() -> Call {
+    let id = |text: &str| text.to_owned();
+    Call {
+        handler: Arc::new(Handler {
+            name: HandlerName::trial(),
+            digest: Digest::of(b""),
+            size_bytes: 0,
+            world: String::new(),
+            imports: Vec::new(),
+            deployed_ms: 0,
+            config: BTreeMap::new(),
+        }),
+        client: ClientKind::Wehub,
+        me: None,
+        event: Arc::new(Event {
+            key: EventKey::new("trial"),
+            account: AccountId::trial(),
+            at_ms: 0,
+            what: Happening::Other(id("trial")),
+            facts: Vec::new(),
+            raw: Bytes::from_static(b"{}"),
+        }),
+    }
+}

@@ -1,0 +1,180 @@
+//! The wasmtime engine, its pool, its clock, and the room in front of it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::{
+    Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig,
+    component::{HasSelf, Linker},
+};
+
+use super::{Limits, bindings, state::CallState};
+use crate::domain::ports::{CallError, ComponentError};
+
+/// How often a computing guest is interrupted, to let others run and to count
+/// its time.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// Memory of a slot that is wiped and kept instead of given back: what most
+/// guests touch. Only worth it where the kernel can say which pages were
+/// touched (Linux 6.7), else wiping costs more than it saves.
+const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
+
+/// Core instances of one component: Python's runtime has 38.
+const CORE_INSTANCES_PER_CALL: u32 = 48;
+/// Linear memories of one component.
+const MEMORIES_PER_CALL: u32 = 4;
+/// Tables of one component.
+const TABLES_PER_CALL: u32 = 16;
+
+/// The engine with everything that is linked into every guest.
+pub struct Engine {
+    pub wasm: wasmtime::Engine,
+    pub linker: Linker<CallState>,
+    room: Arc<Semaphore>,
+    _ticker: Ticker,
+}
+
+impl Engine {
+    /// Builds the engine. Fails when the machine can't give the pool its
+    /// address space.
+    pub fn new(limits: &Limits) -> Result<Self, ComponentError> {
+        let wasm = wasmtime::Engine::new(&config(limits)).map_err(host_error)?;
+        let linker = linker(&wasm).map_err(host_error)?;
+        let ticker =
+            Ticker::start(&wasm).map_err(|error| ComponentError::Host(error.to_string()))?;
+        let room = Arc::new(Semaphore::new(limits.concurrent_calls as usize));
+        Ok(Self {
+            wasm,
+            linker,
+            room,
+            _ticker: ticker,
+        })
+    }
+
+    /// Waits for room for one more call. The pool itself does not queue: without
+    /// this, the call after the last would fail at once.
+    pub async fn room(&self, wait: Duration) -> Result<OwnedSemaphorePermit, CallError> {
+        let busy = || CallError::Busy {
+            waited_ms: wait.as_millis() as u64,
+        };
+        if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
+            return Ok(permit);
+        }
+        match tokio::time::timeout(wait, Arc::clone(&self.room).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(busy()),
+        }
+    }
+}
+
+fn host_error(error: wasmtime::Error) -> ComponentError {
+    ComponentError::Host(format!("{error:#}"))
+}
+
+fn config(limits: &Limits) -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        // Guests use the synchronous ABI; doing without saves a third of the
+        // cost of a call.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+    config
+}
+
+fn pool(limits: &Limits) -> PoolingAllocationConfig {
+    let calls = limits.concurrent_calls;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(calls)
+        .total_core_instances(calls.saturating_mul(CORE_INSTANCES_PER_CALL))
+        .total_memories(calls.saturating_mul(MEMORIES_PER_CALL))
+        .total_tables(calls.saturating_mul(TABLES_PER_CALL))
+        .total_stacks(calls)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_CALL)
+        .max_memories_per_component(MEMORIES_PER_CALL)
+        .max_tables_per_component(TABLES_PER_CALL)
+        .max_memory_size(usize::try_from(limits.call_memory_bytes).unwrap_or(usize::MAX))
+        .table_elements(limits.call_table_elements as usize);
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        pool.pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+            .table_keep_resident(KEEP_RESIDENT_BYTES);
+    }
+    pool
+}
+
+/// Links every interface of world `bot`, one by one, and all of WASI p2: the
+/// runtimes of JavaScript and Python import more of it than they use. Its
+/// contexts are empty: no files, no sockets, no environment.
+fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> {
+    use bindings::{wasi, wxhost::bot};
+    type Own = HasSelf<CallState>;
+    fn state(state: &mut CallState) -> &mut CallState {
+        state
+    }
+
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    let l = &mut linker;
+    bot::context::add_to_linker::<_, Own>(l, state)?;
+    bot::chat::add_to_linker::<_, Own>(l, state)?;
+    bot::groups::add_to_linker::<_, Own>(l, state)?;
+    bot::friends::add_to_linker::<_, Own>(l, state)?;
+    bot::tags::add_to_linker::<_, Own>(l, state)?;
+    bot::contacts::add_to_linker::<_, Own>(l, state)?;
+    bot::timers::add_to_linker::<_, Own>(l, state)?;
+    bot::web::add_to_linker::<_, Own>(l, state)?;
+    bot::model::add_to_linker::<_, Own>(l, state)?;
+    wasi::keyvalue::store::add_to_linker::<_, Own>(l, state)?;
+    wasi::keyvalue::atomics::add_to_linker::<_, Own>(l, state)?;
+    wasi::keyvalue::batch::add_to_linker::<_, Own>(l, state)?;
+    wasi::config::store::add_to_linker::<_, Own>(l, state)?;
+    wasi::logging::logging::add_to_linker::<_, Own>(l, state)?;
+    Ok(linker)
+}
+
+/// One thread for the process that moves the engine's epoch on.
+struct Ticker {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (engine, stopped) = (engine.weak(), Arc::clone(&stop));
+        let thread = thread::Builder::new()
+            .name("wasm-ticker".to_owned())
+            .spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    thread::sleep(TICK);
+                    let Some(engine) = engine.upgrade() else {
+                        return;
+                    };
+                    engine.increment_epoch();
+                }
+            })?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! `wasi:keyvalue`: a store per account and handler, written together with the
+//! guest's actions. The guest sees its own writes at once, everybody else when
+//! the call succeeded.
+
+use std::collections::BTreeSet;
+
+use wasmtime::component::Resource;
+
+use super::CallState;
+use crate::runtime::{
+    bindings::wasi::keyvalue::{
+        atomics, batch,
+        store::{self, Error, KeyResponse},
+    },
+    state::Stopped,
+};
+
+/// The longest key, in bytes.
+const KEY_MAX_BYTES: usize = 256;
+/// Keys of one answer to `list-keys`.
+const KEYS_PAGE: usize = 500;
+/// Keys of one batch.
+const BATCH_MAX: usize = 100;
+
+/// An open bucket. There is one per account and handler; what it is called
+/// when it is opened is checked, then of no matter.
+#[derive(Debug)]
+pub struct Bucket;
+
+type Answer<T> = wasmtime::Result<Result<T, Error>>;
+type Handle = Resource<Bucket>;
+
+fn other<T>(message: impl Into<String>) -> Result<T, Error> {
+    Err(Error::Other(message.into()))
+}
+
+fn check_key(key: &str) -> Result<(), Error> {
+    if key.is_empty() || key.len() > KEY_MAX_BYTES {
+        return other(format!(
+            "a key has 1 to {KEY_MAX_BYTES} bytes, this has {}",
+            key.len()
+        ));
+    }
+    Ok(())
+}
+
+impl CallState {
+    async fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, Stopped> {
+        if let Some(written) = self.written(key) {
+            return Ok(written.clone());
+        }
+        Ok(self
+            .store
+            .key_value(&self.call.event.account, self.handler(), key)
+            .await?)
+    }
+
+    fn put(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), Error> {
+        check_key(&key)?;
+        let (size, limit) = (
+            value.as_ref().map_or(0, Vec::len),
+            self.limits.value_bytes as usize,
+        );
+        if size > limit {
+            return other(format!(
+                "a value has at most {limit} bytes, this has {size}"
+            ));
+        }
+        self.write(key, value)
+            .or_else(|error| other(error.to_string()))
+    }
+
+    /// Keys after `after` in order, own writes included. At most a page.
+    async fn page_of_keys(&mut self, skip: u64) -> Result<(Vec<String>, bool), Stopped> {
+        let account = &self.call.event.account;
+        let wanted = usize::try_from(skip)
+            .unwrap_or(usize::MAX)
+            .saturating_add(KEYS_PAGE + 1);
+        let wanted = wanted.min(self.limits.call_host_calls as usize * 10);
+        let stored = self
+            .store
+            .keys(account, self.handler(), None, wanted)
+            .await?;
+        let mut keys: BTreeSet<String> = stored.into_iter().collect();
+        for (key, value) in self.all_written() {
+            match value {
+                Some(_) => keys.insert(key.clone()),
+                None => keys.remove(key),
+            };
+        }
+        let rest: Vec<_> = keys
+            .into_iter()
+            .skip(skip as usize)
+            .take(KEYS_PAGE + 1)
+            .collect();
+        let more = rest.len() > KEYS_PAGE;
+        Ok((rest.into_iter().take(KEYS_PAGE).collect(), more))
+    }
+}
+
+impl store::Host for CallState {
+    async fn open(&mut self, identifier: String) -> Answer<Handle> {
+        self.enter()?;
+        if !matches!(identifier.as_str(), "" | "default") {
+            return Ok(Err(Error::NoSuchStore));
+        }
+        match self.table().push(Bucket) {
+            Ok(handle) => Ok(Ok(handle)),
+            Err(_) => Ok(other(format!(
+                "more than {} handles are held",
+                self.limits.call_handles
+            ))),
+        }
+    }
+}
+
+impl store::HostBucket for CallState {
+    async fn get(&mut self, _: Handle, key: String) -> Answer<Option<Vec<u8>>> {
+        self.enter()?;
+        match check_key(&key) {
+            Ok(()) => Ok(Ok(self.read(&key).await?)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    async fn set(&mut self, _: Handle, key: String, value: Vec<u8>) -> Answer<()> {
+        self.enter()?;
+        Ok(self.put(key, Some(value)))
+    }
+
+    async fn delete(&mut self, _: Handle, key: String) -> Answer<()> {
+        self.enter()?;
+        Ok(self.put(key, None))
+    }
+
+    async fn exists(&mut self, _: Handle, key: String) -> Answer<bool> {
+        self.enter()?;
+        match check_key(&key) {
+            Ok(()) => Ok(Ok(self.read(&key).await?.is_some())),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// The cursor counts keys, so that it can be a number.
+    async fn list_keys(&mut self, _: Handle, cursor: Option<u64>) -> Answer<KeyResponse> {
+        self.enter()?;
+        let skip = cursor.unwrap_or(0);
+        let (keys, more) = self.page_of_keys(skip).await?;
+        let cursor = more.then(|| skip + keys.len() as u64);
+        Ok(Ok(KeyResponse { keys, cursor }))
+    }
+
+    async fn drop(&mut self, bucket: Handle) -> wasmtime::Result<()> {
+        self.table().delete(bucket)?;
+        Ok(())
+    }
+}
+
+impl atomics::Host for CallState {
+    /// Counters are decimal text, so that they read well in exports and from
+    /// every language.
+    async fn increment(&mut self, _: Handle, key: String, delta: u64) -> Answer<u64> {
+        self.enter()?;
+        if let Err(error) = check_key(&key) {
+            return Ok(Err(error));
+        }
+        let Some(count) = counter(self.read(&key).await?.as_deref()) else {
+            return Ok(other(format!("{key} holds no counter")));
+        };
+        let Some(sum) = count.checked_add(delta) else {
+            return Ok(other(format!("{key} would be more than 2^64")));
+        };
+        Ok(self
+            .put(key, Some(sum.to_string().into_bytes()))
+            .map(|()| sum))
+    }
+}
+
+fn counter(value: Option<&[u8]>) -> Option<u64> {
+    match value {
+        None => Some(0),
+        Some(bytes) => std::str::from_utf8(bytes).ok()?.parse().ok(),
+    }
+}
+
+impl batch::Host for CallState {
+    async fn get_many(
+        &mut self,
+        _: Handle,
+        keys: Vec<String>,
+    ) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
+        if let Err(error) = check_batch(keys.len()) {
+            self.enter()?;
+            return Ok(Err(error));
+        }
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            self.enter()?;
+            if let Err(error) = check_key(&key) {
+                return Ok(Err(error));
+            }
+            found.push(self.read(&key).await?.map(|value| (key, value)));
+        }
+        Ok(Ok(found))
+    }
+
+    async fn set_many(&mut self, _: Handle, pairs: Vec<(String, Vec<u8>)>) -> Answer<()> {
+        let writes = pairs
+            .into_iter()
+            .map(|(key, value)| (key, Some(value)))
+            .collect();
+        self.put_many(writes)
+    }
+
+    async fn delete_many(&mut self, _: Handle, keys: Vec<String>) -> Answer<()> {
+        self.put_many(keys.into_iter().map(|key| (key, None)).collect())
+    }
+}
+
+impl CallState {
+    fn put_many(&mut self, writes: Vec<(String, Option<Vec<u8>>)>) -> Answer<()> {
+        if let Err(error) = check_batch(writes.len()) {
+            self.enter()?;
+            return Ok(Err(error));
+        }
+        for (key, value) in writes {
+            self.enter()?;
+            if let Err(error) = self.put(key, value) {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+fn check_batch(size: usize) -> Result<(), Error> {
+    if size > BATCH_MAX {
+        return other(format!(
+            "at most {BATCH_MAX} keys at a time, these are {size}"
+        ));
+    }
+    Ok(())
+}

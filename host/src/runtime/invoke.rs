@@ -1,0 +1,155 @@
+//! One call: a fresh instance, its limits, and what went wrong when it did.
+
+use std::sync::Arc;
+
+use wasmtime::{Store as WasmStore, Trap, UpdateDeadline};
+
+use super::{
+    Limits, convert,
+    engine::{Engine, TICK},
+    output::Output,
+    registry::{Bot, chain},
+    state::{CallState, Stopped},
+};
+use crate::domain::{
+    handler::FailureKind,
+    ports::{Call, CallError, CallFailure, ComponentError, Effects, Store},
+};
+
+/// How long a failure's text may be: a backtrace of a deep recursion is long.
+const MESSAGE_MAX_BYTES: usize = 8 * 1024;
+
+/// Calls the bot once. The caller holds the room for it.
+pub async fn call(
+    engine: &Engine,
+    limits: &Arc<Limits>,
+    store: &Arc<dyn Store>,
+    bot: &Bot,
+    call: Call,
+) -> Result<Effects, CallError> {
+    let event = Arc::clone(&call.event);
+    let mut wasm = new_store(engine, limits, store, call);
+    let output = wasm.data().output.clone();
+    let run = async {
+        let instance = bot.instantiate_async(&mut wasm).await?;
+        let event = convert::event(&event);
+        instance
+            .wxhost_bot_handler()
+            .call_on_event(&mut wasm, &event)
+            .await
+    };
+    let ended = tokio::time::timeout(limits.call_wall(), run).await;
+    match ended {
+        Ok(Ok(Ok(()))) => Ok(wasm.into_data().into_effects()),
+        Ok(Ok(Err(refusal))) => Err(refused(refusal, wasm.data())),
+        Ok(Err(error)) => Err(classify(&error, wasm.data())),
+        Err(_) => Err(too_slow(limits, &output)),
+    }
+}
+
+/// Instantiates the component once: exports of the wrong type show only then.
+pub async fn try_out(
+    engine: &Engine,
+    limits: &Arc<Limits>,
+    store: &Arc<dyn Store>,
+    bot: &Bot,
+) -> Result<(), ComponentError> {
+    let unfit = |problem: String| ComponentError::Unfit(format!("it does not start: {problem}"));
+    let _room = engine
+        .room(limits.queue_wait())
+        .await
+        .map_err(|error| ComponentError::Host(error.to_string()))?;
+    let mut wasm = new_store(engine, limits, store, convert::trial_call());
+    let start = bot.instantiate_async(&mut wasm);
+    match tokio::time::timeout(limits.call_wall(), start).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(unfit(classify(&error, wasm.data()).to_string())),
+        Err(_) => Err(unfit(format!("more than {} ms", limits.call_wall_ms))),
+    }
+}
+
+fn new_store(
+    engine: &Engine,
+    limits: &Arc<Limits>,
+    store: &Arc<dyn Store>,
+    call: Call,
+) -> WasmStore<CallState> {
+    let state = CallState::new(Arc::clone(limits), call, Arc::clone(store));
+    let mut wasm = WasmStore::new(&engine.wasm, state);
+    wasm.limiter(|state| state);
+    let ticks_max = limits.call_cpu_ms.div_ceil(TICK.as_millis() as u64).max(1);
+    wasm.set_epoch_deadline(1);
+    // Waiting moves the epoch on too, but is noticed once only: ticks are counted
+    // while the guest computes, and each lets other calls run.
+    wasm.epoch_deadline_callback(move |mut context| {
+        let state = context.data_mut();
+        state.ticks += 1;
+        if state.ticks > ticks_max {
+            let message = format!("more than {} ms of computing", state.limits.call_cpu_ms);
+            return Err(Stopped::Limit(FailureKind::CpuTime, message).into());
+        }
+        Ok(UpdateDeadline::Yield(1))
+    });
+    wasm
+}
+
+/// A failure that is the host's own.
+pub fn host_failure(message: String) -> CallError {
+    failed(FailureKind::Host, message, String::new())
+}
+
+fn refused(mut message: String, state: &CallState) -> CallError {
+    let kind = if state.memory_refused {
+        FailureKind::Memory
+    } else {
+        FailureKind::Refused
+    };
+    if message.is_empty() {
+        message = "the bot returned an error without a text".to_owned();
+    }
+    failed(kind, message, state.output.tail())
+}
+
+fn too_slow(limits: &Limits, output: &Output) -> CallError {
+    let message = format!(
+        "more than {} ms in all, waiting included",
+        limits.call_wall_ms
+    );
+    failed(FailureKind::WallClock, message, output.tail())
+}
+
+/// Finds out whose fault it was. wasmtime wraps what a host call returned in the
+/// guest's backtrace, and keeps it to be asked for.
+fn classify(error: &wasmtime::Error, state: &CallState) -> CallError {
+    let kind = match (
+        error.downcast_ref::<Stopped>(),
+        error.downcast_ref::<Trap>(),
+    ) {
+        (Some(Stopped::Store(error)), _) => return CallError::Store(error.clone()),
+        (Some(Stopped::Limit(kind, _)), _) => *kind,
+        _ if state.memory_refused => FailureKind::Memory,
+        _ if is_table_full(error) => FailureKind::HostCalls,
+        _ => FailureKind::Trap,
+    };
+    failed(kind, chain(error), state.output.tail())
+}
+
+fn is_table_full(error: &wasmtime::Error) -> bool {
+    matches!(
+        error.downcast_ref::<wasmtime::component::ResourceTableError>(),
+        Some(wasmtime::component::ResourceTableError::Full)
+    )
+}
+
+fn failed(kind: FailureKind, mut message: String, output: String) -> CallError {
+    if message.len() > MESSAGE_MAX_BYTES {
+        let end = message.floor_char_boundary(MESSAGE_MAX_BYTES);
+        message.truncate(end);
+        message.push_str(" […]");
+    }
+    CallError::Failed(CallFailure {
+        kind,
+        message,
+        output,
+    })
+}

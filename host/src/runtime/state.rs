@@ -1,0 +1,208 @@
+//! What the host holds for one call: its limits and what the guest asked for.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::{Limits, output::Output};
+use crate::domain::{
+    Action, HandlerName, Millis, TaskId,
+    action::Refused,
+    handler::FailureKind,
+    ports::{Call, Effects, KeyValueWrite, Store, StoreError},
+};
+
+/// Why the host stopped a guest. Travels through wasmtime as the error of a
+/// host call and is found again in `invoke`.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Stopped {
+    /// It went over a limit.
+    #[error("{1}")]
+    Limit(FailureKind, String),
+    /// The store failed while the guest read from it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The data of one wasmtime store, and so of one call.
+pub struct CallState {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    /// The limits in force.
+    pub limits: Arc<Limits>,
+    /// What is being handled.
+    pub call: Call,
+    /// Where the guest's reads go.
+    pub store: Arc<dyn Store>,
+    /// What the guest logs and prints.
+    pub output: Output,
+    /// When the call will be stopped.
+    pub deadline_ms: Millis,
+    /// Ticks that passed while the guest computed.
+    pub ticks: u64,
+    tasks: Vec<(crate::domain::TaskNumber, Action)>,
+    /// The guest's writes, read back by its own reads.
+    written: BTreeMap<String, Option<Vec<u8>>>,
+    host_calls: u32,
+    memory_bytes: usize,
+    /// A request for memory was refused: explains the trap that follows.
+    pub memory_refused: bool,
+}
+
+impl CallState {
+    pub fn new(limits: Arc<Limits>, call: Call, store: Arc<dyn Store>) -> Self {
+        let output = Output::new(limits.call_log_bytes);
+        let wasi = WasiCtx::builder()
+            .stdout(output.clone())
+            .stderr(output.clone())
+            .allow_tcp(false)
+            .allow_udp(false)
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.call_handles as usize);
+        let deadline_ms = store.now() + limits.call_wall_ms;
+        Self {
+            wasi,
+            table,
+            limits,
+            call,
+            store,
+            output,
+            deadline_ms,
+            ticks: 0,
+            tasks: Vec::new(),
+            written: BTreeMap::new(),
+            host_calls: 0,
+            memory_bytes: 0,
+            memory_refused: false,
+        }
+    }
+
+    /// Counts a host call, and stops the guest at the limit. Every function of
+    /// `imports/` begins with it.
+    pub fn enter(&mut self) -> Result<(), Stopped> {
+        self.host_calls += 1;
+        if self.host_calls > self.limits.call_host_calls {
+            let message = format!("more than {} host calls", self.limits.call_host_calls);
+            return Err(Stopped::Limit(FailureKind::HostCalls, message));
+        }
+        Ok(())
+    }
+
+    /// Takes on an action and gives its task an id. What can't be done is the
+    /// guest's to handle.
+    pub fn act(&mut self, action: Action) -> Result<TaskId, NotTaken> {
+        action.check(self.call.client)?;
+        if self.tasks.len() >= self.limits.call_tasks as usize {
+            return Err(NotTaken::TooMany(self.limits.call_tasks));
+        }
+        let number = self.store.reserve(1);
+        self.tasks.push((number, action));
+        Ok(TaskId {
+            account: self.call.event.account.clone(),
+            number,
+        })
+    }
+
+    /// The handler that runs.
+    pub fn handler(&self) -> &HandlerName {
+        &self.call.handler.name
+    }
+
+    /// Resources that the guest holds.
+    pub fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
+    /// What the guest wrote to this key during this call, if anything.
+    pub fn written(&self, key: &str) -> Option<&Option<Vec<u8>>> {
+        self.written.get(key)
+    }
+
+    /// All that the guest wrote during this call.
+    pub fn all_written(&self) -> &BTreeMap<String, Option<Vec<u8>>> {
+        &self.written
+    }
+
+    /// Notes a write. Several to one key are one.
+    pub fn write(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), NotTaken> {
+        let limit = self.limits.call_key_value_writes;
+        if self.written.len() >= limit as usize && !self.written.contains_key(&key) {
+            return Err(NotTaken::TooMany(limit));
+        }
+        self.written.insert(key, value);
+        Ok(())
+    }
+
+    /// What the guest asked for.
+    pub fn into_effects(self) -> Effects {
+        let handler = self.call.handler.name.clone();
+        let key_values = self
+            .written
+            .into_iter()
+            .map(|(key, value)| KeyValueWrite {
+                handler: handler.clone(),
+                key,
+                value,
+            })
+            .collect();
+        Effects {
+            tasks: self.tasks,
+            key_values,
+        }
+    }
+}
+
+/// Why a request of the guest is not taken on.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// The account can't do it, or it is malformed.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The call asked for too much.
+    #[error("at most {0} of these may be asked for in one call")]
+    TooMany(u32),
+}
+
+impl WasiView for CallState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl wasmtime::ResourceLimiter for CallState {
+    /// All linear memories of the call together stay within its limit.
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self
+            .memory_bytes
+            .saturating_sub(current)
+            .saturating_add(desired);
+        let limit = usize::try_from(self.limits.call_memory_bytes).unwrap_or(usize::MAX);
+        if total > limit {
+            self.memory_refused = true;
+            return Ok(false);
+        }
+        self.memory_bytes = total;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let fits = desired <= self.limits.call_table_elements as usize;
+        self.memory_refused |= !fits;
+        Ok(fits)
+    }
+}
