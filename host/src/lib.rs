@@ -7,3 +7,4 @@
 pub mod domain;
 mod files;
 pub mod runtime;
+pub mod service;

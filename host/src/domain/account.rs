@@ -55,7 +55,7 @@ pub struct Account {
 }
 
 /// A live link of an account to one client process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
     /// When the client logged in.

@@ -88,6 +88,16 @@ pub struct Member {
     pub group_nickname: Option<String>,
 }
 
+impl Member {
+    /// The name that the group shows.
+    pub fn display_name(&self) -> &str {
+        match &self.group_nickname {
+            Some(name) if !name.is_empty() => name,
+            _ => self.user.display_name(),
+        }
+    }
+}
+
 /// A group, without its members.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

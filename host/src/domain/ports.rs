@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Account, AccountId, Action, Binding, ClientKind, Contact, ContactKind, Digest, Event, EventKey,
     Failure, Handler, HandlerName, Member, Millis, Task, TaskId, TaskNumber, TaskState,
+    action::Refused,
     handler::{FailureKind, Scope},
 };
 
@@ -357,6 +358,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`StoreError::Closed`].
     async fn close(&self) -> Result<(), StoreError>;
 }
+
+/// Says whether an action can be put into the words of this kind of client.
+/// The edge knows; service and runtime ask before they take an action on.
+pub type ActionCheck = fn(ClientKind, &Action) -> Result<(), Refused>;
 
 // -------------------------------------------------------------- the runtime
 

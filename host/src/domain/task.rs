@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, HandlerName, Millis, TaskId};
+use super::{Action, EventKey, HandlerName, Millis, TaskId};
 
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ pub enum Origin {
         /// The bot's handler.
         handler: HandlerName,
         /// The event's key.
-        event: String,
+        event: EventKey,
     },
     /// Somebody through the control API.
     Api,

@@ -13,22 +13,32 @@ use super::{
 };
 use crate::domain::{
     handler::FailureKind,
-    ports::{Call, CallError, CallFailure, ComponentError, Effects, Store},
+    ports::{ActionCheck, Call, CallError, CallFailure, ComponentError, Effects, Store},
 };
 
 /// How long a failure's text may be: a backtrace of a deep recursion is long.
 const MESSAGE_MAX_BYTES: usize = 8 * 1024;
 
+/// What the host brings to every call.
+#[derive(Clone)]
+pub struct Host {
+    /// The limits in force.
+    pub limits: Arc<Limits>,
+    /// Where the guest's reads go.
+    pub store: Arc<dyn Store>,
+    /// Whether an action can be taken on.
+    pub check: ActionCheck,
+}
+
 /// Calls the bot once. The caller holds the room for it.
 pub async fn call(
     engine: &Engine,
-    limits: &Arc<Limits>,
-    store: &Arc<dyn Store>,
+    host: &Host,
     bot: &Bot,
     call: Call,
 ) -> Result<Effects, CallError> {
-    let event = Arc::clone(&call.event);
-    let mut wasm = new_store(engine, limits, store, call);
+    let (limits, event) = (&host.limits, Arc::clone(&call.event));
+    let mut wasm = new_store(engine, host, call);
     let output = wasm.data().output.clone();
     let run = async {
         let instance = bot.instantiate_async(&mut wasm).await?;
@@ -48,18 +58,14 @@ pub async fn call(
 }
 
 /// Instantiates the component once: exports of the wrong type show only then.
-pub async fn try_out(
-    engine: &Engine,
-    limits: &Arc<Limits>,
-    store: &Arc<dyn Store>,
-    bot: &Bot,
-) -> Result<(), ComponentError> {
+pub async fn try_out(engine: &Engine, host: &Host, bot: &Bot) -> Result<(), ComponentError> {
+    let limits = &host.limits;
     let unfit = |problem: String| ComponentError::Unfit(format!("it does not start: {problem}"));
     let _room = engine
         .room(limits.queue_wait())
         .await
         .map_err(|error| ComponentError::Host(error.to_string()))?;
-    let mut wasm = new_store(engine, limits, store, convert::trial_call());
+    let mut wasm = new_store(engine, host, convert::trial_call());
     let start = bot.instantiate_async(&mut wasm);
     match tokio::time::timeout(limits.call_wall(), start).await {
         Ok(Ok(_)) => Ok(()),
@@ -68,13 +74,9 @@ pub async fn try_out(
     }
 }
 
-fn new_store(
-    engine: &Engine,
-    limits: &Arc<Limits>,
-    store: &Arc<dyn Store>,
-    call: Call,
-) -> WasmStore<CallState> {
-    let state = CallState::new(Arc::clone(limits), call, Arc::clone(store));
+fn new_store(engine: &Engine, host: &Host, call: Call) -> WasmStore<CallState> {
+    let limits = &host.limits;
+    let state = CallState::new(host.clone(), call);
     let mut wasm = WasmStore::new(&engine.wasm, state);
     wasm.limiter(|state| state);
     let ticks_max = limits.call_cpu_ms.div_ceil(TICK.as_millis() as u64).max(1);

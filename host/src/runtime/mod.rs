@@ -24,15 +24,14 @@ pub use limits::Limits;
 
 use crate::domain::{
     Digest,
-    ports::{Call, CallError, Component, ComponentError, Effects, Runtime, Store},
+    ports::{ActionCheck, Call, CallError, Component, ComponentError, Effects, Runtime, Store},
 };
 
 /// The runtime on wasmtime.
 pub struct Wasm {
     engine: engine::Engine,
     registry: registry::Registry,
-    limits: Arc<Limits>,
-    store: Arc<dyn Store>,
+    host: invoke::Host,
 }
 
 impl Wasm {
@@ -41,15 +40,12 @@ impl Wasm {
         limits: Limits,
         data_dir: &Path,
         store: Arc<dyn Store>,
+        check: ActionCheck,
     ) -> Result<Self, ComponentError> {
         let engine = engine::Engine::new(&limits)?;
         let registry = registry::Registry::open(&engine, &limits, data_dir)?;
-        Ok(Self {
-            engine,
-            registry,
-            limits: Arc::new(limits),
-            store,
-        })
+        let host = invoke::Host { limits: Arc::new(limits), store, check };
+        Ok(Self { engine, registry, host })
     }
 }
 
@@ -57,7 +53,7 @@ impl Wasm {
 impl Runtime for Wasm {
     async fn take_in(&self, bytes: Bytes) -> Result<Component, ComponentError> {
         let (component, bot) = self.registry.take_in(bytes).await?;
-        invoke::try_out(&self.engine, &self.limits, &self.store, &bot).await?;
+        invoke::try_out(&self.engine, &self.host, &bot).await?;
         self.registry.keep(&component, bot);
         Ok(component)
     }
@@ -77,15 +73,15 @@ impl Runtime for Wasm {
                 call.handler.digest
             ))
         })?;
-        let _room = self.engine.room(self.limits.queue_wait()).await?;
-        invoke::call(&self.engine, &self.limits, &self.store, &bot, call).await
+        let _room = self.engine.room(self.host.limits.queue_wait()).await?;
+        invoke::call(&self.engine, &self.host, &bot, call).await
     }
 }
 
 impl fmt::Debug for Wasm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wasm")
-            .field("limits", &self.limits)
+            .field("limits", &self.host.limits)
             .finish_non_exhaustive()
     }
 }

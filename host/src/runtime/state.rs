@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::{Limits, output::Output};
+use super::{Limits, invoke::Host, output::Output};
 use crate::domain::{
     Action, HandlerName, Millis, TaskId,
     action::Refused,
     handler::FailureKind,
-    ports::{Call, Effects, KeyValueWrite, Store, StoreError},
+    ports::{ActionCheck, Call, Effects, KeyValueWrite, Store, StoreError},
 };
 
 /// Why the host stopped a guest. Travels through wasmtime as the error of a
@@ -31,6 +31,7 @@ pub struct CallState {
     table: ResourceTable,
     /// The limits in force.
     pub limits: Arc<Limits>,
+    check: ActionCheck,
     /// What is being handled.
     pub call: Call,
     /// Where the guest's reads go.
@@ -51,7 +52,12 @@ pub struct CallState {
 }
 
 impl CallState {
-    pub fn new(limits: Arc<Limits>, call: Call, store: Arc<dyn Store>) -> Self {
+    pub fn new(host: Host, call: Call) -> Self {
+        let Host {
+            limits,
+            store,
+            check,
+        } = host;
         let output = Output::new(limits.call_log_bytes);
         let wasi = WasiCtx::builder()
             .stdout(output.clone())
@@ -66,6 +72,7 @@ impl CallState {
             wasi,
             table,
             limits,
+            check,
             call,
             store,
             output,
@@ -93,7 +100,7 @@ impl CallState {
     /// Takes on an action and gives its task an id. What can't be done is the
     /// guest's to handle.
     pub fn act(&mut self, action: Action) -> Result<TaskId, NotTaken> {
-        action.check(self.call.client)?;
+        (self.check)(self.call.client, &action)?;
         if self.tasks.len() >= self.limits.call_tasks as usize {
             return Err(NotTaken::TooMany(self.limits.call_tasks));
         }

@@ -1,0 +1,405 @@
+//! The way of an event: from a client's report to the tasks that answer it.
+//!
+//! Take the account's turn, drop what was seen before, run the bot, and write
+//! what came of it in one atomic, durable commit. Only then is there an answer.
+//! If the process dies before the commit, nothing has happened; if it dies
+//! after it, the same event is answered with the same tasks.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{ContactReport, Error, Service, turn::Turn};
+use crate::domain::{
+    Account, AccountId, ClientKind, Contact, Event, Failure, Handler, Happening, Message, Millis,
+    Session, Task, TaskId,
+    ports::{
+        Call, CallError, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord, Seen,
+    },
+    task::Origin,
+};
+
+/// An event with what else its report says.
+#[derive(Debug)]
+pub struct Delivery {
+    /// What happened.
+    pub event: Event,
+    /// Who reports it.
+    pub reporter: Reporter,
+    /// How long the event's key stands for this event; none for good.
+    pub repeats_within: Option<Duration>,
+    /// What it says about contacts.
+    pub contacts: ContactReport,
+    /// How the tasks reach the client.
+    pub reply: Reply,
+}
+
+/// Who reports, in the client's own words: a client that never logged in with
+/// this host becomes known by it.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    /// The kind of client.
+    pub client: ClientKind,
+    /// The customer id (WeHub).
+    pub appid: Option<String>,
+    /// The client's session.
+    pub client_session: String,
+}
+
+/// How the tasks that a bot asks for reach the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// In the answer to this very report.
+    InAnswer,
+    /// In the queue, since the answer has no place for tasks.
+    Queue,
+}
+
+/// What settles an event together with its record.
+#[derive(Debug)]
+pub(super) struct Settling {
+    pub event: Event,
+    pub client: ClientKind,
+    pub repeats_within: Option<Duration>,
+    pub reply: Reply,
+    /// A task that changes in the same commit.
+    pub changed: Option<Task>,
+}
+
+impl Service {
+    /// Delivers an event and gives the tasks that go into its answer. Goes on
+    /// when the caller goes away.
+    pub async fn deliver(&self, delivery: Delivery) -> Result<Vec<Task>, Error> {
+        let service = self.clone();
+        self.detached(async move { service.deliver_in_turn(delivery).await })
+            .await
+    }
+
+    /// Runs in a task of its own: dropping the caller does not cut it off.
+    pub(super) async fn detached<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.check_ready()?;
+        match self.0.calls.spawn(work).await {
+            Ok(done) => done,
+            Err(error) => Err(Error::Host(format!("a call ended early: {error}"))),
+        }
+    }
+
+    async fn deliver_in_turn(&self, delivery: Delivery) -> Result<Vec<Task>, Error> {
+        let Delivery {
+            event,
+            reporter,
+            repeats_within,
+            contacts,
+            reply,
+        } = delivery;
+        let mut turn = self.turn(&event.account).await?;
+        if let Some(record) = self.seen_before(&event, repeats_within).await? {
+            return self.tasks_of(&event.account, &record, reply).await;
+        }
+        let client = reporter.client;
+        self.ensure_account(&mut turn, &event.account, reporter)
+            .await?;
+        self.write_contacts(&turn, &event.account, contacts).await?;
+        let settling = Settling {
+            event,
+            client,
+            repeats_within,
+            reply,
+            changed: None,
+        };
+        self.settle(&turn, settling).await
+    }
+
+    /// Runs the bot and commits what came of it.
+    pub(super) async fn settle(&self, turn: &Turn, settling: Settling) -> Result<Vec<Task>, Error> {
+        let Settling {
+            mut event,
+            client,
+            repeats_within,
+            reply,
+            changed,
+        } = settling;
+        let handler = self.handler_for(&event);
+        if handler.is_some() {
+            self.name_author(&mut event).await?;
+        }
+        let event = Arc::new(event);
+        let called = match handler {
+            Some(handler) => self.call(turn, handler, client, &event).await?,
+            None => Called::Unhandled,
+        };
+        let now_ms = self.0.store.now();
+        let mut commit = called.into_commit(&event, reply, repeats_within, now_ms);
+        let answer = match reply {
+            Reply::InAnswer => commit.tasks.clone(),
+            Reply::Queue => Vec::new(),
+        };
+        commit.tasks.extend(changed);
+        match self.commit(turn, &event.account, commit).await? {
+            None => Ok(answer),
+            Some(record) => self.tasks_of(&event.account, &record, reply).await,
+        }
+    }
+
+    /// Writes for the account. Some when the event was settled before.
+    pub(super) async fn commit(
+        &self,
+        turn: &Turn,
+        account: &AccountId,
+        commit: Commit,
+    ) -> Result<Option<EventRecord>, Error> {
+        let epoch = turn.epoch.unwrap_or_default();
+        match self.0.store.commit(account, epoch, commit).await? {
+            Committed::Ok => Ok(None),
+            Committed::Duplicate(record) => Ok(Some(record)),
+            Committed::Fenced => Err(Error::Host(format!(
+                "another host has taken over {account}"
+            ))),
+        }
+    }
+
+    /// Takes the account's turn, with what the store knows of the account.
+    pub(super) async fn turn(&self, account: &AccountId) -> Result<Turn, Error> {
+        let mut turn = self.0.turns.take(account).await?;
+        if turn.epoch.is_none() {
+            turn.account = self.0.store.account(account).await?.map(Arc::new);
+            turn.epoch = Some(self.0.store.own(account, false).await?);
+        }
+        Ok(turn)
+    }
+
+    pub(super) async fn seen_before(
+        &self,
+        event: &Event,
+        repeats_within: Option<Duration>,
+    ) -> Result<Option<EventRecord>, Error> {
+        let Some(record) = self.0.store.event(&event.account, &event.key).await? else {
+            return Ok(None);
+        };
+        let stands = repeats_within.is_none_or(|span| {
+            self.0.store.now() < record.at_ms.saturating_add(span.as_millis() as Millis)
+        });
+        Ok(stands.then_some(record))
+    }
+
+    /// The tasks that answered an event before.
+    async fn tasks_of(
+        &self,
+        account: &AccountId,
+        record: &EventRecord,
+        reply: Reply,
+    ) -> Result<Vec<Task>, Error> {
+        if reply == Reply::Queue {
+            return Ok(Vec::new());
+        }
+        let mut tasks = Vec::with_capacity(record.tasks.len());
+        for &number in &record.tasks {
+            let id = TaskId {
+                account: account.clone(),
+                number,
+            };
+            tasks.extend(self.0.store.task(&id).await?);
+        }
+        Ok(tasks)
+    }
+
+    /// An account that reports without having logged in with this host (it was
+    /// down at the time, or its data was lost) is known from now on.
+    pub(super) async fn ensure_account(
+        &self,
+        turn: &mut Turn,
+        id: &AccountId,
+        reporter: Reporter,
+    ) -> Result<(), Error> {
+        if turn.account.is_some() {
+            return Ok(());
+        }
+        let now_ms = self.0.store.now();
+        let account = Account {
+            id: id.clone(),
+            client: reporter.client,
+            appid: reporter.appid,
+            nickname: String::new(),
+            alias: String::new(),
+            avatar_url: String::new(),
+            first_login_ms: now_ms,
+            session: Some(Session {
+                login_ms: now_ms,
+                client_session: reporter.client_session,
+                ..Session::default()
+            }),
+            last_logout: None,
+        };
+        self.write_account(turn, account).await
+    }
+
+    /// Writes the account as it is from now on.
+    pub(super) async fn write_account(
+        &self,
+        turn: &mut Turn,
+        account: Account,
+    ) -> Result<(), Error> {
+        let commit = Commit {
+            account: Some(account.clone()),
+            ..Commit::default()
+        };
+        self.commit(turn, &account.id, commit).await?;
+        turn.account = Some(Arc::new(account));
+        Ok(())
+    }
+
+    /// Which bot gets the event, if any.
+    fn handler_for(&self, event: &Event) -> Option<Arc<Handler>> {
+        let handler = self.handler_of(&event.account)?;
+        (!event.is_own_message() || handler.wants_own_messages()).then_some(handler)
+    }
+
+    /// Fills in the author's name, as the conversation shows it.
+    async fn name_author(&self, event: &mut Event) -> Result<(), Error> {
+        let Happening::Message(message) = &mut event.what else {
+            return Ok(());
+        };
+        if message.author_name.is_empty() {
+            message.author_name = self.author_name(&event.account, message).await?;
+        }
+        Ok(())
+    }
+
+    async fn author_name(&self, account: &AccountId, message: &Message) -> Result<String, Error> {
+        let store = &self.0.store;
+        if let Some(group) = &message.group
+            && let Some(member) = store.member(account, group, &message.author).await?
+            && !member.display_name().is_empty()
+        {
+            return Ok(member.display_name().to_owned());
+        }
+        match store.contact(account, &message.author).await? {
+            Some(Contact::User(user) | Contact::Official(user)) => {
+                Ok(user.display_name().to_owned())
+            }
+            Some(Contact::Group(_)) | None => Ok(String::new()),
+        }
+    }
+
+    /// Calls the bot. A bot that fails settles the event too; only a host that
+    /// can't call it leaves the event open.
+    async fn call(
+        &self,
+        turn: &Turn,
+        handler: Arc<Handler>,
+        client: ClientKind,
+        event: &Arc<Event>,
+    ) -> Result<Called, Error> {
+        let call = Call {
+            handler: Arc::clone(&handler),
+            client,
+            me: turn.account.clone(),
+            event: Arc::clone(event),
+        };
+        match self.0.runtime.call(call).await {
+            Ok(effects) => Ok(Called::Handled(handler, effects)),
+            Err(CallError::Failed(failure)) => Ok(Called::Failed(handler, failure)),
+            Err(busy @ CallError::Busy { .. }) => Err(Error::Busy {
+                reason: busy.to_string(),
+            }),
+            Err(CallError::Store(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// How the call of a bot ended.
+enum Called {
+    /// No bot was asked.
+    Unhandled,
+    /// The bot handled the event.
+    Handled(Arc<Handler>, Effects),
+    /// The bot failed: nothing that it asked for happens.
+    Failed(Arc<Handler>, CallFailure),
+}
+
+impl Called {
+    /// The one commit that settles the event.
+    fn into_commit(
+        self,
+        event: &Event,
+        reply: Reply,
+        repeats_within: Option<Duration>,
+        now_ms: Millis,
+    ) -> Commit {
+        let mut commit = Commit::default();
+        let outcome = match self {
+            Self::Unhandled => EventOutcome::Unhandled,
+            Self::Handled(handler, effects) => {
+                commit.tasks = tasks(event, &handler, effects.tasks, reply, now_ms);
+                commit.key_values = effects.key_values;
+                EventOutcome::Handled
+            }
+            Self::Failed(handler, failure) => {
+                commit.failure = Some(record(event, &handler, failure, now_ms));
+                EventOutcome::Failed
+            }
+        };
+        let tasks = commit.tasks.iter().map(|task| task.id.number).collect();
+        let record = EventRecord {
+            at_ms: now_ms,
+            outcome,
+            tasks,
+        };
+        commit.seen = Some(Seen {
+            key: event.key.clone(),
+            record,
+            repeats_within,
+        });
+        commit
+    }
+}
+
+fn tasks(
+    event: &Event,
+    handler: &Handler,
+    asked: Vec<(crate::domain::TaskNumber, crate::domain::Action)>,
+    reply: Reply,
+    now_ms: Millis,
+) -> Vec<Task> {
+    let make = match reply {
+        Reply::InAnswer => Task::answered,
+        Reply::Queue => Task::queued,
+    };
+    asked
+        .into_iter()
+        .map(|(number, action)| {
+            let id = TaskId {
+                account: event.account.clone(),
+                number,
+            };
+            let (handler, event) = (handler.name.clone(), event.key.clone());
+            make(id, action, Origin::Bot { handler, event }, now_ms)
+        })
+        .collect()
+}
+
+fn record(event: &Event, handler: &Handler, failure: CallFailure, now_ms: Millis) -> Failure {
+    let CallFailure {
+        kind,
+        message,
+        output,
+    } = failure;
+    tracing::warn!(
+        account = %event.account,
+        handler = %handler.name,
+        event = %event.key,
+        ?kind,
+        reason = message.lines().next().unwrap_or_default(),
+        "the bot failed; nothing that it asked for happens"
+    );
+    Failure {
+        event: event.key.as_str().to_owned(),
+        handler: handler.name.clone(),
+        digest: handler.digest,
+        kind,
+        message,
+        output,
+        at_ms: now_ms,
+    }
+}

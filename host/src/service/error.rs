@@ -1,0 +1,91 @@
+//! What can go wrong in a use case: whose fault it was and whether trying again
+//! can help is in the case.
+
+use crate::domain::{
+    HandlerName,
+    action::Refused,
+    ports::{ComponentError, StoreError},
+};
+
+/// Why something was not done.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The caller named something that does not exist.
+    #[error("there is no {what} {name}")]
+    NotFound {
+        /// What kind of thing.
+        what: &'static str,
+        /// The name given.
+        name: String,
+    },
+    /// The caller asked for an action that the account can't do.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Something in the request is wrong.
+    #[error("{field}: {problem}")]
+    BadRequest {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong with it, and what is right.
+        problem: String,
+    },
+    /// The idempotency key stands for another request.
+    #[error("this Idempotency-Key was used before for another request: take a new one")]
+    KeyReused,
+    /// The handler is bound.
+    #[error("handler {handler} is bound to {}: unbind it first", by.join(", "))]
+    InUse {
+        /// Which handler.
+        handler: HandlerName,
+        /// To which accounts.
+        by: Vec<String>,
+    },
+    /// The component is none that this host runs.
+    #[error("{0}")]
+    Unfit(String),
+    /// The task is not one that a result can be reported for.
+    #[error("task_id: {0}")]
+    WrongTask(String),
+    /// No room now. Trying again later helps.
+    #[error("the host is busy: {reason}")]
+    Busy {
+        /// What there is too much of.
+        reason: String,
+    },
+    /// The store failed. Trying again may help.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The host failed in another way.
+    #[error("{0}")]
+    Host(String),
+    /// The host is ending. Trying again helps when it is back.
+    #[error("the host is ending")]
+    Draining,
+}
+
+impl From<ComponentError> for Error {
+    fn from(error: ComponentError) -> Self {
+        match error {
+            ComponentError::Unfit(problem) => Self::Unfit(problem),
+            ComponentError::Host(problem) => Self::Host(problem),
+        }
+    }
+}
+
+impl Error {
+    /// Something that does not exist.
+    pub fn not_found(what: &'static str, name: impl ToString) -> Self {
+        Self::NotFound {
+            what,
+            name: name.to_string(),
+        }
+    }
+
+    /// True when the same request may succeed later.
+    pub fn can_retry(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy { .. } | Self::Store(_) | Self::Host(_) | Self::Draining
+        )
+    }
+}

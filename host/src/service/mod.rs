@@ -1,0 +1,95 @@
+//! Use cases: the only thing that the edge calls.
+//!
+//! `deliver` is the way of an event; the other files are what people and
+//! clients ask for besides. Nothing here knows HTTP, JSON of a peer,
+//! WebAssembly or the storage engine.
+
+mod accounts;
+mod catalogue;
+mod contacts;
+mod deliver;
+mod error;
+mod handlers;
+mod tasks;
+mod turn;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio_util::task::TaskTracker;
+
+pub use accounts::Login;
+pub use contacts::ContactReport;
+pub use deliver::{Delivery, Reply, Reporter};
+pub use error::Error;
+
+use crate::domain::ports::{ActionCheck, Runtime, Store};
+
+/// How long a key made of an event's content stands for that event. Only
+/// messages have ids of their own. WeHub waits 30 s for an answer, so what it
+/// sends again comes within a minute; later, the same may rightly happen anew.
+pub const REPEATED_WITHIN: Duration = Duration::from_secs(60);
+
+/// All use cases. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct Service(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<dyn Store>,
+    runtime: Arc<dyn Runtime>,
+    check: ActionCheck,
+    catalogue: catalogue::Catalogue,
+    turns: turn::Turns,
+    /// Calls under way. They outlive the request that caused them, so that a
+    /// client that goes away can't cut one off half-way.
+    calls: TaskTracker,
+    draining: AtomicBool,
+}
+
+impl Service {
+    /// Reads what is deployed and makes it ready. A handler whose component
+    /// can't be loaded is logged and fails when it is called; the others serve.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        runtime: Arc<dyn Runtime>,
+        check: ActionCheck,
+    ) -> Result<Self, Error> {
+        let service = Self(Arc::new(Inner {
+            catalogue: catalogue::Catalogue::default(),
+            turns: turn::Turns::default(),
+            calls: TaskTracker::new(),
+            draining: AtomicBool::new(false),
+            store,
+            runtime,
+            check,
+        }));
+        service.load_catalogue().await?;
+        Ok(service)
+    }
+
+    /// False once the host is ending.
+    pub fn is_ready(&self) -> bool {
+        !self.0.draining.load(Ordering::Relaxed)
+    }
+
+    /// Takes no new work from now on, and waits for what is under way.
+    pub async fn drain(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+        self.0.calls.close();
+        self.0.calls.wait().await;
+    }
+
+    fn check_ready(&self) -> Result<(), Error> {
+        if self.is_ready() {
+            Ok(())
+        } else {
+            Err(Error::Draining)
+        }
+    }
+}

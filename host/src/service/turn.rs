@@ -1,0 +1,137 @@
+//! Turns: one event at a time per account, many accounts at once.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::Error;
+use crate::domain::{Account, AccountId, ports::Epoch};
+
+/// How many events of one account may wait for their turn. A client sends one
+/// after the other; more means that something is stuck or hostile.
+const WAITING_MAX: u32 = 64;
+/// How long an event waits for its turn. With the time of the call itself it
+/// stays below the 30 s after which WeHub gives up.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// What is known of an account while this host serves it.
+#[derive(Debug, Default)]
+pub struct Slot {
+    /// The epoch under which this host writes; none before the first event.
+    pub epoch: Option<Epoch>,
+    /// The account as it is in the store.
+    pub account: Option<Arc<Account>>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    slot: Arc<Mutex<Slot>>,
+    waiting: AtomicU32,
+}
+
+/// The turns of all accounts that this host has served since it started.
+#[derive(Debug, Default)]
+pub struct Turns(DashMap<AccountId, Arc<Lane>>);
+
+/// An account's turn. Ends when it is dropped.
+pub type Turn = OwnedMutexGuard<Slot>;
+
+impl Turns {
+    /// Waits for the account's turn, in order of arrival.
+    pub async fn take(&self, account: &AccountId) -> Result<Turn, Error> {
+        let lane = self.lane(account);
+        if let Ok(turn) = Arc::clone(&lane.slot).try_lock_owned() {
+            return Ok(turn);
+        }
+        let _place = Place::take(&lane.waiting)?;
+        match tokio::time::timeout(WAIT, Arc::clone(&lane.slot).lock_owned()).await {
+            Ok(turn) => Ok(turn),
+            Err(_) => Err(Error::Busy {
+                reason: format!(
+                    "the account's turn did not come within {} s",
+                    WAIT.as_secs()
+                ),
+            }),
+        }
+    }
+
+    fn lane(&self, account: &AccountId) -> Arc<Lane> {
+        if let Some(lane) = self.0.get(account) {
+            return Arc::clone(&lane);
+        }
+        Arc::clone(&self.0.entry(account.clone()).or_default())
+    }
+}
+
+/// A place in the queue for a turn, given back when the waiting ends.
+struct Place<'a>(&'a AtomicU32);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicU32) -> Result<Self, Error> {
+        let place = Self(waiting);
+        if waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
+            return Err(Error::Busy {
+                reason: format!("{WAITING_MAX} events of this account wait already"),
+            });
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn id(text: &str) -> AccountId {
+        text.try_into().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_account_waits_for_itself_and_for_nobody_else() {
+        let turns = Turns::default();
+        let first = turns.take(&id("a")).await.unwrap();
+        turns.take(&id("b")).await.unwrap();
+        let mut second = Box::pin(turns.take(&id("a")));
+        assert!(
+            tokio::time::timeout(Duration::from_millis(20), &mut second)
+                .await
+                .is_err()
+        );
+        drop(first);
+        second.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_queue_for_a_turn_is_bounded_in_length_and_time() {
+        let turns = Arc::new(Turns::default());
+        let _held = turns.take(&id("a")).await.unwrap();
+        let waiting: Vec<_> = (0..WAITING_MAX)
+            .map(|_| {
+                let turns = Arc::clone(&turns);
+                tokio::spawn(async move { turns.take(&id("a")).await.map(drop) })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert!(matches!(
+            turns.take(&id("a")).await,
+            Err(Error::Busy { .. })
+        ));
+        for waiter in waiting {
+            assert!(matches!(waiter.await.unwrap(), Err(Error::Busy { .. })));
+        }
+    }
+}
