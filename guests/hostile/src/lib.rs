@@ -1,1 +1,1 @@
-
+//! Guests with one behaviour each, for the host's tests: see `examples/`.

@@ -1,0 +1,65 @@
+#!/bin/sh
+# Builds all guests and puts them into target/guests/. JavaScript ones only when
+# npm is there; `--rust-only` leaves them out.
+set -eu
+
+rust_only=no
+case "${1-}" in
+    '') ;;
+    --rust-only) rust_only=yes ;;
+    *) echo "usage: $0 [--rust-only]" >&2; exit 2 ;;
+esac
+
+cd "$(dirname "$0")/.."
+target=wasm32-wasip2
+built="${CARGO_TARGET_DIR:-target}/$target/guest"
+out=target/guests
+mkdir -p "$out"
+
+# Replaces a file only when it differs, so that whoever looks at its time sees
+# no change where there is none.
+place() {
+    if ! cmp -s "$1" "$2"; then
+        cp "$1" "$2.new"
+        mv "$2.new" "$2"
+    fi
+}
+
+if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
+    rustup target add "$target"
+fi
+cargo build --locked --profile guest --target "$target" --package wxhost-echo
+cargo build --locked --profile guest --target "$target" --package wxhost-hostile --examples
+
+place "$built/wxhost_echo.wasm" "$out/echo.wasm"
+sed -n '/^\[\[example\]\]/,$ s/^name = "\(.*\)"/\1/p' guests/hostile/Cargo.toml | while read -r name; do
+    place "$built/examples/$(echo "$name" | tr - _).wasm" "$out/$name.wasm"
+done
+
+if [ "$rust_only" = yes ]; then
+    :
+elif ! command -v npm >/dev/null; then
+    echo "npm is not there: no JavaScript guests" >&2
+else
+    for bot in guests/faq; do
+        name=$(basename "$bot")
+        modules="$bot/node_modules/.package-lock.json"
+        if [ ! -f "$modules" ] || [ "$bot/package-lock.json" -nt "$modules" ]; then
+            # Not `npm ci`: it insists on the compiler's packages for all
+            # systems, and the lock file lacks those not found when it was made.
+            (cd "$bot" && npm install --no-save --no-audit --no-fund)
+            touch "$modules"
+        fi
+        newer=$(find "$bot/package.json" "$bot/package-lock.json" "$bot/src" guests/sdk-js wit \
+            -type f -newer "$out/$name.wasm" 2>/dev/null || echo "not built yet")
+        if [ -n "$newer" ]; then
+            (cd "$bot" && npm run --silent build)
+            mv "$bot/$name.wasm" "$out/$name.wasm"
+        fi
+    done
+fi
+
+printf '\n%-24s %10s\n' guest bytes
+for file in "$out"/*.wasm; do
+    printf '%-24s %10d\n' "$(basename "$file" .wasm)" "$(wc -c <"$file")"
+done

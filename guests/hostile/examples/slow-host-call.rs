@@ -1,0 +1,10 @@
+//! Waits a minute inside the host, where it uses no computing time.
+use std::{thread, time::Duration};
+use wxhost_sdk::prelude::*;
+
+wxhost_sdk::bot!(on_event);
+
+fn on_event(_: Event) -> Result<(), Error> {
+    thread::sleep(Duration::from_secs(60));
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! Asks for a hundred thousand messages, whatever the host answers.
+use wxhost_sdk::prelude::*;
+
+wxhost_sdk::bot!(on_event);
+
+fn on_event(event: Event) -> Result<(), Error> {
+    let to = event
+        .message()
+        .map_or(&event.account, |message| &message.conversation);
+    for number in 0..100_000 {
+        let _ = send_text(to, &format!("flood {number}"));
+    }
+    Ok(())
+}

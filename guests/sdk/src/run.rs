@@ -1,0 +1,26 @@
+use std::sync::Once;
+
+use crate::error::Error;
+use crate::log;
+use crate::model::Event;
+
+/// Calls the bot and turns its error into the text that the host shows.
+#[doc(hidden)]
+pub fn run(bot: fn(Event) -> Result<(), Error>, event: Event) -> Result<(), String> {
+    static FIRST_CALL: Once = Once::new();
+    FIRST_CALL.call_once(|| std::panic::set_hook(Box::new(report_panic)));
+    bot(event).map_err(|error| error.to_string())
+}
+
+/// A panic ends as a trap, which has no text: this line is where the reason is.
+fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
+    let message = info.payload_as_str().unwrap_or("a panic without a message");
+    match info.location() {
+        Some(at) => log::write(
+            log::Level::Error,
+            "panic",
+            format_args!("{message} at {at}"),
+        ),
+        None => log::write(log::Level::Error, "panic", message),
+    }
+}
