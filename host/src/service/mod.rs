@@ -78,9 +78,15 @@ impl Service {
         !self.0.draining.load(Ordering::Relaxed)
     }
 
-    /// Takes no new work from now on, and waits for what is under way.
-    pub async fn drain(&self) {
+    /// Takes no new work from now on.
+    pub fn stop_taking(&self) {
         self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes no new work from now on, and waits for what is under way. Every
+    /// call has its own limits, so this ends.
+    pub async fn drain(&self) {
+        self.stop_taking();
         self.0.calls.close();
         self.0.calls.wait().await;
     }

@@ -1,0 +1,193 @@
+//! The composition root: builds the parts, wires them, runs them, and ends them
+//! in order.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, http::StatusCode, routing::get};
+use tokio::net::TcpListener;
+
+use crate::{
+    config::Config,
+    domain::{
+        Action, ClientKind,
+        action::Refused,
+        ports::{ComponentError, KEPT, Runtime, Store, StoreError},
+    },
+    edge::{self, auth::AdminToken},
+    files,
+    runtime::Wasm,
+    service::{self, Service},
+    store,
+};
+
+/// How often what is too old is looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How long the sweep rests between two steps, so that nobody notices it.
+const SWEEP_PAUSE: Duration = Duration::from_millis(20);
+/// The file that holds the address in use, for the command line on this machine.
+pub const ADDRESS_FILE: &str = "address";
+
+/// Why the host did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A file or directory can't be used.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The address can't be listened on.
+    #[error("server.listen {address}: {error}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The store can't be opened or closed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The runtime can't be built.
+    #[error(transparent)]
+    Runtime(#[from] ComponentError),
+    /// What is deployed can't be read.
+    #[error(transparent)]
+    Service(#[from] service::Error),
+    /// The admin token can't be used.
+    #[error("{0}")]
+    Token(String),
+}
+
+/// Runs the host until `shutdown` is done: then no new work is taken, calls
+/// under way end or time out, and the store is closed.
+pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
+    let data = config.data.clone();
+    files::private_dir(&data).map_err(|error| AppError::File { path: data.clone(), error })?;
+    let store = store::open(&config.store, &data)?;
+    let served = serve_on(&config, Arc::clone(&store), shutdown).await;
+    let closed = store.close().await;
+    served?;
+    Ok(closed?)
+}
+
+async fn serve_on(
+    config: &Config,
+    store: Arc<dyn Store>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), AppError> {
+    let data = &config.data;
+    let token = AdminToken::open(data).map_err(|error| AppError::Token(error.to_string()))?;
+    let runtime: Arc<dyn Runtime> =
+        Arc::new(Wasm::open(config.limits.clone(), data, Arc::clone(&store), check_action)?);
+    let service = Service::start(Arc::clone(&store), runtime, check_action).await?;
+    let router = router(config, &service, token);
+
+    let listener = listen(config.server.listen).await?;
+    let address = listener.local_addr().unwrap_or(config.server.listen);
+    let file = AddressFile::write(data, address)?;
+    warn_of_open_doors(config, address);
+    tracing::info!(addr = %address, data = %data.display(), "listening");
+
+    let sweeper = tokio::spawn(sweep(store));
+    edge::server::run(listener, router, &config.server, async {
+        shutdown.await;
+        tracing::info!("ending: no new work is taken");
+        service.stop_taking();
+    })
+    .await;
+    sweeper.abort();
+    service.drain().await;
+    drop(file);
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Everything that listens.
+fn router(config: &Config, service: &Service, token: AdminToken) -> Router {
+    let ready = service.clone();
+    let readiness = move || async move {
+        match ready.is_ready() {
+            true => (StatusCode::OK, axum::Json(serde_json::json!({"status": "ready"}))),
+            false => {
+                let status = axum::Json(serde_json::json!({"status": "draining"}));
+                (StatusCode::SERVICE_UNAVAILABLE, status)
+            }
+        }
+    };
+    let alive = || async { axum::Json(serde_json::json!({"status": "ok"})) };
+    let callback = edge::wehub::Callback::new(config.wehub.clone(), service.clone());
+    Router::new()
+        .nest("/wehub", callback.router())
+        .nest("/api/v1", edge::control::router(service.clone(), token))
+        .route("/healthz", get(alive))
+        .route("/readyz", get(readiness))
+}
+
+/// Whether an action can be put into the words of this kind of client.
+fn check_action(client: ClientKind, action: &Action) -> Result<(), Refused> {
+    match client {
+        ClientKind::Wehub => edge::wehub::wire::check(action),
+        ClientKind::Openwx => action.check(client),
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|error| AppError::Listen { address, error })
+}
+
+fn warn_of_open_doors(config: &Config, address: SocketAddr) {
+    if config.wehub.app.is_empty() {
+        tracing::warn!("no [[wehub.app]] is configured: every WeHub login is refused");
+    }
+    if !address.ip().is_loopback() && config.wehub.path_secret.is_none() {
+        tracing::warn!(
+            "the callback is reachable from outside and WeHub can't authenticate itself: \
+             set wehub.path_secret"
+        );
+    }
+}
+
+/// Forgets what is too old, a little at a time.
+async fn sweep(store: Arc<dyn Store>) {
+    let kept_ms = KEPT.as_millis() as u64;
+    loop {
+        loop {
+            match store.sweep(store.now().saturating_sub(kept_ms)).await {
+                Ok(true) => tokio::time::sleep(SWEEP_PAUSE).await,
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "old records could not be removed");
+                    break;
+                }
+            }
+        }
+        tokio::time::sleep(SWEEP_EVERY).await;
+    }
+}
+
+/// The address in use, in a file that goes away with the host.
+struct AddressFile(PathBuf);
+
+impl AddressFile {
+    fn write(data: &Path, address: SocketAddr) -> Result<Self, AppError> {
+        let path = data.join(ADDRESS_FILE);
+        files::write_durably_blocking(&path, address.to_string().as_bytes())
+            .map_err(|error| AppError::File { path: path.clone(), error })?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for AddressFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

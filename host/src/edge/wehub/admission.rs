@@ -1,0 +1,156 @@
+//! Who may use the callback endpoint: pure policy. WeHub can't authenticate
+//! itself (the protocol signs our answer, not its request), so everything hangs
+//! on the list of customer ids and accounts, and on the secret path if there is
+//! one. Billing is per account that logs in (protocol page, section 2).
+
+use serde::{Deserialize, Serialize};
+
+use crate::{domain::AccountId, secret::Secret};
+
+/// The shortest path segment that counts as unguessable.
+const PATH_SECRET_MIN_CHARS: usize = 16;
+
+/// Settings of the callback endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// When set, the endpoint is at `/wehub/<path_secret>/callback` only.
+    pub path_secret: Option<Secret>,
+    /// What WeHub reports after a login: bits 1 friends, 2 groups, 4 public
+    /// accounts; 0 nothing.
+    pub report_contact: u32,
+    /// The customer ids that are known, and their accounts.
+    pub app: Vec<App>,
+}
+
+/// A customer id that WeHub issued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    /// The customer id.
+    pub appid: String,
+    /// What our answers to a login are signed with.
+    pub secret_key: Secret,
+    /// The accounts that may log in; `*` for every one.
+    pub accounts: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { path_secret: None, report_contact: 3, app: Vec::new() }
+    }
+}
+
+/// Why somebody is not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such customer id.
+    #[error("appid: not known here")]
+    UnknownAppid,
+    /// Not one of the customer id's accounts.
+    #[error("wxid: this account is not admitted for this appid")]
+    NotAdmitted,
+}
+
+impl Config {
+    /// Says which setting can't work, and why.
+    pub fn check(&self) -> Result<(), String> {
+        if self.report_contact > 7 {
+            return Err("wehub.report_contact: 1 friends, 2 groups, 4 public accounts, or a sum \
+                        of these"
+                .to_owned());
+        }
+        if let Some(secret) = &self.path_secret {
+            check_path_secret(secret.expose())?;
+        }
+        self.app.iter().try_for_each(App::check)?;
+        let mut ids: Vec<_> = self.app.iter().map(|app| &app.appid).collect();
+        ids.sort();
+        match ids.windows(2).find(|pair| pair.first() == pair.last()) {
+            Some([twice, ..]) => Err(format!("wehub.app: appid {twice} is there twice")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The customer id's entry, if the account is admitted for it.
+    pub fn admit(&self, appid: &str, account: &AccountId) -> Result<&App, Refusal> {
+        let app = self.app.iter().find(|app| app.appid == appid).ok_or(Refusal::UnknownAppid)?;
+        let admitted = |listed: &String| listed == "*" || listed == account.as_str();
+        if app.accounts.iter().any(admitted) { Ok(app) } else { Err(Refusal::NotAdmitted) }
+    }
+}
+
+impl App {
+    fn check(&self) -> Result<(), String> {
+        if self.appid.is_empty() {
+            return Err("wehub.app.appid: can't be empty".to_owned());
+        }
+        if self.secret_key.expose().is_empty() {
+            return Err(format!("wehub.app.secret_key of {}: can't be empty", self.appid));
+        }
+        if self.accounts.is_empty() {
+            return Err(format!(
+                "wehub.app.accounts of {}: lists nobody; [\"*\"] admits every account",
+                self.appid
+            ));
+        }
+        let odd = self.accounts.iter().find(|id| {
+            id.as_str() != "*" && AccountId::try_from(id.as_str()).is_err()
+        });
+        match odd {
+            Some(id) => Err(format!("wehub.app.accounts of {}: {id:?} is no wxid", self.appid)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_path_secret(secret: &str) -> Result<(), String> {
+    let safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if secret.len() < PATH_SECRET_MIN_CHARS || !secret.chars().all(safe) {
+        return Err(format!(
+            "wehub.path_secret: takes at least {PATH_SECRET_MIN_CHARS} letters, digits, - and _"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn config(accounts: &[&str]) -> Config {
+        let app = App {
+            appid: "app-1".to_owned(),
+            secret_key: "112233".into(),
+            accounts: accounts.iter().map(|&id| id.to_owned()).collect(),
+        };
+        Config { app: vec![app], ..Config::default() }
+    }
+
+    #[test]
+    fn only_listed_accounts_of_known_customers_are_admitted() {
+        let id = |text: &str| AccountId::try_from(text).unwrap();
+        let listed = config(&["wxid_a", "wxid_b"]);
+        assert!(listed.admit("app-1", &id("wxid_a")).is_ok());
+        assert_eq!(listed.admit("app-1", &id("wxid_c")), Err(Refusal::NotAdmitted));
+        assert_eq!(listed.admit("app-2", &id("wxid_a")), Err(Refusal::UnknownAppid));
+        assert!(config(&["*"]).admit("app-1", &id("wxid_c")).is_ok());
+    }
+
+    #[test]
+    fn settings_that_can_not_work_are_named() {
+        assert_eq!(config(&["wxid_a"]).check(), Ok(()));
+        let named = |config: Config, name: &str| {
+            let problem = config.check().unwrap_err();
+            assert!(problem.contains(name), "{problem}");
+        };
+        named(config(&[]), "accounts");
+        named(config(&["a b"]), "a b");
+        named(Config { report_contact: 8, ..config(&["*"]) }, "report_contact");
+        named(Config { path_secret: Some("short".into()), ..config(&["*"]) }, "path_secret");
+        let mut twice = config(&["*"]);
+        twice.app.push(twice.app.first().unwrap().clone());
+        named(twice, "app-1");
+    }
+}

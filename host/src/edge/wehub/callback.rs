@@ -1,0 +1,280 @@
+//! `POST /wehub/callback`: every action of the protocol page, answered.
+//!
+//! Whatever comes is answered with HTTP 200 and JSON, since WeHub stops
+//! reporting when it gets none; what is wrong with it is in `error_code` and
+//! `error_reason`. Only refusals of transport (a body too large) stay HTTP.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Path, Request as HttpRequest, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+
+use super::{
+    admission::{App, Config, Refusal},
+    signature::sign,
+    wire::{self, BadRequest, Contacts, Incoming, LoginRequest, Report, Request, WireTask, code},
+};
+use crate::{
+    domain::{AccountId, ClientKind, Task},
+    edge::body::BodyReader,
+    service::{ContactReport, Delivery, Error, Login, Reply, Reporter, Service},
+};
+
+/// The largest body taken: contact reports of 10 MB and more happen (protocol
+/// page, section 3).
+pub const BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// What a person sees who opens the address in a browser.
+const HELLO: &str = "This is wxhost. WeHub posts its events here: enter this address as its \
+                     callback URL.\n";
+
+/// Why an account logged out; WeHub itself gives no reason.
+const LOGGED_OUT: &str = "the client reported a logout";
+
+/// The endpoint. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct Callback(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    service: Service,
+    bodies: BodyReader,
+}
+
+impl Callback {
+    /// Serves with these settings.
+    pub fn new(config: Config, service: Service) -> Self {
+        Self(Arc::new(Inner { config, service, bodies: BodyReader::new(BODY_MAX_BYTES) }))
+    }
+
+    /// The routes below `/wehub`.
+    pub fn router(self) -> Router {
+        let router = match self.0.config.path_secret {
+            None => Router::new().route("/callback", get(hello).post(callback)),
+            Some(_) => Router::new().route("/{secret}/callback", get(hello_secret).post(secret)),
+        };
+        router.layer(DefaultBodyLimit::disable()).with_state(self)
+    }
+
+    fn knows(&self, secret: &str) -> bool {
+        self.0.config.path_secret.as_ref().is_some_and(|it| it.is(secret))
+    }
+
+    async fn answer(&self, body: Body) -> Response {
+        let body = match self.0.bodies.read(body).await {
+            Ok(body) => body,
+            Err(error) => return error.into_response(),
+        };
+        json(self.answer_to(body).await)
+    }
+
+    /// The answer to a body, whatever it holds.
+    async fn answer_to(&self, body: Bytes) -> Bytes {
+        let request = match wire::parse(&body) {
+            Ok(request) => request,
+            Err(bad) => return refuse_bad(&bad),
+        };
+        let app = match self.0.config.admit(&request.appid, &request.account) {
+            Ok(app) => app,
+            Err(refusal) => return refuse_unadmitted(&request, refusal),
+        };
+        match self.act(app, request, body).await {
+            Ok(answer) => answer,
+            Err((action, error)) => refuse_failed(action, &error),
+        }
+    }
+
+    async fn act(
+        &self,
+        app: &App,
+        request: Request,
+        body: Bytes,
+    ) -> Result<Bytes, (&'static str, Error)> {
+        let account = request.account.clone();
+        let session = request.session_event(&body);
+        let reporter = Reporter {
+            client: ClientKind::Wehub,
+            appid: Some(request.appid),
+            client_session: request.client_session,
+        };
+        match (request.action, session) {
+            (Incoming::Login(login), Some(report)) => {
+                self.login(app, login, report, reporter).await.map_err(|error| ("login", error))
+            }
+            (Incoming::Logout { .. }, Some(report)) => {
+                self.logout(report, reporter).await.map_err(|error| ("logout", error))
+            }
+            (Incoming::PullTask, _) => {
+                self.pull(&account).await.map_err(|error| ("pull_task", error))
+            }
+            (Incoming::TaskResult { task, done, reason }, _) => {
+                let failure = (!done).then_some(reason);
+                let service = &self.0.service;
+                let reported = service.report_result(reporter, account, task, failure, body).await;
+                reported
+                    .map(|()| wire::common_ack(&[]))
+                    .map_err(|error| ("report_task_result", error))
+            }
+            (Incoming::Report(report), _) => {
+                self.report(report, reporter).await.map_err(|error| ("report", error))
+            }
+            // A heartbeat needs no more than an answer; logins and logouts always
+            // have an event.
+            (Incoming::Heartbeat | Incoming::Login(_) | Incoming::Logout { .. }, _) => {
+                Ok(wire::common_ack(&[]))
+            }
+        }
+    }
+
+    async fn login(
+        &self,
+        app: &App,
+        login: LoginRequest,
+        report: Report,
+        reporter: Reporter,
+    ) -> Result<Bytes, Error> {
+        let signature = signature(app, &report.event.account, login.nonce.as_deref());
+        let login = Login {
+            event: report.event,
+            reporter,
+            nickname: login.nickname,
+            alias: login.alias,
+            avatar_url: login.avatar_url,
+            machine_id: login.machine_id,
+            client_version: login.client_version,
+            local_ips: login.local_ips,
+        };
+        self.0.service.login(login).await?;
+        Ok(wire::login_ack(signature.as_deref(), Some(self.0.config.report_contact), None))
+    }
+
+    async fn logout(&self, report: Report, reporter: Reporter) -> Result<Bytes, Error> {
+        self.0.service.logout(report.event, reporter, LOGGED_OUT.to_owned()).await?;
+        Ok(wire::logout_ack(None))
+    }
+
+    async fn pull(&self, account: &AccountId) -> Result<Bytes, Error> {
+        let Some(task) = self.0.service.pull(account).await? else {
+            return Ok(wire::pull_task_ack(None));
+        };
+        let unfit = |error| Error::Host(format!("task {} can't be sent: {error}", task.id));
+        let wired = wire::task(&task.action).map_err(unfit)?;
+        Ok(wire::pull_task_ack(Some((&task.id, &wired))))
+    }
+
+    async fn report(&self, report: Report, reporter: Reporter) -> Result<Bytes, Error> {
+        let delivery = Delivery {
+            event: report.event,
+            reporter,
+            repeats_within: report.repeats_within,
+            contacts: match report.contacts {
+                Contacts::None => ContactReport::None,
+                Contacts::Changes(changes) => ContactReport::Changes(changes),
+                Contacts::Snapshot { users, groups, officials } => {
+                    ContactReport::Snapshot { users, groups, officials }
+                }
+            },
+            reply: Reply::InAnswer,
+        };
+        let tasks = self.0.service.deliver(delivery).await?;
+        Ok(wire::common_ack(&wired(&tasks)))
+    }
+}
+
+/// Tasks in WeHub's words. Every action was checked before its task was made;
+/// one that can't be told all the same is left out, loudly.
+fn wired(tasks: &[Task]) -> Vec<WireTask<'_>> {
+    let convert = |task: &'_ Task| match wire::task(&task.action) {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::error!(task = %task.id, %error, "a task can't be sent");
+            false
+        }
+    };
+    tasks
+        .iter()
+        .filter(|task| convert(task))
+        .filter_map(|task| wire::task(&task.action).ok())
+        .collect()
+}
+
+fn signature(app: &App, account: &AccountId, nonce: Option<&str>) -> Option<String> {
+    nonce.map(|nonce| sign(account.as_str(), nonce, app.secret_key.expose()))
+}
+
+fn refuse_bad(bad: &BadRequest) -> Bytes {
+    tracing::debug!(action = bad.action, reason = %bad, "a bad request was refused");
+    wire::refusal(bad.action.as_deref(), code::BAD_REQUEST, &bad.to_string())
+}
+
+fn refuse_unadmitted(request: &Request, refusal: Refusal) -> Bytes {
+    let code = match refusal {
+        Refusal::UnknownAppid => code::UNKNOWN_APPID,
+        Refusal::NotAdmitted => code::NOT_ADMITTED,
+    };
+    tracing::info!(appid = request.appid, account = %request.account, %refusal, "refused");
+    let action = match request.action {
+        Incoming::Login(_) => Some("login"),
+        Incoming::Logout { .. } => Some("logout"),
+        Incoming::PullTask => Some("pull_task"),
+        _ => None,
+    };
+    wire::refusal(action, code, &refusal.to_string())
+}
+
+fn refuse_failed(action: &str, error: &Error) -> Bytes {
+    let code = match error {
+        Error::WrongTask(_) => code::UNKNOWN_TASK,
+        Error::Busy { .. } | Error::Draining => code::BUSY,
+        _ => code::HOST_FAILURE,
+    };
+    match error {
+        Error::WrongTask(_) => tracing::debug!(action, %error, "refused"),
+        Error::Busy { .. } | Error::Draining => tracing::warn!(action, %error, "refused"),
+        _ => tracing::error!(action, %error, "a request failed"),
+    }
+    let reason = match code {
+        // What went wrong inside is for the log.
+        code::HOST_FAILURE => "the host failed: try again".to_owned(),
+        _ => error.to_string(),
+    };
+    wire::refusal(Some(action), code, &reason)
+}
+
+fn json(body: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response()
+}
+
+async fn hello() -> &'static str {
+    HELLO
+}
+
+async fn callback(State(endpoint): State<Callback>, request: HttpRequest) -> Response {
+    endpoint.answer(request.into_body()).await
+}
+
+async fn hello_secret(State(endpoint): State<Callback>, Path(guess): Path<String>) -> Response {
+    match endpoint.knows(&guess) {
+        true => HELLO.into_response(),
+        false => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn secret(
+    State(endpoint): State<Callback>,
+    Path(guess): Path<String>,
+    request: HttpRequest,
+) -> Response {
+    match endpoint.knows(&guess) {
+        true => endpoint.answer(request.into_body()).await,
+        false => StatusCode::NOT_FOUND.into_response(),
+    }
+}
