@@ -1,0 +1,6 @@
+//! The edge to WeHub, a Windows helper that calls us with events and carries
+//! out the tasks in our answers.
+//!
+//! "Section" in these docs means a section of the protocol page for WeHub.
+
+pub mod signature;
