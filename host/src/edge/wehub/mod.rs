@@ -4,3 +4,4 @@
 //! "Section" in these docs means a section of the protocol page for WeHub.
 
 pub mod signature;
+pub mod wire;
