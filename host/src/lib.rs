@@ -4,7 +4,14 @@
 //! `service/deliver.rs`, which is the way of an event. ARCHITECTURE.md has the
 //! diagram and the invariants.
 
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod domain;
+pub mod edge;
 mod files;
 pub mod runtime;
+pub mod secret;
 pub mod service;
+pub mod store;
+pub mod telemetry;

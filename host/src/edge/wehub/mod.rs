@@ -1,4 +1,12 @@
-//! The WeHub callback endpoint: what the protocol page calls the server.
+//! The edge to WeHub, a Windows helper that calls us with events and carries
+//! out the tasks in our answers.
+//!
+//! "Section" in these docs means a section of the protocol page for WeHub.
 
 mod admission;
 mod callback;
+pub mod signature;
+pub mod wire;
+
+pub use admission::{App, Config};
+pub use callback::Callback;

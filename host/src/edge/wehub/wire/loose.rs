@@ -1,0 +1,215 @@
+//! Reading JSON that may not be quite what the protocol page says.
+//!
+//! A field is kept as the bytes it came in, and read when it is needed: so a
+//! fault is told with the field's path, a number of any size keeps its digits,
+//! and plain text is borrowed from the body.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::request::{BadRequest, cut};
+
+/// Where a value is in the body. Costs nothing unless an error shows it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum At<'p> {
+    Root(&'static str),
+    Field(&'p At<'p>, &'static str),
+    Entry(&'p At<'p>, usize),
+}
+
+/// The body's `data` object, where all but the envelope is.
+pub(super) const DATA: At<'static> = At::Root("data");
+
+impl At<'_> {
+    pub(super) fn field<'p>(&'p self, name: &'static str) -> At<'p> {
+        At::Field(self, name)
+    }
+
+    pub(super) fn entry(&self, index: usize) -> At<'_> {
+        At::Entry(self, index)
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root(name) => f.write_str(name),
+            Self::Field(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Entry(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+/// A value of any type, or none: missing and null are the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Loose<'a>(Option<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::<&'a RawValue>::deserialize(deserializer).map(Self)
+    }
+}
+
+/// What a value looks like, by its first byte: JSON of a body that passed the
+/// first reading is well-formed.
+enum Shape<'a> {
+    Absent,
+    Text(&'a str),
+    Number(&'a str),
+    Bool(bool),
+    List(&'a str),
+    Object(&'a str),
+}
+
+impl Shape<'_> {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Absent => "is missing",
+            Self::Text(_) => "is a string",
+            Self::Number(_) => "is a number",
+            Self::Bool(_) => "is a boolean",
+            Self::List(_) => "is a list",
+            Self::Object(_) => "is an object",
+        }
+    }
+
+    fn unfit(&self, at: At<'_>, wanted: &str) -> BadRequest {
+        BadRequest::new(at, format!("{}, not {wanted}", self.name()))
+    }
+}
+
+impl<'a> Loose<'a> {
+    pub(super) fn raw(self) -> Option<&'a RawValue> {
+        self.0
+    }
+
+    fn shape(self) -> Shape<'a> {
+        let Some(json) = self.0.map(RawValue::get) else {
+            return Shape::Absent;
+        };
+        match json.as_bytes().first() {
+            Some(b'"') => Shape::Text(json),
+            Some(b'{') => Shape::Object(json),
+            Some(b'[') => Shape::List(json),
+            Some(b't') => Shape::Bool(true),
+            Some(b'f') => Shape::Bool(false),
+            Some(b'n') | None => Shape::Absent,
+            Some(_) => Shape::Number(json),
+        }
+    }
+
+    /// Text. A number gives its digits, a boolean `1` or `0`, nothing the empty text.
+    pub(super) fn text(self, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
+        match self.shape() {
+            Shape::Absent => Ok(Cow::Borrowed("")),
+            Shape::Text(json) => unquote(json, at),
+            Shape::Number(digits) => Ok(Cow::Borrowed(digits)),
+            Shape::Bool(bit) => Ok(Cow::Borrowed(if bit { "1" } else { "0" })),
+            other => Err(other.unfit(at, "text")),
+        }
+    }
+
+    /// Text that names something. As [`Self::text`], but a fraction or a boolean
+    /// can't have been meant: taken as text it would name something else.
+    pub(super) fn id(self, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
+        match self.shape() {
+            Shape::Number(digits) if digits.contains(['.', 'e', 'E']) => Err(BadRequest::new(
+                at,
+                format!("is no whole number: {}", cut(digits)),
+            )),
+            other @ Shape::Bool(_) => Err(other.unfit(at, "an id")),
+            _ => self.text(at),
+        }
+    }
+
+    /// As [`Self::id`], owned, and none when empty.
+    pub(super) fn some_id(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
+        self.id(at)
+            .map(|id| (!id.is_empty()).then(|| id.into_owned()))
+    }
+
+    /// As [`Self::text`], owned, and none when empty.
+    pub(super) fn some_text(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
+        self.text(at)
+            .map(|text| (!text.is_empty()).then(|| text.into_owned()))
+    }
+
+    /// As [`Self::text`], owned.
+    pub(super) fn owned(self, at: At<'_>) -> Result<String, BadRequest> {
+        self.text(at).map(Cow::into_owned)
+    }
+
+    /// A number from zero up; none for nothing, an empty text or less than zero.
+    pub(super) fn number(self, at: At<'_>) -> Result<Option<u64>, BadRequest> {
+        let text = self.text(at)?;
+        match text.trim() {
+            "" => Ok(None),
+            digits => whole_number(digits)
+                .ok_or_else(|| BadRequest::new(at, format!("is no whole number: {}", cut(digits)))),
+        }
+    }
+
+    /// A list of whatever; none when there is no list.
+    pub(super) fn list(self, at: At<'_>) -> Result<Option<Vec<Loose<'a>>>, BadRequest> {
+        match self.shape() {
+            Shape::Absent => Ok(None),
+            Shape::List(json) => parse_known(json, at).map(Some),
+            other => Err(other.unfit(at, "a list")),
+        }
+    }
+
+    /// A list of ids, without empty ones; none when there is no list.
+    pub(super) fn ids(self, at: At<'_>) -> Result<Option<Vec<String>>, BadRequest> {
+        let Some(entries) = self.list(at)? else {
+            return Ok(None);
+        };
+        let ids = entries.into_iter().enumerate();
+        ids.filter_map(|(index, entry)| entry.some_id(at.entry(index)).transpose())
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    /// An object with these fields; none when there is no object.
+    pub(super) fn object<T: Deserialize<'a>>(self, at: At<'_>) -> Result<Option<T>, BadRequest> {
+        match self.shape() {
+            Shape::Absent => Ok(None),
+            Shape::Object(json) => parse_known(json, at).map(Some),
+            other => Err(other.unfit(at, "an object")),
+        }
+    }
+}
+
+/// The text between the quotes; borrowed when nothing in it is escaped.
+fn unquote<'a>(json: &'a str, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
+    let inner = json.strip_prefix('"').and_then(|s| s.strip_suffix('"'));
+    match inner {
+        Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
+        _ => match serde_json::from_str(json) {
+            Ok(text) => Ok(Cow::Owned(text)),
+            // Half of a surrogate pair, for one.
+            Err(_) => Err(BadRequest::new(at, "holds an escape that is no character")),
+        },
+    }
+}
+
+/// Some(None) for less than zero.
+fn whole_number(digits: &str) -> Option<Option<u64>> {
+    if let Ok(number) = digits.parse::<i128>() {
+        return Some(u64::try_from(number).ok());
+    }
+    // Qt writes large numbers as 1.574064e+12.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let number = digits.parse::<f64>().ok()?;
+    if number.fract() != 0.0 || number.abs() > EXACT_MAX {
+        return None;
+    }
+    Some((number >= 0.0).then_some(number as u64))
+}
+
+/// Reads JSON whose form and type were seen before, so what can still be wrong
+/// is a field that is there twice.
+fn parse_known<'a, T: Deserialize<'a>>(json: &'a str, at: At<'_>) -> Result<T, BadRequest> {
+    serde_json::from_str(json).map_err(|error| BadRequest::new(at, cut(&error.to_string())))
+}

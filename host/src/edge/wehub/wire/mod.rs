@@ -1,0 +1,25 @@
+//! WeHub's JSON: a callback body becomes domain values, domain values become
+//! an answer. Pure: no HTTP, no store, no clock.
+//!
+//! Liberal when reading: every field but `action` may be missing, null or of a
+//! neighbouring type, and what is unknown survives as it came. Strict when
+//! writing: exactly the fields and types that the protocol page shows.
+
+mod answers;
+mod contacts;
+mod envelope;
+mod loose;
+mod messages;
+mod reports;
+mod request;
+mod tasks;
+mod units;
+mod xml;
+
+pub use answers::{
+    WebSocket, code, common_ack, login_ack, login_refusal, logout_ack, pull_task_ack, refusal,
+    upload_file_ack,
+};
+pub use envelope::parse;
+pub use request::{BadRequest, Contacts, Incoming, LoginRequest, REPEATS_WITHIN, Report, Request};
+pub use tasks::{WireTask, check, login_by_qr, task};

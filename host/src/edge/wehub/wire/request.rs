@@ -1,0 +1,247 @@
+//! What a callback body says, in domain values.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+
+use crate::domain::{
+    AccountId, Event, EventKey, Group, Happening, TaskId, User, ports::ContactChange,
+};
+
+/// How long a body's digest stands for one event. Only messages have ids. WeHub
+/// waits 30 s for an answer (section 1), so the very same body within a minute
+/// is the same event again; later it may rightly be a new one: somebody can
+/// leave a group twice.
+pub const REPEATS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How much of the peer's own text an error shows, in characters.
+const SHOWN_MAX_CHARS: usize = 80;
+
+/// One call of WeHub (section 1).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The customer id. Never empty.
+    pub appid: String,
+    /// The account that is logged in.
+    pub account: AccountId,
+    /// The client process's session; empty before 0.4.26.
+    pub client_session: String,
+    /// What it is about.
+    pub action: Incoming,
+}
+
+/// What a call is about (section 3).
+#[derive(Debug, Clone, PartialEq)]
+// Made once a call and soon taken apart: a box would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
+pub enum Incoming {
+    /// Somebody logged in.
+    Login(LoginRequest),
+    /// The account logged out.
+    Logout {
+        /// WeHub's version.
+        client_version: String,
+        /// Which WeHub process.
+        machine_id: String,
+    },
+    /// WeHub asks for one task.
+    PullTask,
+    /// A pulled task has ended. Whose it is has not been checked: hold
+    /// `task.account` against the request's account.
+    TaskResult {
+        /// Which task.
+        task: TaskId,
+        /// Done rather than failed.
+        done: bool,
+        /// Why it failed.
+        reason: String,
+    },
+    /// A sign of life on the WebSocket.
+    Heartbeat,
+    /// Everything that becomes an event.
+    Report(Report),
+}
+
+/// A login (section 2).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoginRequest {
+    /// The name the person chose.
+    pub nickname: String,
+    /// The searchable name; display only.
+    pub alias: String,
+    /// The address of the person's picture.
+    pub avatar_url: String,
+    /// WeHub's version.
+    pub client_version: String,
+    /// When there, the answer must be signed with it.
+    pub nonce: Option<String>,
+    /// The client machine's own addresses.
+    pub local_ips: Vec<String>,
+    /// Which WeHub process.
+    pub machine_id: String,
+    /// The QR session that this login came out of.
+    pub qr_session_id: Option<String>,
+}
+
+/// Something that becomes an event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The event. Its `at_ms` is 0 when WeHub gave no plausible time: the caller
+    /// fills in its own. A message's `author_name` is empty: WeHub sends none.
+    pub event: Event,
+    /// What it changes about known contacts.
+    pub contacts: Contacts,
+    /// How long the event's key stands for it; none for good.
+    pub repeats_within: Option<Duration>,
+}
+
+/// What a report changes about known contacts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Contacts {
+    /// Nothing.
+    None,
+    /// These, in order.
+    Changes(Vec<ContactChange>),
+    /// The whole list, kind by kind. None says nothing about that kind, an
+    /// empty list that there are none.
+    Snapshot {
+        /// Friends.
+        users: Option<Vec<User>>,
+        /// Groups, each with the ids of its members.
+        groups: Option<Vec<(Group, Vec<String>)>>,
+        /// Public accounts.
+        officials: Option<Vec<User>>,
+    },
+}
+
+/// Why a body is refused. The client's fault; the same body never gets better.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct BadRequest {
+    /// What the call was about, when that much could be read: it decides the
+    /// `ack_type` of the answer.
+    pub action: Option<String>,
+    /// The path of the field, such as `data.msg.msg_id`.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl BadRequest {
+    pub(super) fn new(field: impl fmt::Display, problem: impl Into<String>) -> Self {
+        Self {
+            action: None,
+            field: field.to_string(),
+            problem: problem.into(),
+        }
+    }
+
+    /// The same, met during this action.
+    pub(super) fn during(self, action: &str) -> Self {
+        Self {
+            action: Some(action.to_owned()),
+            ..self
+        }
+    }
+}
+
+/// Text of the peer's, short enough for a log line.
+pub(super) fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX_CHARS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+impl Request {
+    /// The event that a login or logout is; none for everything else. Its key
+    /// and `at_ms` are as in [`Report`].
+    pub fn session_event(&self, body: &Bytes) -> Option<Report> {
+        let (action, what, facts) = match &self.action {
+            Incoming::Login(login) => (
+                "login",
+                Happening::Login(login.user(&self.account)),
+                login.facts(),
+            ),
+            Incoming::Logout {
+                client_version,
+                machine_id,
+            } => (
+                "logout",
+                // WeHub gives no reason.
+                Happening::Logout(String::new()),
+                present([
+                    ("client-version", client_version),
+                    ("machine-id", machine_id),
+                ]),
+            ),
+            _ => return None,
+        };
+        Some(Report::of(action, &self.account, what, facts, body))
+    }
+}
+
+impl LoginRequest {
+    fn user(&self, account: &AccountId) -> User {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        User {
+            nickname: self.nickname.clone(),
+            account_name: some(&self.alias),
+            avatar_url: some(&self.avatar_url),
+            ..User::unknown(account.as_str())
+        }
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let mut facts = present([
+            ("client-version", &self.client_version),
+            ("machine-id", &self.machine_id),
+        ]);
+        facts.extend(self.local_ips.iter().map(|ip| ("local-ip", ip.clone())));
+        facts.extend(
+            self.qr_session_id
+                .iter()
+                .map(|id| ("qr-session-id", id.clone())),
+        );
+        facts
+    }
+}
+
+fn present<const N: usize>(facts: [(&'static str, &String); N]) -> Vec<(&'static str, String)> {
+    facts
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name, value.clone()))
+        .collect()
+}
+
+impl Report {
+    /// A report that is named by its content and changes no contacts.
+    pub(super) fn of(
+        action: &str,
+        account: &AccountId,
+        what: Happening,
+        facts: Vec<(&'static str, String)>,
+        body: &Bytes,
+    ) -> Self {
+        Self {
+            event: Event {
+                key: content_key(action, body),
+                account: account.clone(),
+                at_ms: 0,
+                what,
+                facts,
+                raw: body.clone(),
+            },
+            contacts: Contacts::None,
+            repeats_within: Some(REPEATS_WITHIN),
+        }
+    }
+}
+
+/// The key of an event that has no id: half a digest is plenty to tell the
+/// bodies of one minute apart.
+fn content_key(action: &str, body: &[u8]) -> EventKey {
+    let hex = blake3::hash(body).to_hex();
+    EventKey::new(&format!("{action}-{hex:.32}"))
+}
