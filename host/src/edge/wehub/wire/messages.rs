@@ -12,6 +12,7 @@ use super::{
 };
 use crate::domain::{
     AccountId, Event, EventKey, Happening, Message, Millis, User,
+    action::is_group,
     event::{Content, File, Link},
 };
 
@@ -96,7 +97,7 @@ impl<'a> Reader<'a, '_> {
         let id = self.id()?;
         let from = self.fields.wxid_from.id(self.at.field("wxid_from"))?;
         let to = self.fields.wxid_to.id(self.at.field("wxid_to"))?;
-        let group = self.fields.room_wxid.some_id(self.at.field("room_wxid"))?;
+        let group = self.group(&from, &to)?;
         let mentions = self.fields.at_user_list.ids(self.at.field("atUserList"))?;
         let outgoing = from == account.as_str();
         let other = if outgoing { &to } else { &from };
@@ -110,6 +111,14 @@ impl<'a> Reader<'a, '_> {
             mentions: mentions.unwrap_or_default(),
             content: self.content()?,
         })
+    }
+
+    /// The room, or what its id shows to be one when the room is not named: an
+    /// answer meant for a group must not go to its author, nor the other way round.
+    fn group(&self, from: &str, to: &str) -> Result<Option<String>, BadRequest> {
+        let room = self.fields.room_wxid.some_id(self.at.field("room_wxid"))?;
+        let group = || [to, from].into_iter().find(|id| is_group(id));
+        Ok(room.or_else(|| group().map(str::to_owned)))
     }
 
     /// Without an id a message that comes twice would be answered twice.

@@ -16,6 +16,9 @@ mod tasks;
 mod units;
 mod xml;
 
+#[cfg(test)]
+mod tests;
+
 pub use answers::{
     WebSocket, code, common_ack, login_ack, login_refusal, logout_ack, pull_task_ack, refusal,
     upload_file_ack,

@@ -51,10 +51,7 @@ fn unescape(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('&') {
         plain.push_str(before);
-        let entity = after
-            .split_once(';')
-            .filter(|(name, _)| name.len() <= ENTITY_MAX_BYTES)
-            .and_then(|(name, after)| Some((character(name)?, after)));
+        let entity = entity(after);
         rest = match entity {
             Some((character, after)) => {
                 plain.push(character);
@@ -68,6 +65,14 @@ fn unescape(text: &str) -> String {
     }
     plain.push_str(rest);
     plain
+}
+
+/// The character and what follows, if the text begins with an entity's name.
+fn entity(text: &str) -> Option<(char, &str)> {
+    // A bounded look ahead: text full of `&` must not be searched over and over.
+    let mut ahead = text.char_indices().take(ENTITY_MAX_BYTES + 1);
+    let (end, _) = ahead.find(|(_, c)| *c == ';')?;
+    Some((character(text.get(..end)?)?, text.get(end + 1..)?))
 }
 
 fn character(entity: &str) -> Option<char> {
@@ -119,7 +124,16 @@ mod tests {
         ] {
             assert_eq!(unescape(text), text);
         }
-        assert_eq!(unescape("&amp;lt;&quot;&apos;"), "&lt;\"'");
+        assert_eq!(
+            unescape("&amp;lt;&quot;&apos;&#x10FFFF;"),
+            "&lt;\"'\u{10ffff}"
+        );
+    }
+
+    #[test]
+    fn text_full_of_ampersands_takes_no_longer_than_other_text() {
+        let ampersands = "&".repeat(1_000_000);
+        assert_eq!(unescape(&ampersands), ampersands);
     }
 
     #[test]
