@@ -71,7 +71,10 @@ pub enum AppError {
 /// under way end or time out, and the store is closed.
 pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
     let data = config.data.clone();
-    files::private_dir(&data).map_err(|error| AppError::File { path: data.clone(), error })?;
+    files::private_dir(&data).map_err(|error| AppError::File {
+        path: data.clone(),
+        error,
+    })?;
     let store = store::open(&config.store, &data)?;
     let served = serve_on(&config, Arc::clone(&store), shutdown).await;
     let closed = store.close().await;
@@ -85,9 +88,14 @@ async fn serve_on(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AppError> {
     let data = &config.data;
-    let token = AdminToken::open(data).map_err(|error| AppError::Token(error.to_string()))?;
-    let runtime: Arc<dyn Runtime> =
-        Arc::new(Wasm::open(config.limits.clone(), data, Arc::clone(&store), check_action)?);
+    let token =
+        AdminToken::load_or_create(data).map_err(|error| AppError::Token(error.to_string()))?;
+    let runtime: Arc<dyn Runtime> = Arc::new(Wasm::open(
+        config.limits.clone(),
+        data,
+        Arc::clone(&store),
+        check_action,
+    )?);
     let service = Service::start(Arc::clone(&store), runtime, check_action).await?;
     let router = router(config, &service, token);
 
@@ -116,7 +124,10 @@ fn router(config: &Config, service: &Service, token: AdminToken) -> Router {
     let ready = service.clone();
     let readiness = move || async move {
         match ready.is_ready() {
-            true => (StatusCode::OK, axum::Json(serde_json::json!({"status": "ready"}))),
+            true => (
+                StatusCode::OK,
+                axum::Json(serde_json::json!({"status": "ready"})),
+            ),
             false => {
                 let status = axum::Json(serde_json::json!({"status": "draining"}));
                 (StatusCode::SERVICE_UNAVAILABLE, status)
@@ -141,7 +152,9 @@ fn check_action(client: ClientKind, action: &Action) -> Result<(), Refused> {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).await.map_err(|error| AppError::Listen { address, error })
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| AppError::Listen { address, error })
 }
 
 fn warn_of_open_doors(config: &Config, address: SocketAddr) {
@@ -180,8 +193,12 @@ struct AddressFile(PathBuf);
 impl AddressFile {
     fn write(data: &Path, address: SocketAddr) -> Result<Self, AppError> {
         let path = data.join(ADDRESS_FILE);
-        files::write_durably_blocking(&path, address.to_string().as_bytes())
-            .map_err(|error| AppError::File { path: path.clone(), error })?;
+        files::write_durably_blocking(&path, address.to_string().as_bytes()).map_err(|error| {
+            AppError::File {
+                path: path.clone(),
+                error,
+            }
+        })?;
         Ok(Self(path))
     }
 }

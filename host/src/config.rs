@@ -90,7 +90,11 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::result_large_err, reason = "a test fails by panicking")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::result_large_err,
+        reason = "a test fails by panicking"
+    )]
     use figment::Jail;
 
     use super::*;
@@ -109,7 +113,10 @@ mod tests {
             let config = load(jail, "[limits]\ncall_cpu_ms = 60\ncall_wall_ms = 600").unwrap();
             assert_eq!(config.limits.call_cpu_ms, 70);
             assert_eq!(config.limits.call_wall_ms, 600);
-            assert_eq!(config.limits.call_handles, Config::default().limits.call_handles);
+            assert_eq!(
+                config.limits.call_handles,
+                Config::default().limits.call_handles
+            );
             assert!(config.wehub.path_secret.unwrap().is("1234567890123456"));
             Ok(())
         });
@@ -138,10 +145,15 @@ mod tests {
     #[test]
     fn secrets_are_not_shown_with_the_settings() {
         Jail::expect_with(|jail| {
-            let toml = "[[wehub.app]]\nappid = \"a\"\nsecret_key = \"hush-hush\"\naccounts = [\"*\"]";
+            let toml =
+                "[[wehub.app]]\nappid = \"a\"\nsecret_key = \"hush-hush\"\naccounts = [\"*\"]";
             let config = load(jail, toml).unwrap();
             assert!(!format!("{config:?}").contains("hush-hush"));
-            assert!(!serde_json::to_string(&config).unwrap().contains("hush-hush"));
+            assert!(
+                !serde_json::to_string(&config)
+                    .unwrap()
+                    .contains("hush-hush")
+            );
             Ok(())
         });
     }

@@ -84,7 +84,10 @@ mod tests {
     fn a_secret_shows_nowhere() {
         let secret = Secret::from("eovBCOX3457@");
         assert_eq!(format!("{secret:?}"), DOTS);
-        assert_eq!(serde_json::to_string(&secret).unwrap(), format!("\"{DOTS}\""));
+        assert_eq!(
+            serde_json::to_string(&secret).unwrap(),
+            format!("\"{DOTS}\"")
+        );
         assert!(secret.is("eovBCOX3457@"));
         assert!(!secret.is("eovBCOX3457"));
     }

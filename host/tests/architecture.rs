@@ -1,6 +1,10 @@
 //! Holds every `use crate::…` against the table in ARCHITECTURE.md.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,18 +13,32 @@ use std::{
 };
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 /// part → what it may use.
 fn allowed() -> BTreeMap<String, BTreeSet<String>> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let table = text.split("| part | uses |").nth(1).unwrap();
-    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
     rows.map(|row| {
         let mut cells = row.trim_matches('|').split('|').map(str::trim);
         let part = cells.next().unwrap().to_owned();
-        (part, cells.next().unwrap_or("").split_whitespace().map(str::to_owned).collect())
+        (
+            part,
+            cells
+                .next()
+                .unwrap_or("")
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
+        )
     })
     .collect()
 }
@@ -52,7 +70,10 @@ fn used(source: &str) -> BTreeSet<String> {
 }
 
 fn first_word(text: &str) -> Option<String> {
-    let word: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let word: String = text
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect();
     (!word.is_empty()).then_some(word)
 }
 
@@ -80,9 +101,17 @@ fn every_part_uses_only_what_the_table_allows() {
     let mut offences = Vec::new();
     for file in files {
         let inside = file.strip_prefix(&src).unwrap();
-        let part = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        let part = inside
+            .components()
+            .next()
+            .unwrap()
+            .as_os_str()
+            .to_str()
+            .unwrap();
         let part = part.trim_end_matches(".rs");
-        if matches!(part, "main" | "lib") || file.ends_with("suite.rs") || file.ends_with("tests.rs")
+        if matches!(part, "main" | "lib")
+            || file.ends_with("suite.rs")
+            || file.ends_with("tests.rs")
         {
             continue;
         }
@@ -95,7 +124,11 @@ fn every_part_uses_only_what_the_table_allows() {
             }
         }
     }
-    assert!(offences.is_empty(), "against ARCHITECTURE.md:\n{}", offences.join("\n"));
+    assert!(
+        offences.is_empty(),
+        "against ARCHITECTURE.md:\n{}",
+        offences.join("\n")
+    );
 }
 
 #[test]
@@ -104,7 +137,14 @@ fn the_domain_names_no_engine_server_or_store() {
     sources(&root().join("host/src/domain"), &mut files);
     for file in files {
         let source = fs::read_to_string(&file).unwrap();
-        for word in ["axum::", "wasmtime::", "sled::", "hyper::", "tokio::", "reqwest::"] {
+        for word in [
+            "axum::",
+            "wasmtime::",
+            "sled::",
+            "hyper::",
+            "tokio::",
+            "reqwest::",
+        ] {
             assert!(!source.contains(word), "{} names {word}", file.display());
         }
     }

@@ -8,7 +8,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 
 /// Bodies up to this size are read as they come.
@@ -60,7 +59,10 @@ pub struct BodyReader {
 impl BodyReader {
     /// For bodies of at most this size.
     pub fn new(max_bytes: usize) -> Self {
-        Self { large: Arc::new(Semaphore::new(LARGE_AT_A_TIME)), max_bytes }
+        Self {
+            large: Arc::new(Semaphore::new(LARGE_AT_A_TIME)),
+            max_bytes,
+        }
     }
 
     /// Reads a body in full.
@@ -79,7 +81,9 @@ impl BodyReader {
         let mut whole = Parts::default();
         let mut place = None;
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| BodyError::CutOff)?.into_data() else { continue };
+            let Ok(data) = frame.map_err(|_| BodyError::CutOff)?.into_data() else {
+                continue;
+            };
             if whole.len() + data.len() > self.max_bytes {
                 return Err(BodyError::TooLarge(self.max_bytes));
             }

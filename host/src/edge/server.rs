@@ -51,7 +51,9 @@ impl Config {
     /// Says which setting can't work, and why.
     pub fn check(&self) -> Result<(), String> {
         if self.connections_max == 0 || self.idle_ms == 0 {
-            return Err("server.connections_max and server.idle_ms: must be more than 0".to_owned());
+            return Err(
+                "server.connections_max and server.idle_ms: must be more than 0".to_owned(),
+            );
         }
         Ok(())
     }
@@ -79,7 +81,7 @@ pub async fn run(
             () = &mut shutdown => break,
         };
         let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             let _permit = permit;

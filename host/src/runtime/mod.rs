@@ -44,8 +44,16 @@ impl Wasm {
     ) -> Result<Self, ComponentError> {
         let engine = engine::Engine::new(&limits)?;
         let registry = registry::Registry::open(&engine, &limits, data_dir)?;
-        let host = invoke::Host { limits: Arc::new(limits), store, check };
-        Ok(Self { engine, registry, host })
+        let host = invoke::Host {
+            limits: Arc::new(limits),
+            store,
+            check,
+        };
+        Ok(Self {
+            engine,
+            registry,
+            host,
+        })
     }
 }
 

@@ -68,7 +68,7 @@ impl Service {
     ) -> Result<(), Error> {
         let changes = match report {
             ContactReport::None => return Ok(()),
-            ContactReport::Changes(changes) => changes,
+            ContactReport::Changes(changes) => self.without_unknown(account, changes).await?,
             ContactReport::Snapshot {
                 users,
                 groups,
@@ -89,6 +89,31 @@ impl Service {
             .await?;
         }
         Ok(())
+    }
+
+    /// Leaves out members of whom the report knows no more than the id, where
+    /// more is known already.
+    async fn without_unknown(
+        &self,
+        account: &AccountId,
+        changes: Vec<ContactChange>,
+    ) -> Result<Vec<ContactChange>, Error> {
+        let mut kept = Vec::with_capacity(changes.len());
+        for change in changes {
+            if let ContactChange::PutMember(group, member) = &change
+                && member.user == User::unknown(member.user.id.as_str())
+                && self
+                    .0
+                    .store
+                    .member(account, group, &member.user.id)
+                    .await?
+                    .is_some()
+            {
+                continue;
+            }
+            kept.push(change);
+        }
+        Ok(kept)
     }
 
     /// What changes when these are all there are, of each kind that is given.

@@ -20,7 +20,7 @@ use crate::domain::{
 /// An event with what else its report says.
 #[derive(Debug)]
 pub struct Delivery {
-    /// What happened.
+    /// What happened. A time of 0 stands for now.
     pub event: Event,
     /// Who reports it.
     pub reporter: Reporter,
@@ -120,6 +120,9 @@ impl Service {
             reply,
             changed,
         } = settling;
+        if event.at_ms == 0 {
+            event.at_ms = self.0.store.now();
+        }
         let handler = self.handler_for(&event);
         if handler.is_some() {
             self.name_author(&mut event).await?;

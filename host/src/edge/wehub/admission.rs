@@ -37,7 +37,11 @@ pub struct App {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { path_secret: None, report_contact: 3, app: Vec::new() }
+        Self {
+            path_secret: None,
+            report_contact: 3,
+            app: Vec::new(),
+        }
     }
 }
 
@@ -56,9 +60,11 @@ impl Config {
     /// Says which setting can't work, and why.
     pub fn check(&self) -> Result<(), String> {
         if self.report_contact > 7 {
-            return Err("wehub.report_contact: 1 friends, 2 groups, 4 public accounts, or a sum \
+            return Err(
+                "wehub.report_contact: 1 friends, 2 groups, 4 public accounts, or a sum \
                         of these"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         if let Some(secret) = &self.path_secret {
             check_path_secret(secret.expose())?;
@@ -72,11 +78,20 @@ impl Config {
         }
     }
 
+    /// The customer id's entry.
+    pub fn app(&self, appid: &str) -> Option<&App> {
+        self.app.iter().find(|app| app.appid == appid)
+    }
+
     /// The customer id's entry, if the account is admitted for it.
     pub fn admit(&self, appid: &str, account: &AccountId) -> Result<&App, Refusal> {
-        let app = self.app.iter().find(|app| app.appid == appid).ok_or(Refusal::UnknownAppid)?;
+        let app = self.app(appid).ok_or(Refusal::UnknownAppid)?;
         let admitted = |listed: &String| listed == "*" || listed == account.as_str();
-        if app.accounts.iter().any(admitted) { Ok(app) } else { Err(Refusal::NotAdmitted) }
+        if app.accounts.iter().any(admitted) {
+            Ok(app)
+        } else {
+            Err(Refusal::NotAdmitted)
+        }
     }
 }
 
@@ -86,7 +101,10 @@ impl App {
             return Err("wehub.app.appid: can't be empty".to_owned());
         }
         if self.secret_key.expose().is_empty() {
-            return Err(format!("wehub.app.secret_key of {}: can't be empty", self.appid));
+            return Err(format!(
+                "wehub.app.secret_key of {}: can't be empty",
+                self.appid
+            ));
         }
         if self.accounts.is_empty() {
             return Err(format!(
@@ -94,11 +112,15 @@ impl App {
                 self.appid
             ));
         }
-        let odd = self.accounts.iter().find(|id| {
-            id.as_str() != "*" && AccountId::try_from(id.as_str()).is_err()
-        });
+        let odd = self
+            .accounts
+            .iter()
+            .find(|id| id.as_str() != "*" && AccountId::try_from(id.as_str()).is_err());
         match odd {
-            Some(id) => Err(format!("wehub.app.accounts of {}: {id:?} is no wxid", self.appid)),
+            Some(id) => Err(format!(
+                "wehub.app.accounts of {}: {id:?} is no wxid",
+                self.appid
+            )),
             None => Ok(()),
         }
     }
@@ -125,7 +147,10 @@ mod tests {
             secret_key: "112233".into(),
             accounts: accounts.iter().map(|&id| id.to_owned()).collect(),
         };
-        Config { app: vec![app], ..Config::default() }
+        Config {
+            app: vec![app],
+            ..Config::default()
+        }
     }
 
     #[test]
@@ -133,8 +158,14 @@ mod tests {
         let id = |text: &str| AccountId::try_from(text).unwrap();
         let listed = config(&["wxid_a", "wxid_b"]);
         assert!(listed.admit("app-1", &id("wxid_a")).is_ok());
-        assert_eq!(listed.admit("app-1", &id("wxid_c")), Err(Refusal::NotAdmitted));
-        assert_eq!(listed.admit("app-2", &id("wxid_a")), Err(Refusal::UnknownAppid));
+        assert_eq!(
+            listed.admit("app-1", &id("wxid_c")),
+            Err(Refusal::NotAdmitted)
+        );
+        assert_eq!(
+            listed.admit("app-2", &id("wxid_a")),
+            Err(Refusal::UnknownAppid)
+        );
         assert!(config(&["*"]).admit("app-1", &id("wxid_c")).is_ok());
     }
 
@@ -147,8 +178,20 @@ mod tests {
         };
         named(config(&[]), "accounts");
         named(config(&["a b"]), "a b");
-        named(Config { report_contact: 8, ..config(&["*"]) }, "report_contact");
-        named(Config { path_secret: Some("short".into()), ..config(&["*"]) }, "path_secret");
+        named(
+            Config {
+                report_contact: 8,
+                ..config(&["*"])
+            },
+            "report_contact",
+        );
+        named(
+            Config {
+                path_secret: Some("short".into()),
+                ..config(&["*"])
+            },
+            "path_secret",
+        );
         let mut twice = config(&["*"]);
         twice.app.push(twice.app.first().unwrap().clone());
         named(twice, "app-1");

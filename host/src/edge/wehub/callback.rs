@@ -52,7 +52,11 @@ struct Inner {
 impl Callback {
     /// Serves with these settings.
     pub fn new(config: Config, service: Service) -> Self {
-        Self(Arc::new(Inner { config, service, bodies: BodyReader::new(BODY_MAX_BYTES) }))
+        Self(Arc::new(Inner {
+            config,
+            service,
+            bodies: BodyReader::new(BODY_MAX_BYTES),
+        }))
     }
 
     /// The routes below `/wehub`.
@@ -65,7 +69,11 @@ impl Callback {
     }
 
     fn knows(&self, secret: &str) -> bool {
-        self.0.config.path_secret.as_ref().is_some_and(|it| it.is(secret))
+        self.0
+            .config
+            .path_secret
+            .as_ref()
+            .is_some_and(|it| it.is(secret))
     }
 
     async fn answer(&self, body: Body) -> Response {
@@ -84,21 +92,40 @@ impl Callback {
         };
         let app = match self.0.config.admit(&request.appid, &request.account) {
             Ok(app) => app,
-            Err(refusal) => return refuse_unadmitted(&request, refusal),
+            Err(refusal) => return self.refuse_unadmitted(&request, refusal),
         };
-        match self.act(app, request, body).await {
+        let signature = login_signature(app, &request);
+        let (action, signature) = (action_name(&request.action), signature.as_deref());
+        match self.act(signature, request, body).await {
             Ok(answer) => answer,
-            Err((action, error)) => refuse_failed(action, &error),
+            Err(error) => refuse_failed(action, signature, &error),
         }
+    }
+
+    /// Refuses somebody who is on no list. A login of a known customer is signed
+    /// all the same, else WeHub shows a wrong signature as the reason.
+    fn refuse_unadmitted(&self, request: &Request, refusal: Refusal) -> Bytes {
+        tracing::info!(appid = request.appid, account = %request.account, %refusal, "refused");
+        let known = self.0.config.app(&request.appid);
+        let signature = known.and_then(|app| login_signature(app, request));
+        let code = match refusal {
+            Refusal::UnknownAppid => code::UNKNOWN_APPID,
+            Refusal::NotAdmitted => code::NOT_ADMITTED,
+        };
+        refuse(
+            action_name(&request.action),
+            signature.as_deref(),
+            code,
+            &refusal.to_string(),
+        )
     }
 
     async fn act(
         &self,
-        app: &App,
+        signature: Option<&str>,
         request: Request,
         body: Bytes,
-    ) -> Result<Bytes, (&'static str, Error)> {
-        let account = request.account.clone();
+    ) -> Result<Bytes, Error> {
         let session = request.session_event(&body);
         let reporter = Reporter {
             client: ClientKind::Wehub,
@@ -107,41 +134,36 @@ impl Callback {
         };
         match (request.action, session) {
             (Incoming::Login(login), Some(report)) => {
-                self.login(app, login, report, reporter).await.map_err(|error| ("login", error))
+                self.login(signature, login, report, reporter).await
             }
-            (Incoming::Logout { .. }, Some(report)) => {
-                self.logout(report, reporter).await.map_err(|error| ("logout", error))
-            }
-            (Incoming::PullTask, _) => {
-                self.pull(&account).await.map_err(|error| ("pull_task", error))
-            }
+            (Incoming::Logout { .. }, Some(report)) => self.logout(report, reporter).await,
+            (Incoming::PullTask, _) => self.pull(&request.account).await,
             (Incoming::TaskResult { task, done, reason }, _) => {
                 let failure = (!done).then_some(reason);
-                let service = &self.0.service;
-                let reported = service.report_result(reporter, account, task, failure, body).await;
-                reported
-                    .map(|()| wire::common_ack(&[]))
-                    .map_err(|error| ("report_task_result", error))
-            }
-            (Incoming::Report(report), _) => {
-                self.report(report, reporter).await.map_err(|error| ("report", error))
-            }
-            // A heartbeat needs no more than an answer; logins and logouts always
-            // have an event.
-            (Incoming::Heartbeat | Incoming::Login(_) | Incoming::Logout { .. }, _) => {
+                let account = request.account;
+                self.0
+                    .service
+                    .report_result(reporter, account, task, failure, body)
+                    .await?;
                 Ok(wire::common_ack(&[]))
             }
+            (Incoming::Report(report), _) => self.report(report, reporter).await,
+            // A heartbeat needs no more than an answer; logins and logouts always
+            // have an event.
+            (
+                Incoming::Heartbeat | Incoming::Login(_) | Incoming::Logout { .. },
+                None | Some(_),
+            ) => Ok(wire::common_ack(&[])),
         }
     }
 
     async fn login(
         &self,
-        app: &App,
+        signature: Option<&str>,
         login: LoginRequest,
         report: Report,
         reporter: Reporter,
     ) -> Result<Bytes, Error> {
-        let signature = signature(app, &report.event.account, login.nonce.as_deref());
         let login = Login {
             event: report.event,
             reporter,
@@ -153,11 +175,18 @@ impl Callback {
             local_ips: login.local_ips,
         };
         self.0.service.login(login).await?;
-        Ok(wire::login_ack(signature.as_deref(), Some(self.0.config.report_contact), None))
+        Ok(wire::login_ack(
+            signature,
+            Some(self.0.config.report_contact),
+            None,
+        ))
     }
 
     async fn logout(&self, report: Report, reporter: Reporter) -> Result<Bytes, Error> {
-        self.0.service.logout(report.event, reporter, LOGGED_OUT.to_owned()).await?;
+        self.0
+            .service
+            .logout(report.event, reporter, LOGGED_OUT.to_owned())
+            .await?;
         Ok(wire::logout_ack(None))
     }
 
@@ -178,9 +207,15 @@ impl Callback {
             contacts: match report.contacts {
                 Contacts::None => ContactReport::None,
                 Contacts::Changes(changes) => ContactReport::Changes(changes),
-                Contacts::Snapshot { users, groups, officials } => {
-                    ContactReport::Snapshot { users, groups, officials }
-                }
+                Contacts::Snapshot {
+                    users,
+                    groups,
+                    officials,
+                } => ContactReport::Snapshot {
+                    users,
+                    groups,
+                    officials,
+                },
             },
             reply: Reply::InAnswer,
         };
@@ -192,22 +227,39 @@ impl Callback {
 /// Tasks in WeHub's words. Every action was checked before its task was made;
 /// one that can't be told all the same is left out, loudly.
 fn wired(tasks: &[Task]) -> Vec<WireTask<'_>> {
-    let convert = |task: &'_ Task| match wire::task(&task.action) {
-        Ok(_) => true,
-        Err(error) => {
-            tracing::error!(task = %task.id, %error, "a task can't be sent");
-            false
+    let mut wired = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        match wire::task(&task.action) {
+            Ok(task) => wired.push(task),
+            Err(error) => tracing::error!(task = %task.id, %error, "a task can't be sent"),
         }
-    };
-    tasks
-        .iter()
-        .filter(|task| convert(task))
-        .filter_map(|task| wire::task(&task.action).ok())
-        .collect()
+    }
+    wired
 }
 
-fn signature(app: &App, account: &AccountId, nonce: Option<&str>) -> Option<String> {
-    nonce.map(|nonce| sign(account.as_str(), nonce, app.secret_key.expose()))
+/// What a login's answer is signed with; none when it asks for none.
+fn login_signature(app: &App, request: &Request) -> Option<String> {
+    let Incoming::Login(login) = &request.action else {
+        return None;
+    };
+    let nonce = login.nonce.as_deref()?;
+    Some(sign(
+        request.account.as_str(),
+        nonce,
+        app.secret_key.expose(),
+    ))
+}
+
+/// The action's name, as far as the kind of answer hangs on it.
+fn action_name(action: &Incoming) -> &'static str {
+    match action {
+        Incoming::Login(_) => "login",
+        Incoming::Logout { .. } => "logout",
+        Incoming::PullTask => "pull_task",
+        Incoming::TaskResult { .. } => "report_task_result",
+        Incoming::Heartbeat => "heartbeat",
+        Incoming::Report(_) => "report",
+    }
 }
 
 fn refuse_bad(bad: &BadRequest) -> Bytes {
@@ -215,22 +267,14 @@ fn refuse_bad(bad: &BadRequest) -> Bytes {
     wire::refusal(bad.action.as_deref(), code::BAD_REQUEST, &bad.to_string())
 }
 
-fn refuse_unadmitted(request: &Request, refusal: Refusal) -> Bytes {
-    let code = match refusal {
-        Refusal::UnknownAppid => code::UNKNOWN_APPID,
-        Refusal::NotAdmitted => code::NOT_ADMITTED,
-    };
-    tracing::info!(appid = request.appid, account = %request.account, %refusal, "refused");
-    let action = match request.action {
-        Incoming::Login(_) => Some("login"),
-        Incoming::Logout { .. } => Some("logout"),
-        Incoming::PullTask => Some("pull_task"),
-        _ => None,
-    };
-    wire::refusal(action, code, &refusal.to_string())
+fn refuse(action: &str, signature: Option<&str>, code: i32, reason: &str) -> Bytes {
+    match action {
+        "login" => wire::login_refusal(signature, code, reason),
+        action => wire::refusal(Some(action), code, reason),
+    }
 }
 
-fn refuse_failed(action: &str, error: &Error) -> Bytes {
+fn refuse_failed(action: &str, signature: Option<&str>, error: &Error) -> Bytes {
     let code = match error {
         Error::WrongTask(_) => code::UNKNOWN_TASK,
         Error::Busy { .. } | Error::Draining => code::BUSY,
@@ -246,11 +290,15 @@ fn refuse_failed(action: &str, error: &Error) -> Bytes {
         code::HOST_FAILURE => "the host failed: try again".to_owned(),
         _ => error.to_string(),
     };
-    wire::refusal(Some(action), code, &reason)
+    refuse(action, signature, code, &reason)
 }
 
 fn json(body: Bytes) -> Response {
-    ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
+        body,
+    )
+        .into_response()
 }
 
 async fn hello() -> &'static str {

@@ -1,0 +1,107 @@
+//! `wxhost serve` and `wxhost config check`: the commands that are the host.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{app, config::Config, telemetry};
+
+/// Settings that flags override.
+#[derive(Debug, Default)]
+pub struct Overrides {
+    /// `--data`.
+    pub data: Option<PathBuf>,
+    /// `--listen`.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Runs the host until it is told to end.
+pub fn serve(file: Option<&Path>, overrides: Overrides) -> ExitCode {
+    let config = match load(file, overrides) {
+        Ok(config) => config,
+        Err(problem) => return fail(&problem, 2),
+    };
+    if let Err(problem) = telemetry::start(&config.log) {
+        return fail(&problem, 2);
+    }
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => fail(&problem, 1),
+    }
+}
+
+/// Says whether the settings are fit, and shows those in force.
+pub fn check(file: Option<&Path>, json: bool) -> ExitCode {
+    let config = match load(file, Overrides::default()) {
+        Ok(config) => config,
+        Err(problem) => return fail(&problem, 2),
+    };
+    let shown = match json {
+        true => serde_json::to_string_pretty(&config).map_err(|error| error.to_string()),
+        false => toml(&config),
+    };
+    match shown {
+        Ok(text) => {
+            println!("{}", text.trim_end());
+            eprintln!("the configuration is fit");
+            ExitCode::SUCCESS
+        }
+        Err(problem) => fail(&problem, 1),
+    }
+}
+
+fn load(file: Option<&Path>, overrides: Overrides) -> Result<Config, String> {
+    let mut config = Config::load(file).map_err(|error| error.to_string())?;
+    config.data = overrides.data.unwrap_or(config.data);
+    config.server.listen = overrides.listen.unwrap_or(config.server.listen);
+    Ok(config)
+}
+
+fn run(config: Config) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let end = told_to_end().map_err(|error| error.to_string())?;
+        app::serve(config, end)
+            .await
+            .map_err(|error| error.to_string())
+    })
+}
+
+/// Done when the process is told to end, by a service manager or a person. A
+/// second time ends it at once.
+fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            tracing::warn!("told to end a second time: ending at once");
+            std::process::exit(1);
+        });
+    })
+}
+
+fn toml(config: &Config) -> Result<String, String> {
+    toml::to_string_pretty(config).map_err(|error| error.to_string())
+}
+
+fn fail(problem: &str, code: u8) -> ExitCode {
+    eprintln!("error: {problem}");
+    ExitCode::from(code)
+}
