@@ -5,3 +5,4 @@
 //! diagram and the invariants.
 
 pub mod domain;
+pub mod store;
