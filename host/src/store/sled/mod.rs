@@ -77,11 +77,10 @@ pub fn open(directory: &Path, cache_bytes: u64, clock: Clock) -> Result<SledStor
     // sled 0.34 keeps its log in this file, and this is what needs the fsync.
     let file = File::open(directory.join("db")).map_err(|error| at(&error))?;
     sync_directory(directory).map_err(|error| at(&error))?;
-    let sync = Box::new(move || file.sync_data());
-    start(db, sync, clock)
+    start(db, Box::new(move || file.sync_data()), clock)
 }
 
-fn start(db: Db, sync: writer::Sync, clock: Clock) -> Result<SledStore, StoreError> {
+fn start(db: Db, fsync: writer::Fsync, clock: Clock) -> Result<SledStore, StoreError> {
     let mark: u64 = Read(&db)
         .record(codec::mark().as_bytes())?
         .unwrap_or_default();
@@ -89,7 +88,7 @@ fn start(db: Db, sync: writer::Sync, clock: Clock) -> Result<SledStore, StoreErr
     let ended = Arc::new(OnceLock::new());
     let writer = Writer {
         db: db.clone(),
-        sync,
+        fsync,
         jobs: queue,
         ended: Arc::clone(&ended),
         mark,
@@ -120,7 +119,10 @@ fn open_files(directory: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
     loop {
         match config.open() {
             Ok(db) => return Ok(db),
-            Err(error) if !is_in_use(&error) => return Err(failed(error)),
+            Err(error) if !is_in_use(&error) => {
+                let text = format!("{} can't be opened: {error}", directory.display());
+                return Err(StoreError::Failed(text));
+            }
             Err(_) if Instant::now() < patience_ends => thread::sleep(LOCK_PATIENCE / 20),
             Err(_) => {
                 return Err(StoreError::Failed(format!(
@@ -388,12 +390,15 @@ impl Store for SledStore {
 
     async fn close(&self) -> Result<(), StoreError> {
         let result = self.ask(Job::Close).await;
-        self.db.store(None);
+        let db = self.db.swap(None);
         let writer = locked(&self.writer).take();
-        if let Some(writer) = writer {
-            // A writer that panicked has said so already.
-            let _ = spawn_blocking(move || writer.join()).await;
-        }
+        let ending = spawn_blocking(move || {
+            // Both may take a moment: sled ends when its last handle goes.
+            drop(db);
+            writer.map(JoinHandle::join)
+        });
+        // A writer that panicked has said so already.
+        let _ = ending.await;
         result
     }
 }

@@ -54,6 +54,7 @@ async fn a_directory_in_use_is_told_with_the_cure() {
     open_in(&directory).unwrap();
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn nobody_else_can_read_the_directory() {
     use std::os::unix::fs::PermissionsExt;

@@ -41,14 +41,14 @@ const BATCH_CHANGES_MAX: usize = 2048;
 const MARK_AHEAD: u64 = 60_000_000;
 
 /// Makes what was written survive a power cut.
-pub type Sync = Box<dyn FnMut() -> io::Result<()> + Send>;
+pub type Fsync = Box<dyn FnMut() -> io::Result<()> + Send>;
 
 /// The writer.
 pub struct Writer {
     /// Where to write.
     pub db: Db,
     /// How to make it durable once sled has flushed.
-    pub sync: Sync,
+    pub fsync: Fsync,
     /// What to do.
     pub jobs: Receiver<Job>,
     /// Why no job is taken any more, once that is so.
@@ -147,7 +147,7 @@ impl Writer {
     /// of this process but no power cut.
     fn make_durable(&mut self) -> Result<(), StoreError> {
         self.db.flush().map_err(failed)?;
-        (self.sync)().map_err(|error| StoreError::Failed(format!("fsync: {error}")))
+        (self.fsync)().map_err(|error| StoreError::Failed(format!("fsync: {error}")))
     }
 
     fn finish(mut self, closers: Vec<Waiter<()>>) {
