@@ -1,9 +1,8 @@
 //! Large values, kept in pieces.
 //!
 //! sled 0.34 writes a page of more than 128 KiB into a file of its own, which it
-//! never fsyncs, may leak, and waits for in a way that can block a batch for
-//! good. A page has up to 17 records, so no record may be larger than this
-//! module makes them. A value in pieces leaves a short head in its place: the
+//! never fsyncs and often leaks. A page has up to 17 records, so no record may
+//! be larger than this module makes them. A value in pieces leaves a short head in its place: the
 //! byte [`HEAD`], a number of its own, and how many pieces there are. The number
 //! is never used again, so pieces never change; they only come and go with
 //! their head.
