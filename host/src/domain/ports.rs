@@ -209,10 +209,15 @@ pub enum StoreError {
     #[error("a stored record can't be read: {0}")]
     Unreadable(String),
     /// The commit is larger than any may be. A fault of ours.
-    #[error("a commit of {changes} changes is larger than {COMMIT_CHANGES_MAX}")]
+    #[error(
+        "{changes} changes of {bytes} bytes are more than the {COMMIT_CHANGES_MAX} changes \
+         of {COMMIT_BYTES_MAX} bytes that one commit may have"
+    )]
     TooLarge {
         /// How many changes it has.
         changes: usize,
+        /// How many bytes its values have together.
+        bytes: usize,
     },
     /// The store is closed: the host is ending.
     #[error("the store is closed")]

@@ -1,0 +1,451 @@
+//! How records and keys look on disk.
+//!
+//! A record is one version byte and JSON: self-describing, readable by a person
+//! who looks into a broken store, and the same form as in the control API.
+//!
+//! A key is one byte for the table and then its parts. Every part but the last
+//! goes with its length, so no content can make two keys alike, and one
+//! account's prefix never reaches another's records.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::domain::{
+    AccountId, ContactKind, Digest, EventKey, HandlerName, Millis, TaskNumber, TaskState,
+    handler::Scope, ports::StoreError,
+};
+
+/// The first byte of every record that is written now.
+pub const VERSION: u8 = 1;
+
+/// What a key's first byte stands for. The bytes are on disk: never change one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Table {
+    /// Facts about the store itself.
+    Meta = 1,
+    /// Account to epoch; absent while it is the first.
+    Epoch = 2,
+    /// Account to its record.
+    Account = 3,
+    /// Name to handler.
+    Handler = 4,
+    /// Scope to binding.
+    Binding = 5,
+    /// Account and number of each queued task; empty values.
+    Queue = 6,
+    /// Account, handler and key to a guest's value.
+    KeyValue = 7,
+    /// Account and id to contact.
+    Contact = 8,
+    /// Account, group and user to member.
+    Member = 9,
+    /// Account to how many failures it ever had.
+    FailureCount = 10,
+    /// Account and event key to what became of it. First of those that are swept.
+    Event = 16,
+    /// Account and number to task.
+    Task = 17,
+    /// Account and count to failure.
+    Failure = 18,
+    /// Account and idempotency key to what was answered. Last of those swept.
+    Request = 19,
+    /// Pieces of values too large for one record.
+    Piece = 32,
+}
+
+impl Table {
+    const ALL: [Self; 15] = [
+        Self::Meta,
+        Self::Epoch,
+        Self::Account,
+        Self::Handler,
+        Self::Binding,
+        Self::Queue,
+        Self::KeyValue,
+        Self::Contact,
+        Self::Member,
+        Self::FailureCount,
+        Self::Event,
+        Self::Task,
+        Self::Failure,
+        Self::Request,
+        Self::Piece,
+    ];
+
+    /// The table that a key belongs to.
+    pub fn of(key: &[u8]) -> Option<Self> {
+        let byte = *key.first()?;
+        Self::ALL.into_iter().find(|table| *table as u8 == byte)
+    }
+}
+
+// ------------------------------------------------------------------- keys
+
+/// A key, or the beginning of one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key(Vec<u8>);
+
+impl Key {
+    fn of(table: Table) -> Self {
+        // Most keys are an account's id of 20 characters and something as long.
+        let mut bytes = Vec::with_capacity(64);
+        bytes.push(table as u8);
+        Self(bytes)
+    }
+
+    /// A part that others follow: length (seven bits a byte, lowest first, all
+    /// but the last byte marked), then content.
+    fn part(mut self, text: &str) -> Self {
+        let mut rest = text.len();
+        while rest >= 0x80 {
+            self.0.push((rest & 0x7f) as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.0.push(rest as u8);
+        self.end(text)
+    }
+
+    /// The last part, which needs no length and so keeps the order of its text.
+    pub fn end(mut self, text: &str) -> Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    /// A number that sorts as it counts.
+    pub fn rising(mut self, number: u64) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    /// A number of which the greatest sorts first. Listings that go newest
+    /// first then read forwards; sled 0.34 can lose its way backwards next to
+    /// keys with long runs of 0xFF.
+    pub fn falling(self, number: u64) -> Self {
+        self.rising(!number)
+    }
+
+    /// The first key after all that begin with this one.
+    pub fn after_all(&self) -> Vec<u8> {
+        let mut end = self.0.clone();
+        while end.last() == Some(&u8::MAX) {
+            end.pop();
+        }
+        if let Some(last) = end.last_mut() {
+            *last += 1;
+        }
+        end
+    }
+
+    /// What follows this prefix in a key found under it, as text.
+    pub fn rest_of(&self, key: &[u8]) -> Result<String, StoreError> {
+        key.strip_prefix(self.0.as_slice())
+            .and_then(|rest| std::str::from_utf8(rest).ok())
+            .map(str::to_owned)
+            .ok_or_else(|| unreadable(key, "its key is no text"))
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes, to keep.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// The prefix of a whole table.
+pub fn table(table: Table) -> Key {
+    Key::of(table)
+}
+
+/// The prefix of one account's records in a table.
+pub fn of_account(table: Table, account: &AccountId) -> Key {
+    Key::of(table).part(account.as_str())
+}
+
+/// The number above which no task was ever acknowledged.
+pub fn mark() -> Key {
+    Key::of(Table::Meta).end("mark")
+}
+
+/// How many accounts there are.
+pub fn account_count() -> Key {
+    Key::of(Table::Meta).end("accounts")
+}
+
+/// An account's epoch.
+pub fn epoch(account: &AccountId) -> Key {
+    Key::of(Table::Epoch).end(account.as_str())
+}
+
+/// An account.
+pub fn account(id: &AccountId) -> Key {
+    Key::of(Table::Account).end(id.as_str())
+}
+
+/// A handler.
+pub fn handler(name: &HandlerName) -> Key {
+    Key::of(Table::Handler).end(name.as_str())
+}
+
+/// A binding. `*` is no account's id, so it can stand for all.
+pub fn binding(scope: &Scope) -> Key {
+    let scope = match scope {
+        Scope::All => "*",
+        Scope::Account(id) => id.as_str(),
+    };
+    Key::of(Table::Binding).end(scope)
+}
+
+/// An event seen.
+pub fn event(account: &AccountId, key: &EventKey) -> Key {
+    of_account(Table::Event, account).end(key.as_str())
+}
+
+/// A task; newest first.
+pub fn task(account: &AccountId, number: TaskNumber) -> Key {
+    of_account(Table::Task, account).falling(number.0)
+}
+
+/// A queued task's place; oldest first.
+pub fn queued(account: &AccountId, number: TaskNumber) -> Key {
+    of_account(Table::Queue, account).rising(number.0)
+}
+
+/// The task that a key of the queue stands for.
+pub fn number_of(queue_key: &[u8]) -> Result<TaskNumber, StoreError> {
+    queue_key
+        .last_chunk::<8>()
+        .map(|bytes| TaskNumber(u64::from_be_bytes(*bytes)))
+        .ok_or_else(|| unreadable(queue_key, "its key has no number"))
+}
+
+/// The prefix of one guest's keys.
+pub fn key_values(account: &AccountId, handler: &HandlerName) -> Key {
+    of_account(Table::KeyValue, account).part(handler.as_str())
+}
+
+/// A contact.
+pub fn contact(account: &AccountId, id: &str) -> Key {
+    of_account(Table::Contact, account).end(id)
+}
+
+/// The prefix of one group's members.
+pub fn members(account: &AccountId, group: &str) -> Key {
+    of_account(Table::Member, account).part(group)
+}
+
+/// How many failures an account ever had.
+pub fn failure_count(account: &AccountId) -> Key {
+    Key::of(Table::FailureCount).end(account.as_str())
+}
+
+/// The so-many-th failure of an account; newest first.
+pub fn failure(account: &AccountId, count: u64) -> Key {
+    of_account(Table::Failure, account).falling(count)
+}
+
+/// What was answered to a request with an idempotency key.
+pub fn request(account: &AccountId, key: &str) -> Key {
+    of_account(Table::Request, account).end(key)
+}
+
+/// One piece of a large value.
+pub fn piece(value: u64, index: u32) -> Key {
+    let mut key = Key::of(Table::Piece).rising(value);
+    key.0.extend_from_slice(&index.to_be_bytes());
+    key
+}
+
+// ----------------------------------------------------------------- records
+
+/// What was answered to a request with an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestRecord {
+    /// When, in ms.
+    pub at_ms: Millis,
+    /// Digest of the request.
+    pub request: Digest,
+    /// The tasks it made.
+    pub tasks: Vec<TaskNumber>,
+}
+
+/// The few fields that tell whether a record has had its time. Reading only
+/// these is several times faster than reading the record.
+#[derive(Debug, serde::Deserialize)]
+pub struct Aged {
+    at_ms: Option<Millis>,
+    ended_ms: Option<Millis>,
+    state: Option<TaskState>,
+}
+
+impl Aged {
+    /// True when an event, failure or request happened, or a task ended, before
+    /// then.
+    pub fn is_over(&self, before_ms: Millis) -> bool {
+        match self.state {
+            Some(state) => state.is_final() && self.ended_ms.is_some_and(|at| at < before_ms),
+            None => self.at_ms.is_some_and(|at| at < before_ms),
+        }
+    }
+
+    /// The state, when the record is a task.
+    pub fn state(&self) -> Option<TaskState> {
+        self.state
+    }
+}
+
+/// Only the kind of a contact.
+#[derive(Debug, serde::Deserialize)]
+pub struct Kind {
+    /// Which.
+    pub kind: ContactKind,
+}
+
+/// Writes a record into the buffer, in place of what was there.
+pub fn encode<T: Serialize>(buffer: &mut Vec<u8>, record: &T) -> Result<(), StoreError> {
+    buffer.clear();
+    buffer.push(VERSION);
+    serde_json::to_writer(buffer, record)
+        .map_err(|error| StoreError::Failed(format!("a record can't be written: {error}")))
+}
+
+/// Writes a guest's value, which is kept as it is, into the buffer.
+pub fn encode_raw(buffer: &mut Vec<u8>, value: &[u8]) {
+    buffer.clear();
+    buffer.push(VERSION);
+    buffer.extend_from_slice(value);
+}
+
+/// Reads the record that lay under this key.
+pub fn decode<T: DeserializeOwned>(key: &[u8], record: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(decode_raw(key, record)?)
+        .map_err(|error| unreadable(key, &error.to_string()))
+}
+
+/// What a record holds behind its version.
+pub fn decode_raw<'a>(key: &[u8], record: &'a [u8]) -> Result<&'a [u8], StoreError> {
+    match record.split_first() {
+        Some((&VERSION, content)) => Ok(content),
+        Some((version, _)) => Err(unreadable(
+            key,
+            &format!("it has version {version}, and this wxhost knows version {VERSION} only"),
+        )),
+        None => Err(unreadable(key, "it is empty")),
+    }
+}
+
+/// The error that says which record it is.
+pub fn unreadable(key: &[u8], why: &str) -> StoreError {
+    let rest = key.get(1..).unwrap_or_default().escape_ascii();
+    StoreError::Unreadable(match Table::of(key) {
+        Some(table) => format!("table {table:?}, key \"{rest}\": {why}"),
+        None => format!("no known table, key \"{}\": {why}", key.escape_ascii()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn account_id() -> impl Strategy<Value = AccountId> {
+        "[^\\s/\\p{C}]{1,140}".prop_filter_map("no id", |text| AccountId::try_from(text).ok())
+    }
+
+    /// Every key that is made of an account and two texts.
+    fn keys(account: &AccountId, a: &str, b: &str) -> Vec<Key> {
+        vec![
+            event(account, &EventKey::new(a)),
+            contact(account, a),
+            members(account, a).end(b),
+            request(account, a),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_things_share_a_key(
+            one in (account_id(), ".{0,150}", ".{0,9}"),
+            other in (account_id(), ".{0,150}", ".{0,9}"),
+        ) {
+            let first = keys(&one.0, &one.1, &one.2);
+            let second = keys(&other.0, &other.1, &other.2);
+            for (i, a) in first.iter().enumerate() {
+                for (j, b) in second.iter().enumerate() {
+                    let same_thing = i == j
+                        && one.0 == other.0
+                        && one.1 == other.1
+                        && (i != 2 || one.2 == other.2);
+                    prop_assert_eq!(a == b, same_thing);
+                }
+            }
+        }
+
+        #[test]
+        fn parts_cannot_be_moved_between_each_other(text in ".{0,300}", cut in 0usize..300, other in 0usize..300) {
+            let at = |cut: usize| {
+                let cut = (0..=cut.min(text.len())).rev().find(|i| text.is_char_boundary(*i));
+                text.split_at(cut.unwrap_or(0))
+            };
+            let account = AccountId::try_from("a").unwrap();
+            let key = |cut: usize| members(&account, at(cut).0).end(at(cut).1);
+            prop_assert_eq!(key(cut) == key(other), at(cut) == at(other));
+        }
+
+        #[test]
+        fn an_accounts_prefix_reaches_its_own_only(a in account_id(), b in account_id(), tail in ".{0,20}") {
+            let prefix = of_account(Table::Contact, &a);
+            let key = contact(&b, &tail);
+            prop_assert_eq!(key.as_bytes().starts_with(prefix.as_bytes()), a == b);
+            let between = key >= prefix && key.as_bytes() < prefix.after_all().as_slice();
+            prop_assert_eq!(between, a == b);
+        }
+
+        #[test]
+        fn numbers_sort(a: u64, b: u64) {
+            let account = AccountId::try_from("a").unwrap();
+            let (a, b) = (TaskNumber(a), TaskNumber(b));
+            prop_assert_eq!(queued(&account, a).cmp(&queued(&account, b)), a.cmp(&b));
+            prop_assert_eq!(task(&account, a).cmp(&task(&account, b)), b.cmp(&a));
+            prop_assert_eq!(number_of(queued(&account, a).as_bytes()).unwrap(), a);
+        }
+
+        #[test]
+        fn bytes_that_are_no_record_are_told_so(bytes: Vec<u8>) {
+            let key = Key::of(Table::Event).end("x");
+            match decode::<RequestRecord>(key.as_bytes(), &bytes) {
+                Err(StoreError::Unreadable(text)) => prop_assert!(text.contains("table Event, key \"x\"")),
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_prefix_skips_full_bytes() {
+        let key = Key(vec![1, 0xff, 0xff]);
+        assert_eq!(key.after_all(), vec![2]);
+    }
+
+    #[test]
+    fn every_byte_names_one_table() {
+        for table in Table::ALL {
+            assert_eq!(Table::of(&[table as u8, 7]), Some(table));
+        }
+        assert_eq!(Table::of(&[]), None);
+        assert_eq!(Table::of(&[255]), None);
+    }
+
+    #[test]
+    fn a_later_version_is_refused_with_words() {
+        let record = [9, b'{', b'}'];
+        let error = decode::<RequestRecord>(mark().as_bytes(), &record).unwrap_err();
+        assert!(error.to_string().contains("version 9"), "{error}");
+    }
+}

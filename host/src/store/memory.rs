@@ -1,0 +1,483 @@
+//! The store in memory: what the contract says, as plainly as can be. It shares
+//! no logic with the embedded store, so that each can be held against the other.
+
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+
+use super::{
+    FAILURES_MAX,
+    codec::RequestRecord,
+    time::{Clock, Time},
+};
+use crate::domain::{
+    Account, AccountId, Binding, Contact, ContactKind, EventKey, Failure, Handler, HandlerName,
+    Member, Millis, Task, TaskId, TaskNumber, TaskState,
+    handler::Scope,
+    ports::{
+        COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, Catalogue, CatalogueChange, Commit, Committed,
+        ContactChange, Enqueue, Enqueued, Epoch, EventRecord, KeyValueWrite, Page, Seen, Store,
+        StoreError, TaskFilter,
+    },
+};
+
+/// The store.
+#[derive(Debug)]
+pub struct MemoryStore {
+    time: Time,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    closed: bool,
+    accounts: BTreeMap<String, Account>,
+    handlers: BTreeMap<HandlerName, Handler>,
+    bindings: BTreeMap<String, Binding>,
+    of: BTreeMap<AccountId, Held>,
+}
+
+/// What belongs to one account.
+#[derive(Debug, Default)]
+struct Held {
+    epoch: Epoch,
+    events: BTreeMap<String, EventRecord>,
+    tasks: BTreeMap<TaskNumber, Task>,
+    key_values: BTreeMap<HandlerName, BTreeMap<String, Vec<u8>>>,
+    contacts: BTreeMap<String, Contact>,
+    members: BTreeMap<String, BTreeMap<String, Member>>,
+    failures: Vec<Failure>,
+    requests: BTreeMap<String, RequestRecord>,
+}
+
+impl MemoryStore {
+    /// An empty store with this clock.
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            time: Time::new(clock, 0),
+            state: Mutex::default(),
+        }
+    }
+
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut State) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return Err(StoreError::Closed);
+        }
+        work(&mut state)
+    }
+
+    /// Reads what belongs to an account; the empty answer when nothing does.
+    fn of<T: Default>(
+        &self,
+        account: &AccountId,
+        read: impl FnOnce(&Held) -> T,
+    ) -> Result<T, StoreError> {
+        self.with(|state| Ok(state.of.get(account).map(read).unwrap_or_default()))
+    }
+}
+
+/// Refuses what is too large. Every kind of value counts as it would be stored.
+fn check(changes: usize, values: &[usize]) -> Result<(), StoreError> {
+    let bytes = values.iter().sum();
+    if changes > COMMIT_CHANGES_MAX || bytes > COMMIT_BYTES_MAX {
+        return Err(StoreError::TooLarge { changes, bytes });
+    }
+    Ok(())
+}
+
+fn size<T: serde::Serialize>(value: &T) -> usize {
+    // One more for the version.
+    serde_json::to_vec(value).map_or(0, |json| json.len() + 1)
+}
+
+fn commit_sizes(commit: &Commit) -> Vec<usize> {
+    let values = |write: &KeyValueWrite| write.value.as_ref().map(|value| value.len() + 1);
+    let contacts = |change: &ContactChange| match change {
+        ContactChange::Put(contact) => Some(size(contact)),
+        ContactChange::PutMember(_, member) => Some(size(member)),
+        _ => None,
+    };
+    let mut sizes: Vec<usize> = commit.tasks.iter().map(size).collect();
+    sizes.extend(commit.key_values.iter().filter_map(values));
+    sizes.extend(commit.contacts.iter().filter_map(contacts));
+    sizes.extend(commit.seen.iter().map(|seen| size(&seen.record)));
+    sizes.extend(commit.account.iter().map(size));
+    sizes.extend(commit.failure.iter().map(size));
+    sizes
+}
+
+impl Held {
+    fn earlier(&self, seen: &Seen) -> Option<EventRecord> {
+        let record = self.events.get(seen.key.as_str())?;
+        let over = seen.repeats_within.is_some_and(|span| {
+            u128::from(record.at_ms) + span.as_millis() <= u128::from(seen.record.at_ms)
+        });
+        (!over).then(|| record.clone())
+    }
+
+    fn apply(&mut self, commit: Commit) {
+        if let Some(seen) = commit.seen {
+            self.events.insert(seen.key.into(), seen.record);
+        }
+        self.put_tasks(commit.tasks);
+        for write in commit.key_values {
+            let held = self.key_values.entry(write.handler).or_default();
+            match write.value {
+                Some(value) => held.insert(write.key, value),
+                None => held.remove(&write.key),
+            };
+        }
+        for change in commit.contacts {
+            self.change_contact(change);
+        }
+        if let Some(failure) = commit.failure {
+            self.failures.insert(0, failure);
+            self.failures.truncate(FAILURES_MAX as usize);
+        }
+    }
+
+    fn put_tasks(&mut self, tasks: Vec<Task>) {
+        self.tasks
+            .extend(tasks.into_iter().map(|task| (task.id.number, task)));
+    }
+
+    fn change_contact(&mut self, change: ContactChange) {
+        match change {
+            ContactChange::Put(contact) => {
+                self.contacts.insert(contact.id().to_owned(), contact);
+            }
+            ContactChange::Remove(id) => {
+                self.contacts.remove(&id);
+            }
+            ContactChange::PutMember(group, member) => {
+                let members = self.members.entry(group).or_default();
+                members.insert(member.user.id.clone(), member);
+            }
+            ContactChange::RemoveMember(group, user) => {
+                self.members.entry(group).or_default().remove(&user);
+            }
+        }
+    }
+
+    fn sweep(&mut self, before: Millis) {
+        self.events.retain(|_, event| event.at_ms >= before);
+        self.tasks.retain(|_, task| {
+            !(task.state.is_final() && task.ended_ms.is_some_and(|at| at < before))
+        });
+        self.failures.retain(|failure| failure.at_ms >= before);
+        self.requests.retain(|_, request| request.at_ms >= before);
+    }
+}
+
+/// One page of what follows `after` in a map.
+fn page<V, T>(
+    map: &BTreeMap<String, V>,
+    after: Option<&str>,
+    limit: usize,
+    item: impl Fn(&String, &V) -> Option<T>,
+) -> Page<T> {
+    let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut found = map
+        .range::<str, _>((start, Bound::Unbounded))
+        .filter_map(|(key, value)| item(key, value).map(|item| (key, item)));
+    let (mut items, mut last) = (Vec::new(), None);
+    for (key, item) in found.by_ref().take(limit) {
+        items.push(item);
+        last = Some(key.clone());
+    }
+    let next = found.next().and(last);
+    Page { items, next }
+}
+
+fn all<V: Clone>(_: &String, value: &V) -> Option<V> {
+    Some(value.clone())
+}
+
+fn empty<T>() -> Page<T> {
+    Page {
+        items: Vec::new(),
+        next: None,
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn now(&self) -> Millis {
+        self.time.now()
+    }
+
+    fn reserve(&self, count: u32) -> TaskNumber {
+        self.time.reserve(count)
+    }
+
+    async fn own(&self, account: &AccountId, take_over: bool) -> Result<Epoch, StoreError> {
+        self.with(|state| {
+            let held = state.of.entry(account.clone()).or_default();
+            held.epoch.0 += u64::from(take_over);
+            Ok(held.epoch)
+        })
+    }
+
+    async fn commit(
+        &self,
+        account: &AccountId,
+        epoch: Epoch,
+        commit: Commit,
+    ) -> Result<Committed, StoreError> {
+        check(commit.changes(), &commit_sizes(&commit))?;
+        self.with(|state| {
+            let held = state.of.entry(account.clone()).or_default();
+            if held.epoch != epoch {
+                return Ok(Committed::Fenced);
+            }
+            if let Some(record) = commit.seen.as_ref().and_then(|seen| held.earlier(seen)) {
+                return Ok(Committed::Duplicate(record));
+            }
+            if let Some(account) = &commit.account {
+                let id = account.id.as_str().to_owned();
+                state.accounts.insert(id, account.clone());
+            }
+            held.apply(commit);
+            Ok(Committed::Ok)
+        })
+    }
+
+    async fn enqueue(&self, account: &AccountId, request: Enqueue) -> Result<Enqueued, StoreError> {
+        let record = RequestRecord {
+            at_ms: self.time.now(),
+            request: request.request,
+            tasks: request.tasks.iter().map(|task| task.id.number).collect(),
+        };
+        let keyed = request.idempotency_key.is_some();
+        let mut sizes: Vec<usize> = request.tasks.iter().map(size).collect();
+        sizes.extend(keyed.then(|| size(&record)));
+        check(sizes.len(), &sizes)?;
+        self.with(|state| {
+            let held = state.of.entry(account.clone()).or_default();
+            if let Some(key) = request.idempotency_key {
+                match held.requests.get(&key) {
+                    Some(earlier) if earlier.request == record.request => {
+                        return Ok(Enqueued::Duplicate(earlier.tasks.clone()));
+                    }
+                    Some(_) => return Ok(Enqueued::KeyReused),
+                    None => held.requests.insert(key, record),
+                };
+            }
+            held.put_tasks(request.tasks);
+            Ok(Enqueued::Ok)
+        })
+    }
+
+    async fn event(
+        &self,
+        account: &AccountId,
+        key: &EventKey,
+    ) -> Result<Option<EventRecord>, StoreError> {
+        self.of(account, |held| held.events.get(key.as_str()).cloned())
+    }
+
+    async fn events(
+        &self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<(EventKey, EventRecord)>, StoreError> {
+        let named = |key: &String, record: &EventRecord| Some((EventKey::new(key), record.clone()));
+        let found = self.of(account, |held| {
+            Some(page(&held.events, after, limit, named))
+        })?;
+        Ok(found.unwrap_or_else(empty))
+    }
+
+    async fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
+        self.with(|state| Ok(state.accounts.get(id.as_str()).cloned()))
+    }
+
+    async fn accounts(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Account>, StoreError> {
+        self.with(|state| Ok(page(&state.accounts, after, limit, all)))
+    }
+
+    async fn account_count(&self) -> Result<u64, StoreError> {
+        self.with(|state| Ok(state.accounts.len() as u64))
+    }
+
+    async fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError> {
+        self.of(&id.account, |held| held.tasks.get(&id.number).cloned())
+    }
+
+    async fn tasks(
+        &self,
+        account: &AccountId,
+        filter: TaskFilter,
+        limit: usize,
+    ) -> Result<Vec<Task>, StoreError> {
+        let end = filter.before.map_or(Bound::Unbounded, Bound::Excluded);
+        self.of(account, |held| {
+            held.tasks
+                .range((Bound::Unbounded, end))
+                .rev()
+                .map(|(_, task)| task)
+                .filter(|task| filter.state.is_none_or(|state| task.state == state))
+                .take(limit)
+                .cloned()
+                .collect()
+        })
+    }
+
+    async fn next_queued(&self, account: &AccountId) -> Result<Option<Task>, StoreError> {
+        let queued = |task: &&Task| task.state == TaskState::Queued;
+        self.of(account, |held| held.tasks.values().find(queued).cloned())
+    }
+
+    async fn key_value(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.of(account, |held| {
+            held.key_values.get(handler)?.get(key).cloned()
+        })
+    }
+
+    async fn keys(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let found = self.of(account, |held| {
+            let held = held.key_values.get(handler)?;
+            Some(page(held, after, limit, |key, _| Some(key.clone())).items)
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
+    async fn contact(&self, account: &AccountId, id: &str) -> Result<Option<Contact>, StoreError> {
+        self.of(account, |held| held.contacts.get(id).cloned())
+    }
+
+    async fn contacts(
+        &self,
+        account: &AccountId,
+        kind: Option<ContactKind>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Contact>, StoreError> {
+        let wanted = |_: &String, contact: &Contact| {
+            kind.is_none_or(|kind| contact.kind() == kind)
+                .then(|| contact.clone())
+        };
+        let found = self.of(account, |held| {
+            Some(page(&held.contacts, after, limit, wanted))
+        })?;
+        Ok(found.unwrap_or_else(empty))
+    }
+
+    async fn member(
+        &self,
+        account: &AccountId,
+        group: &str,
+        user: &str,
+    ) -> Result<Option<Member>, StoreError> {
+        self.of(account, |held| held.members.get(group)?.get(user).cloned())
+    }
+
+    async fn members(
+        &self,
+        account: &AccountId,
+        group: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Member>, StoreError> {
+        let found = self.of(account, |held| {
+            Some(page(held.members.get(group)?, after, limit, all))
+        })?;
+        Ok(found.unwrap_or_else(empty))
+    }
+
+    async fn failures(
+        &self,
+        account: &AccountId,
+        limit: usize,
+    ) -> Result<Vec<Failure>, StoreError> {
+        self.of(account, |held| {
+            held.failures.iter().take(limit).cloned().collect()
+        })
+    }
+
+    async fn catalogue(&self) -> Result<Catalogue, StoreError> {
+        self.with(|state| {
+            Ok(Catalogue {
+                handlers: state.handlers.values().cloned().collect(),
+                bindings: state.bindings.values().cloned().collect(),
+            })
+        })
+    }
+
+    async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError> {
+        let sizes: Vec<usize> = changes
+            .iter()
+            .map(|change| match change {
+                CatalogueChange::PutHandler(handler) => size(handler),
+                CatalogueChange::PutBinding(binding) => size(binding),
+                _ => 0,
+            })
+            .collect();
+        check(sizes.len(), &sizes)?;
+        self.with(|state| {
+            for change in changes {
+                state.change_catalogue(change);
+            }
+            Ok(())
+        })
+    }
+
+    async fn sweep(&self, before_ms: Millis) -> Result<bool, StoreError> {
+        self.with(|state| {
+            state.of.values_mut().for_each(|held| held.sweep(before_ms));
+            Ok(false)
+        })
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.with(|state| {
+            state.closed = true;
+            Ok(())
+        })
+    }
+}
+
+impl State {
+    fn change_catalogue(&mut self, change: CatalogueChange) {
+        let named = |scope: Scope| String::from(scope);
+        match change {
+            CatalogueChange::PutHandler(handler) => {
+                self.handlers.insert(handler.name.clone(), handler);
+            }
+            CatalogueChange::RemoveHandler(name) => {
+                self.handlers.remove(&name);
+            }
+            CatalogueChange::PutBinding(binding) => {
+                self.bindings
+                    .insert(named(binding.account.clone()), binding);
+            }
+            CatalogueChange::RemoveBinding(scope) => {
+                self.bindings.remove(&named(scope));
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Random work, done to the store in memory and to the embedded one: what they
+//! answer must be the same all the way, also when the embedded one is opened
+//! again in between.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::suite::{self, Fixture, Kind, START, id, name, task, task_id};
+use crate::domain::{
+    Digest, EventKey, Task, TaskNumber, TaskState,
+    ports::{
+        Commit, Committed, ContactChange, Enqueue, Enqueued, Epoch, KeyValueWrite, Store,
+        TaskFilter,
+    },
+};
+
+const ACCOUNTS: [&str; 3] = ["a", "ab", "b"];
+
+#[derive(Debug, Clone)]
+enum Work {
+    Commit(&'static str, u64, Box<Commit>),
+    Enqueue(&'static str, Enqueue),
+    TakeOver(&'static str),
+    Sweep(u64),
+    Reopen,
+}
+
+fn of<T: Clone + std::fmt::Debug + 'static>(from: &'static [T]) -> impl Strategy<Value = T> {
+    proptest::sample::select(from)
+}
+
+fn some_task(account: &'static str) -> impl Strategy<Value = Task> {
+    let state = proptest::sample::select(&TaskState::ALL[..]);
+    (1u64..9, state, 0u64..9).prop_map(move |(number, state, at)| {
+        let mut task = task(account, number);
+        task.state = state;
+        task.ended_ms = state.is_final().then_some(START + at);
+        // Long enough, now and then, to be kept in pieces.
+        task.reason = (at == 8).then(|| "x".repeat(9_000));
+        task
+    })
+}
+
+fn some_write() -> impl Strategy<Value = KeyValueWrite> {
+    let value = prop_oneof![Just(None), (0usize..9000).prop_map(|n| Some(vec![1; n]))];
+    (of(&["h", "hh"]), of(&["", "k", "k\0", "kk"]), value).prop_map(|(handler, key, value)| {
+        KeyValueWrite {
+            handler: name(handler),
+            key: key.to_owned(),
+            value,
+        }
+    })
+}
+
+fn some_contact() -> impl Strategy<Value = ContactChange> {
+    let text = || of(&["", "u", "uu", "v"]).prop_map(str::to_owned);
+    prop_oneof![
+        text().prop_map(|id| ContactChange::Put(suite::user(&id))),
+        text().prop_map(|id| ContactChange::Put(suite::group(&id))),
+        text().prop_map(ContactChange::Remove),
+        (text(), text()).prop_map(|(g, u)| ContactChange::PutMember(g, suite::member(&u))),
+        (text(), text()).prop_map(|(g, u)| ContactChange::RemoveMember(g, u)),
+    ]
+}
+
+fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
+    let span = proptest::option::of(Just(Duration::from_millis(3)));
+    let seen = (of(&["m", "m1", "n"]), 0u64..9, span)
+        .prop_map(|(key, at, span)| suite::seen(key, START + at, span));
+    let failure = (0u64..9).prop_map(|at| suite::failure("m", START + at));
+    (
+        proptest::option::of(seen),
+        proptest::collection::vec(some_task(account), 0..4),
+        proptest::collection::vec(some_write(), 0..4),
+        proptest::collection::vec(some_contact(), 0..4),
+        proptest::option::of(Just(suite::account(account))),
+        proptest::option::of(failure),
+    )
+        .prop_map(
+            |(seen, tasks, key_values, contacts, account, failure)| Commit {
+                seen,
+                tasks,
+                key_values,
+                contacts,
+                account,
+                failure,
+            },
+        )
+}
+
+fn some_request(account: &'static str) -> impl Strategy<Value = Enqueue> {
+    let key = proptest::option::of(of(&["r", "rr"]).prop_map(str::to_owned));
+    (key, 0u8..2, 1u64..9).prop_map(move |(idempotency_key, request, number)| Enqueue {
+        idempotency_key,
+        request: Digest::of(&[request]),
+        tasks: vec![task(account, number)],
+    })
+}
+
+fn some_work() -> impl Strategy<Value = Work> {
+    let account = || of(&ACCOUNTS);
+    prop_oneof![
+        8 => (account(), 0u64..2).prop_flat_map(|(account, epoch)| {
+            some_commit(account).prop_map(move |commit| Work::Commit(account, epoch, commit.into()))
+        }),
+        4 => account().prop_flat_map(|account| {
+            some_request(account).prop_map(move |request| Work::Enqueue(account, request))
+        }),
+        1 => account().prop_map(Work::TakeOver),
+        1 => (0u64..9).prop_map(|at| Work::Sweep(START + at)),
+        1 => Just(Work::Reopen),
+    ]
+}
+
+/// What a piece of work was answered with.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Committed(Committed),
+    Enqueued(Enqueued),
+    Owned(Epoch),
+    Swept,
+}
+
+async fn work(f: &mut Fixture, work: Work, reopens: bool) -> Answer {
+    match work {
+        Work::Commit(account, epoch, commit) => {
+            let result = f.store.commit(&id(account), Epoch(epoch), *commit).await;
+            Answer::Committed(result.unwrap())
+        }
+        Work::Enqueue(account, request) => {
+            Answer::Enqueued(f.store.enqueue(&id(account), request).await.unwrap())
+        }
+        Work::TakeOver(account) => Answer::Owned(f.store.own(&id(account), true).await.unwrap()),
+        Work::Sweep(before) => {
+            while f.store.sweep(before).await.unwrap() {}
+            Answer::Swept
+        }
+        Work::Reopen => {
+            if reopens {
+                f.reopen().await;
+            }
+            Answer::Swept
+        }
+    }
+}
+
+/// Everything that can be read, as text.
+async fn everything(store: &dyn Store) -> String {
+    let mut all = vec![
+        format!("{:?}", store.accounts(None, 2).await.unwrap()),
+        format!("{:?}", store.account_count().await.unwrap()),
+    ];
+    for account in ACCOUNTS {
+        all.push(of_account(store, account).await);
+    }
+    all.join("\n")
+}
+
+async fn of_account(store: &dyn Store, account: &str) -> String {
+    let a = id(account);
+    let mut all = vec![
+        format!("{:?}", store.events(&a, None, 2).await.unwrap()),
+        format!("{:?}", store.events(&a, Some("m1"), 2).await.unwrap()),
+        format!("{:?}", store.event(&a, &EventKey::new("m")).await.unwrap()),
+        format!("{:?}", store.failures(&a, 5).await.unwrap()),
+        format!("{:?}", store.next_queued(&a).await.unwrap()),
+        format!("{:?}", store.task(&task_id(account, 3)).await.unwrap()),
+    ];
+    for state in [None, Some(TaskState::Queued), Some(TaskState::Done)] {
+        for before in [None, Some(TaskNumber(5))] {
+            let tasks = store.tasks(&a, TaskFilter { state, before }, 3).await;
+            all.push(format!("{:?}", tasks.unwrap()));
+        }
+    }
+    for handler in ["h", "hh"] {
+        let keys = store.keys(&a, &name(handler), Some(""), 2).await.unwrap();
+        let value = store.key_value(&a, &name(handler), "k").await.unwrap();
+        all.push(format!("{keys:?} {:?}", value.map(|value| value.len())));
+    }
+    for kind in [None, Some(crate::domain::ContactKind::Group)] {
+        let contacts = store.contacts(&a, kind, None, 2).await.unwrap();
+        all.push(format!("{contacts:?}"));
+    }
+    for group in ["", "u"] {
+        let members = store.members(&a, group, Some("u"), 2).await.unwrap();
+        all.push(format!("{members:?}"));
+    }
+    all.join("\n")
+}
+
+async fn same(works: Vec<Work>) {
+    let mut model = Fixture::new(Kind::Memory);
+    let mut embedded = Fixture::new(Kind::Sled);
+    for each in works {
+        let expected = work(&mut model, each.clone(), false).await;
+        let answer = work(&mut embedded, each, true).await;
+        assert_eq!(answer, expected);
+    }
+    assert_eq!(
+        everything(&*embedded.store).await,
+        everything(&*model.store).await
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn both_backends_answer_alike(works in proptest::collection::vec(some_work(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(same(works));
+    }
+}

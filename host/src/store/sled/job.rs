@@ -1,0 +1,360 @@
+//! What the writer is asked to do. Jobs are encoded and measured by whoever
+//! asks, so that the one writer has only to decide and to write.
+
+use sled::IVec;
+use tokio::sync::oneshot;
+
+use super::pieces;
+use crate::{
+    domain::{
+        Account, AccountId, Digest, Task, TaskState,
+        ports::{
+            COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, Commit, Committed,
+            ContactChange, Enqueue, Enqueued, Epoch, KeyValueWrite, Seen, StoreError,
+        },
+    },
+    store::{
+        codec::{self, RequestRecord},
+        time::Time,
+    },
+};
+
+/// Whoever waits for a job.
+pub type Waiter<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum Job {
+    /// Settle a commit.
+    Commit(CommitJob, Waiter<Committed>),
+    /// Add tasks.
+    Enqueue(EnqueueJob, Waiter<Enqueued>),
+    /// Raise an account's epoch and return it.
+    TakeOver(AccountId, Waiter<Epoch>),
+    /// Change what is deployed.
+    Catalogue(Changes, Waiter<()>),
+    /// Remove these records if they are still as they were.
+    Forget(Vec<(IVec, IVec)>, Waiter<()>),
+    /// Do what is queued, and end.
+    Close(Waiter<()>),
+}
+
+impl Job {
+    /// How many changes it may make: what bounds a batch.
+    pub fn changes(&self) -> usize {
+        match self {
+            Self::Commit(job, _) => job.changes.list.len() + 1,
+            Self::Enqueue(job, _) => job.changes.list.len() + 1,
+            Self::Catalogue(changes, _) => changes.list.len(),
+            Self::Forget(records, _) => records.len(),
+            Self::TakeOver(..) | Self::Close(_) => 1,
+        }
+    }
+
+    /// Answers with an error instead of doing it. Nobody may be waiting any
+    /// more, which is no fault.
+    pub fn refuse(self, error: StoreError) {
+        let _ = match self {
+            Self::Commit(_, waiter) => waiter.send(Err(error)).is_ok(),
+            Self::Enqueue(_, waiter) => waiter.send(Err(error)).is_ok(),
+            Self::TakeOver(_, waiter) => waiter.send(Err(error)).is_ok(),
+            Self::Catalogue(_, waiter) | Self::Forget(_, waiter) | Self::Close(waiter) => {
+                waiter.send(Err(error)).is_ok()
+            }
+        };
+    }
+}
+
+/// A commit, encoded.
+#[derive(Debug)]
+pub struct CommitJob {
+    /// Whose.
+    pub account: AccountId,
+    /// Who commits.
+    pub epoch: Epoch,
+    /// The event it settles.
+    pub seen: Option<SeenJob>,
+    /// The rest.
+    pub changes: Changes,
+}
+
+/// The event that a commit settles, encoded.
+#[derive(Debug)]
+pub struct SeenJob {
+    /// Under which key.
+    pub key: IVec,
+    /// What to write there.
+    pub value: IVec,
+    /// When it happened.
+    pub at_ms: u64,
+    /// How long an earlier record stands; none for good.
+    pub repeats_within_ms: Option<u64>,
+}
+
+/// Tasks to add, encoded.
+#[derive(Debug)]
+pub struct EnqueueJob {
+    /// Where the answer to this request is kept, and the answer.
+    pub request: Option<(IVec, IVec)>,
+    /// What tells a repeat from a mix-up.
+    pub digest: Digest,
+    /// The tasks.
+    pub changes: Changes,
+}
+
+/// One change of one record.
+#[derive(Debug)]
+pub enum Change {
+    /// This record is so from now on.
+    Put(IVec, IVec),
+    /// No such record any more.
+    Remove(IVec),
+    /// A key never used before: nothing to look for.
+    New(IVec, IVec),
+    /// A task, its place in the queue, and whether it is there from now on.
+    Task {
+        /// The task's key.
+        key: IVec,
+        /// The task.
+        value: IVec,
+        /// Its place in the queue.
+        place: IVec,
+        /// Whether it is queued.
+        queued: bool,
+    },
+    /// An account, which may be new.
+    Account(IVec, IVec),
+    /// One more failure of the commit's account.
+    Failure(IVec),
+}
+
+/// Encoded changes, with what the writer must know of them as a whole.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// In order.
+    pub list: Vec<Change>,
+    /// The greatest number in use by them, which the mark has to reach.
+    pub top: u64,
+}
+
+// ---------------------------------------------------------------- encoding
+
+/// Encodes one job. Measures as it goes; [`Encoder::finish`] refuses what is
+/// too large.
+struct Encoder<'a> {
+    time: &'a Time,
+    changes: Changes,
+    buffer: Vec<u8>,
+    bytes: usize,
+}
+
+impl<'a> Encoder<'a> {
+    fn new(time: &'a Time) -> Self {
+        Self {
+            time,
+            changes: Changes::default(),
+            // Holds nearly every record; grows for the few larger ones.
+            buffer: Vec::with_capacity(512),
+            bytes: 0,
+        }
+    }
+
+    fn record<T: serde::Serialize>(&mut self, record: &T) -> Result<IVec, StoreError> {
+        codec::encode(&mut self.buffer, record)?;
+        Ok(self.take())
+    }
+
+    fn raw(&mut self, value: &[u8]) -> IVec {
+        codec::encode_raw(&mut self.buffer, value);
+        self.take()
+    }
+
+    /// What is in the buffer as a value; in pieces when it is large.
+    fn take(&mut self) -> IVec {
+        self.bytes += self.buffer.len();
+        if self.buffer.len() <= pieces::PIECE_BYTES {
+            return IVec::from(self.buffer.as_slice());
+        }
+        let id = self.time.reserve(1).0;
+        self.changes.top = self.changes.top.max(id);
+        let (head, pieces) = pieces::split(id, &self.buffer);
+        let new = pieces.map(|(key, piece)| Change::New(key, piece));
+        self.changes.list.extend(new);
+        head
+    }
+
+    fn push(&mut self, change: Change) {
+        self.changes.list.push(change);
+    }
+
+    fn task(&mut self, account: &AccountId, task: &Task) -> Result<(), StoreError> {
+        if task.id.account != *account {
+            let text = format!("the task {} is not of the account {account}", task.id);
+            return Err(StoreError::Failed(text));
+        }
+        let number = task.id.number;
+        self.changes.top = self.changes.top.max(number.0);
+        let value = self.record(task)?;
+        self.push(Change::Task {
+            key: codec::task(account, number).into_bytes().into(),
+            value,
+            place: codec::queued(account, number).into_bytes().into(),
+            queued: task.state == TaskState::Queued,
+        });
+        Ok(())
+    }
+
+    fn key_value(&mut self, account: &AccountId, write: &KeyValueWrite) {
+        let key = codec::key_values(account, &write.handler).end(&write.key);
+        let key = IVec::from(key.into_bytes());
+        let change = match &write.value {
+            Some(value) => Change::Put(key, self.raw(value)),
+            None => Change::Remove(key),
+        };
+        self.push(change);
+    }
+
+    fn contact(&mut self, account: &AccountId, change: &ContactChange) -> Result<(), StoreError> {
+        let (key, value) = match change {
+            ContactChange::Put(contact) => (
+                codec::contact(account, contact.id()),
+                Some(self.record(contact)?),
+            ),
+            ContactChange::Remove(id) => (codec::contact(account, id), None),
+            ContactChange::PutMember(group, member) => (
+                codec::members(account, group).end(&member.user.id),
+                Some(self.record(member)?),
+            ),
+            ContactChange::RemoveMember(group, user) => {
+                (codec::members(account, group).end(user), None)
+            }
+        };
+        self.put_or_remove(key, value);
+        Ok(())
+    }
+
+    fn account(&mut self, account: &Account) -> Result<(), StoreError> {
+        let value = self.record(account)?;
+        let key = codec::account(&account.id).into_bytes().into();
+        self.push(Change::Account(key, value));
+        Ok(())
+    }
+
+    fn put_or_remove(&mut self, key: codec::Key, value: Option<IVec>) {
+        let key = IVec::from(key.into_bytes());
+        self.push(match value {
+            Some(value) => Change::Put(key, value),
+            None => Change::Remove(key),
+        });
+    }
+
+    fn finish(self, changes: usize) -> Result<Changes, StoreError> {
+        if changes > COMMIT_CHANGES_MAX || self.bytes > COMMIT_BYTES_MAX {
+            return Err(StoreError::TooLarge {
+                changes,
+                bytes: self.bytes,
+            });
+        }
+        Ok(self.changes)
+    }
+}
+
+/// Encodes a commit.
+pub fn commit(
+    time: &Time,
+    account: &AccountId,
+    epoch: Epoch,
+    commit: &Commit,
+) -> Result<CommitJob, StoreError> {
+    let mut to = Encoder::new(time);
+    let seen = match &commit.seen {
+        Some(seen) => Some(encode_seen(&mut to, account, seen)?),
+        None => None,
+    };
+    for task in &commit.tasks {
+        to.task(account, task)?;
+    }
+    for write in &commit.key_values {
+        to.key_value(account, write);
+    }
+    for change in &commit.contacts {
+        to.contact(account, change)?;
+    }
+    if let Some(account) = &commit.account {
+        to.account(account)?;
+    }
+    if let Some(failure) = &commit.failure {
+        let value = to.record(failure)?;
+        to.push(Change::Failure(value));
+    }
+    Ok(CommitJob {
+        account: account.clone(),
+        epoch,
+        seen,
+        changes: to.finish(commit.changes())?,
+    })
+}
+
+fn encode_seen(
+    to: &mut Encoder<'_>,
+    account: &AccountId,
+    seen: &Seen,
+) -> Result<SeenJob, StoreError> {
+    Ok(SeenJob {
+        key: codec::event(account, &seen.key).into_bytes().into(),
+        value: to.record(&seen.record)?,
+        at_ms: seen.record.at_ms,
+        repeats_within_ms: seen
+            .repeats_within
+            .map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+    })
+}
+
+/// Encodes tasks to add.
+pub fn enqueue(
+    time: &Time,
+    account: &AccountId,
+    request: &Enqueue,
+) -> Result<EnqueueJob, StoreError> {
+    let mut to = Encoder::new(time);
+    for task in &request.tasks {
+        to.task(account, task)?;
+    }
+    let answer = match &request.idempotency_key {
+        Some(key) => {
+            let record = RequestRecord {
+                at_ms: time.now(),
+                request: request.request,
+                tasks: request.tasks.iter().map(|task| task.id.number).collect(),
+            };
+            let key = codec::request(account, key).into_bytes().into();
+            Some((key, to.record(&record)?))
+        }
+        None => None,
+    };
+    let changes = request.tasks.len() + usize::from(answer.is_some());
+    Ok(EnqueueJob {
+        request: answer,
+        digest: request.request,
+        changes: to.finish(changes)?,
+    })
+}
+
+/// Encodes changes of what is deployed.
+pub fn catalogue(time: &Time, changes: &[CatalogueChange]) -> Result<Changes, StoreError> {
+    let mut to = Encoder::new(time);
+    for change in changes {
+        let (key, value) = match change {
+            CatalogueChange::PutHandler(handler) => {
+                (codec::handler(&handler.name), Some(to.record(handler)?))
+            }
+            CatalogueChange::RemoveHandler(name) => (codec::handler(name), None),
+            CatalogueChange::PutBinding(binding) => {
+                (codec::binding(&binding.account), Some(to.record(binding)?))
+            }
+            CatalogueChange::RemoveBinding(scope) => (codec::binding(scope), None),
+        };
+        to.put_or_remove(key, value);
+    }
+    to.finish(changes.len())
+}

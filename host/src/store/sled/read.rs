@@ -1,0 +1,304 @@
+//! Reads. They see each commit whole, and may see it a moment before it is
+//! durable: whoever acts on what another's commit wrote waits for that commit.
+//! A listing is no snapshot: what changes while it is read may or may not show.
+
+use std::ops::Bound;
+
+use serde::de::DeserializeOwned;
+use sled::{Db, IVec};
+
+use super::{failed, pieces};
+use crate::{
+    domain::{
+        Account, AccountId, Contact, ContactKind, EventKey, Failure, HandlerName, Member, Task,
+        TaskId, TaskState,
+        ports::{Catalogue, EventRecord, Page, StoreError, TaskFilter},
+    },
+    store::codec::{self, Aged, Key, Kind, Table},
+};
+
+/// How often a value in pieces is read again when it was replaced meanwhile.
+const TRIES: usize = 16;
+
+/// A view of the database that reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Read<'a>(pub &'a Db);
+
+impl Read<'_> {
+    /// What is remembered of an event.
+    pub fn event(
+        self,
+        account: &AccountId,
+        key: &EventKey,
+    ) -> Result<Option<EventRecord>, StoreError> {
+        self.record(codec::event(account, key).as_bytes())
+    }
+
+    /// Events by key.
+    pub fn events(
+        self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<(EventKey, EventRecord)>, StoreError> {
+        let prefix = codec::of_account(Table::Event, account);
+        let page = self.page(&prefix, after, limit, |_, _| Ok(true))?;
+        let named = |(key, record): (String, EventRecord)| (EventKey::new(&key), record);
+        Ok(Page {
+            items: page.items.into_iter().map(named).collect(),
+            next: page.next,
+        })
+    }
+
+    /// One account.
+    pub fn account(self, id: &AccountId) -> Result<Option<Account>, StoreError> {
+        self.record(codec::account(id).as_bytes())
+    }
+
+    /// Accounts by id.
+    pub fn accounts(self, after: Option<&str>, limit: usize) -> Result<Page<Account>, StoreError> {
+        let prefix = codec::table(Table::Account);
+        self.page(&prefix, after, limit, |_, _| Ok(true))
+            .map(unnamed)
+    }
+
+    /// One task.
+    pub fn task(self, id: &TaskId) -> Result<Option<Task>, StoreError> {
+        self.record(codec::task(&id.account, id.number).as_bytes())
+    }
+
+    /// Tasks, newest first.
+    pub fn tasks(
+        self,
+        account: &AccountId,
+        filter: TaskFilter,
+        limit: usize,
+    ) -> Result<Vec<Task>, StoreError> {
+        let prefix = codec::of_account(Table::Task, account);
+        let start = match filter.before {
+            Some(before) => Bound::Excluded(codec::task(account, before).into_bytes()),
+            None => Bound::Included(prefix.as_bytes().to_vec()),
+        };
+        self.list(self.from(start, &prefix), limit, |key, value| {
+            Ok(
+                filter.state.is_none()
+                    || codec::decode::<Aged>(key, value)?.state() == filter.state,
+            )
+        })
+    }
+
+    /// The queued task that is next. One that was taken since its place was
+    /// read is passed over.
+    pub fn next_queued(self, account: &AccountId) -> Result<Option<Task>, StoreError> {
+        let prefix = codec::of_account(Table::Queue, account);
+        let start = Bound::Included(prefix.as_bytes().to_vec());
+        for item in self.from(start, &prefix) {
+            let (place, _) = item.map_err(failed)?;
+            let number = codec::number_of(&place)?;
+            let task: Option<Task> = self.record(codec::task(account, number).as_bytes())?;
+            if task.as_ref().is_some_and(|t| t.state == TaskState::Queued) {
+                return Ok(task);
+            }
+        }
+        Ok(None)
+    }
+
+    /// A guest's value.
+    pub fn key_value(
+        self,
+        account: &AccountId,
+        handler: &HandlerName,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = codec::key_values(account, handler).end(key);
+        let Some(value) = self.value(key.as_bytes())? else {
+            return Ok(None);
+        };
+        codec::decode_raw(key.as_bytes(), &value).map(|value| Some(value.to_vec()))
+    }
+
+    /// A guest's keys.
+    pub fn keys(
+        self,
+        account: &AccountId,
+        handler: &HandlerName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let prefix = codec::key_values(account, handler);
+        self.under(&prefix, after)
+            .take(limit)
+            .map(|item| prefix.rest_of(&item.map_err(failed)?.0))
+            .collect()
+    }
+
+    /// One contact.
+    pub fn contact(self, account: &AccountId, id: &str) -> Result<Option<Contact>, StoreError> {
+        self.record(codec::contact(account, id).as_bytes())
+    }
+
+    /// Contacts by id, of one kind or all.
+    pub fn contacts(
+        self,
+        account: &AccountId,
+        kind: Option<ContactKind>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Contact>, StoreError> {
+        let prefix = codec::of_account(Table::Contact, account);
+        self.page(&prefix, after, limit, |key, value| match kind {
+            Some(kind) => Ok(codec::decode::<Kind>(key, value)?.kind == kind),
+            None => Ok(true),
+        })
+        .map(unnamed)
+    }
+
+    /// One member of a group.
+    pub fn member(
+        self,
+        account: &AccountId,
+        group: &str,
+        user: &str,
+    ) -> Result<Option<Member>, StoreError> {
+        self.record(codec::members(account, group).end(user).as_bytes())
+    }
+
+    /// Members of a group by id.
+    pub fn members(
+        self,
+        account: &AccountId,
+        group: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Member>, StoreError> {
+        let prefix = codec::members(account, group);
+        self.page(&prefix, after, limit, |_, _| Ok(true))
+            .map(unnamed)
+    }
+
+    /// Failures, newest first.
+    pub fn failures(self, account: &AccountId, limit: usize) -> Result<Vec<Failure>, StoreError> {
+        let prefix = codec::of_account(Table::Failure, account);
+        self.list(self.under(&prefix, None), limit, |_, _| Ok(true))
+    }
+
+    /// What is deployed.
+    pub fn catalogue(self) -> Result<Catalogue, StoreError> {
+        Ok(Catalogue {
+            handlers: self.all(Table::Handler)?,
+            bindings: self.all(Table::Binding)?,
+        })
+    }
+
+    // ------------------------------------------------------------- helpers
+
+    /// The record under a key.
+    pub fn record<T: DeserializeOwned>(self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        match self.value(key)? {
+            Some(value) => codec::decode(key, &value).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The whole value under a key. A value replaced between its head and its
+    /// pieces is read anew.
+    pub fn value(self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        for _ in 0..TRIES {
+            let Some(value) = self.0.get(key).map_err(failed)? else {
+                return Ok(None);
+            };
+            let get = |piece: &IVec| self.0.get(piece).map_err(failed);
+            if let Some(value) = pieces::join(value, get)? {
+                return Ok(Some(value));
+            }
+        }
+        Err(codec::unreadable(key, "a piece of it is missing"))
+    }
+
+    /// A key found by a scan with its whole value; none when it is gone since.
+    pub fn whole(
+        self,
+        item: sled::Result<(IVec, IVec)>,
+    ) -> Result<Option<(IVec, IVec)>, StoreError> {
+        let (key, value) = item.map_err(failed)?;
+        let value = match pieces::is_head(&value) {
+            true => self.value(&key)?,
+            false => Some(value),
+        };
+        Ok(value.map(|value| (key, value)))
+    }
+
+    /// Everything that begins with the prefix, from a place on.
+    fn from(self, start: Bound<Vec<u8>>, prefix: &Key) -> sled::Iter {
+        self.0.range((start, Bound::Excluded(prefix.after_all())))
+    }
+
+    /// Everything that begins with the prefix, after this text.
+    fn under(self, prefix: &Key, after: Option<&str>) -> sled::Iter {
+        let start = match after {
+            Some(after) => Bound::Excluded(prefix.clone().end(after).into_bytes()),
+            None => Bound::Included(prefix.as_bytes().to_vec()),
+        };
+        self.from(start, prefix)
+    }
+
+    /// The first records that are wanted.
+    fn list<T: DeserializeOwned>(
+        self,
+        items: sled::Iter,
+        limit: usize,
+        wanted: impl Fn(&IVec, &IVec) -> Result<bool, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut records = Vec::new();
+        for item in items {
+            if records.len() >= limit {
+                break;
+            }
+            let Some((key, value)) = self.whole(item)? else {
+                continue;
+            };
+            if wanted(&key, &value)? {
+                records.push(codec::decode(&key, &value)?);
+            }
+        }
+        Ok(records)
+    }
+
+    /// One page of what is wanted under a prefix: names and records. There is a
+    /// next page only if it has something in it.
+    fn page<T: DeserializeOwned>(
+        self,
+        prefix: &Key,
+        after: Option<&str>,
+        limit: usize,
+        wanted: impl Fn(&IVec, &IVec) -> Result<bool, StoreError>,
+    ) -> Result<Page<(String, T)>, StoreError> {
+        let mut items: Vec<(String, T)> = Vec::new();
+        for item in self.under(prefix, after) {
+            let Some((key, value)) = self.whole(item)? else {
+                continue;
+            };
+            if !wanted(&key, &value)? {
+                continue;
+            }
+            if items.len() >= limit {
+                let next = items.last().map(|(name, _)| name.clone());
+                return Ok(Page { items, next });
+            }
+            items.push((prefix.rest_of(&key)?, codec::decode(&key, &value)?));
+        }
+        Ok(Page { items, next: None })
+    }
+
+    fn all<T: DeserializeOwned>(self, table: Table) -> Result<Vec<T>, StoreError> {
+        let items = self.under(&codec::table(table), None);
+        self.list(items, usize::MAX, |_, _| Ok(true))
+    }
+}
+
+fn unnamed<T>(page: Page<(String, T)>) -> Page<T> {
+    Page {
+        items: page.items.into_iter().map(|(_, item)| item).collect(),
+        next: page.next,
+    }
+}

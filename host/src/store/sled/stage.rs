@@ -1,0 +1,280 @@
+//! Decides jobs one after the other, each on top of those before it in the same
+//! batch, and collects what they change.
+
+use std::collections::HashMap;
+
+use serde::de::DeserializeOwned;
+use sled::{Batch, Db, IVec};
+
+use super::{
+    failed,
+    job::{Change, Changes, CommitJob, EnqueueJob, SeenJob},
+    pieces,
+};
+use crate::{
+    domain::{
+        AccountId,
+        ports::{Committed, Enqueued, Epoch, EventRecord, StoreError},
+    },
+    store::{
+        FAILURES_MAX,
+        codec::{self, RequestRecord},
+    },
+};
+
+/// What a batch will change, and the store as it will be then.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    db: &'a Db,
+    /// The records that change; none where one is removed.
+    changed: HashMap<IVec, Option<IVec>>,
+    /// How `changed` was before the present job touched it, last touch last.
+    undo: Vec<(IVec, Option<Option<IVec>>)>,
+    /// The greatest number in use by what was decided.
+    top: u64,
+}
+
+impl<'a> Stage<'a> {
+    /// Nothing changed yet.
+    pub fn new(db: &'a Db) -> Self {
+        Self {
+            db,
+            changed: HashMap::new(),
+            undo: Vec::new(),
+            top: 0,
+        }
+    }
+
+    /// Does all of a job, or, when it fails, nothing of it.
+    pub fn attempt<T>(
+        &mut self,
+        job: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.undo.clear();
+        let result = job(self);
+        if result.is_err() {
+            self.roll_back();
+        }
+        result
+    }
+
+    /// The whole batch and the greatest number in it; none when nothing changes.
+    pub fn into_batch(self) -> Option<(Batch, u64)> {
+        if self.changed.is_empty() {
+            return None;
+        }
+        let mut batch = Batch::default();
+        for (key, value) in self.changed {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        Some((batch, self.top))
+    }
+
+    /// Settles a commit. A commit by anyone but the account's present owner is
+    /// fenced: also one of an epoch that the store never gave out.
+    pub fn commit(&mut self, job: CommitJob) -> Result<Committed, StoreError> {
+        if self.epoch(&job.account)? != job.epoch {
+            return Ok(Committed::Fenced);
+        }
+        if let Some(seen) = job.seen {
+            if let Some(record) = self.earlier(&seen)? {
+                return Ok(Committed::Duplicate(record));
+            }
+            self.put(seen.key, seen.value)?;
+        }
+        self.change(Some(&job.account), job.changes)?;
+        Ok(Committed::Ok)
+    }
+
+    /// Adds tasks.
+    pub fn enqueue(&mut self, job: EnqueueJob) -> Result<Enqueued, StoreError> {
+        if let Some((key, answer)) = job.request {
+            if let Some(earlier) = self.record::<RequestRecord>(&key)? {
+                return Ok(if earlier.request == job.digest {
+                    Enqueued::Duplicate(earlier.tasks)
+                } else {
+                    Enqueued::KeyReused
+                });
+            }
+            self.put(key, answer)?;
+        }
+        self.change(None, job.changes)?;
+        Ok(Enqueued::Ok)
+    }
+
+    /// Raises an account's epoch.
+    pub fn take_over(&mut self, account: &AccountId) -> Result<Epoch, StoreError> {
+        let epoch = Epoch(self.epoch(account)?.0.saturating_add(1));
+        self.put_record(codec::epoch(account), &epoch)?;
+        Ok(epoch)
+    }
+
+    /// Makes changes. Failures belong to the account given.
+    pub fn change(
+        &mut self,
+        account: Option<&AccountId>,
+        changes: Changes,
+    ) -> Result<(), StoreError> {
+        for change in changes.list {
+            match change {
+                Change::Put(key, value) => self.put(key, value)?,
+                Change::New(key, value) => self.set(key, Some(value)),
+                Change::Remove(key) => self.remove(key)?,
+                Change::Task {
+                    key,
+                    value,
+                    place,
+                    queued,
+                } => self.put_task(key, value, place, queued)?,
+                Change::Account(key, value) => self.put_account(key, value)?,
+                Change::Failure(value) => {
+                    if let Some(account) = account {
+                        self.put_failure(account, value)?;
+                    }
+                }
+            }
+        }
+        self.top = self.top.max(changes.top);
+        Ok(())
+    }
+
+    /// Removes records that are still as they were when they were looked at.
+    pub fn forget(&mut self, records: Vec<(IVec, IVec)>) -> Result<(), StoreError> {
+        for (key, value) in records {
+            if self.get(&key)? == Some(value) {
+                self.remove(key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The record of the same event, if it still stands.
+    fn earlier(&self, seen: &SeenJob) -> Result<Option<EventRecord>, StoreError> {
+        let Some(record) = self.record::<EventRecord>(&seen.key)? else {
+            return Ok(None);
+        };
+        let over = seen
+            .repeats_within_ms
+            .is_some_and(|span| record.at_ms.saturating_add(span) <= seen.at_ms);
+        Ok((!over).then_some(record))
+    }
+
+    fn epoch(&self, account: &AccountId) -> Result<Epoch, StoreError> {
+        let key = IVec::from(codec::epoch(account).into_bytes());
+        Ok(self.record(&key)?.unwrap_or_default())
+    }
+
+    /// Only queued tasks have a place in the queue. It is looked for only when
+    /// the task was there before, so tasks that were never queued cost nothing.
+    fn put_task(
+        &mut self,
+        key: IVec,
+        value: IVec,
+        place: IVec,
+        queued: bool,
+    ) -> Result<(), StoreError> {
+        let known = self.get(&key)?;
+        if queued {
+            self.set(place, Some(IVec::default()));
+        } else if known.is_some() && self.get(&place)?.is_some() {
+            self.set(place, None);
+        }
+        self.replace(key, known, Some(value));
+        Ok(())
+    }
+
+    fn put_account(&mut self, key: IVec, value: IVec) -> Result<(), StoreError> {
+        let known = self.get(&key)?;
+        if known.is_none() {
+            let count = self.number(codec::account_count())?;
+            self.put_record(codec::account_count(), &count.saturating_add(1))?;
+        }
+        self.replace(key, known, Some(value));
+        Ok(())
+    }
+
+    /// Failures are counted, so that the one too old is known without a scan.
+    fn put_failure(&mut self, account: &AccountId, value: IVec) -> Result<(), StoreError> {
+        let count = self.number(codec::failure_count(account))?;
+        let key = codec::failure(account, count).into_bytes();
+        self.put(key.into(), value)?;
+        self.put_record(codec::failure_count(account), &count.saturating_add(1))?;
+        if let Some(old) = count.checked_sub(FAILURES_MAX) {
+            self.remove(codec::failure(account, old).into_bytes().into())?;
+        }
+        Ok(())
+    }
+
+    fn number(&self, key: codec::Key) -> Result<u64, StoreError> {
+        let key = IVec::from(key.into_bytes());
+        Ok(self.record(&key)?.unwrap_or_default())
+    }
+
+    // ------------------------------------------------------- single records
+
+    fn get(&self, key: &IVec) -> Result<Option<IVec>, StoreError> {
+        match self.changed.get(key) {
+            Some(value) => Ok(value.clone()),
+            None => self.db.get(key).map_err(failed),
+        }
+    }
+
+    fn record<T: DeserializeOwned>(&self, key: &IVec) -> Result<Option<T>, StoreError> {
+        let Some(value) = self.get(key)? else {
+            return Ok(None);
+        };
+        match pieces::join(value, |piece| self.get(piece))? {
+            Some(value) => codec::decode(key, &value).map(Some),
+            None => Err(codec::unreadable(key, "a piece of it is missing")),
+        }
+    }
+
+    fn put(&mut self, key: IVec, value: IVec) -> Result<(), StoreError> {
+        let known = self.get(&key)?;
+        self.replace(key, known, Some(value));
+        Ok(())
+    }
+
+    fn put_record<T: serde::Serialize>(
+        &mut self,
+        key: codec::Key,
+        record: &T,
+    ) -> Result<(), StoreError> {
+        let mut value = Vec::new();
+        codec::encode(&mut value, record)?;
+        self.set(key.into_bytes().into(), Some(value.into()));
+        Ok(())
+    }
+
+    fn remove(&mut self, key: IVec) -> Result<(), StoreError> {
+        if let Some(known) = self.get(&key)? {
+            self.replace(key, Some(known), None);
+        }
+        Ok(())
+    }
+
+    /// Puts one value in place of another, whose pieces go with it.
+    fn replace(&mut self, key: IVec, known: Option<IVec>, value: Option<IVec>) {
+        for piece in known.iter().flat_map(|known| pieces::keys(known)) {
+            self.set(piece, None);
+        }
+        self.set(key, value);
+    }
+
+    fn set(&mut self, key: IVec, value: Option<IVec>) {
+        let before = self.changed.insert(key.clone(), value);
+        self.undo.push((key, before));
+    }
+
+    fn roll_back(&mut self) {
+        while let Some((key, before)) = self.undo.pop() {
+            match before {
+                Some(before) => self.changed.insert(key, before),
+                None => self.changed.remove(&key),
+            };
+        }
+    }
+}

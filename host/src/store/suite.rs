@@ -1,0 +1,904 @@
+//! The contract of [`Store`], run against every backend: in memory, embedded,
+//! and embedded with the store closed and opened again between writing and
+//! reading.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use super::{
+    memory::MemoryStore,
+    sled::{self, SledStore},
+    time::Clock,
+};
+use crate::domain::{
+    Account, AccountId, Action, Binding, ClientKind, Contact, ContactKind, Digest, EventKey,
+    Failure, FailureKind, Group, Handler, HandlerName, Member, Millis, Task, TaskId, TaskNumber,
+    TaskState, User,
+    handler::Scope,
+    ports::{
+        COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, Commit, Committed, ContactChange,
+        Enqueue, Enqueued, Epoch, EventOutcome, EventRecord, KeyValueWrite, Seen, Store,
+        StoreError, TaskFilter,
+    },
+    task::Origin,
+};
+
+// ---------------------------------------------------------------- fixtures
+
+/// What the tests run on.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Kind {
+    Memory,
+    Sled,
+    SledReopened,
+}
+
+/// A store with a clock that stands still until it is set.
+pub struct Fixture {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<AtomicU64>,
+    kind: Kind,
+    directory: TempDir,
+}
+
+/// When the tests begin.
+pub const START: Millis = 1_800_000_000_000;
+
+impl Fixture {
+    pub fn new(kind: Kind) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(AtomicU64::new(START));
+        let store: Arc<dyn Store> = match kind {
+            Kind::Memory => Arc::new(MemoryStore::new(reading(&clock))),
+            _ => Arc::new(open_sled(&directory, &clock)),
+        };
+        Self {
+            store,
+            clock,
+            kind,
+            directory,
+        }
+    }
+
+    /// What is written so far must last: reopens the store where the test is
+    /// about that.
+    pub async fn settle(&mut self) {
+        if self.kind == Kind::SledReopened {
+            self.reopen().await;
+        }
+    }
+
+    pub async fn reopen(&mut self) {
+        self.store.close().await.unwrap();
+        self.store = Arc::new(open_sled(&self.directory, &self.clock));
+    }
+
+    async fn commit(&self, account: &str, commit: Commit) -> Committed {
+        let epoch = self.store.own(&id(account), false).await.unwrap();
+        self.store
+            .commit(&id(account), epoch, commit)
+            .await
+            .unwrap()
+    }
+
+    async fn ok(&self, account: &str, commit: Commit) {
+        assert_eq!(self.commit(account, commit).await, Committed::Ok);
+    }
+
+    async fn enqueue(&self, account: &str, key: Option<&str>, numbers: &[u64]) -> Enqueued {
+        let tasks: Vec<Task> = numbers.iter().map(|n| task(account, *n)).collect();
+        let request = Enqueue {
+            idempotency_key: key.map(str::to_owned),
+            request: Digest::of(format!("{numbers:?}").as_bytes()),
+            tasks,
+        };
+        self.store.enqueue(&id(account), request).await.unwrap()
+    }
+
+    async fn next(&self, account: &str) -> Option<u64> {
+        let task = self.store.next_queued(&id(account)).await.unwrap()?;
+        Some(task.id.number.0)
+    }
+
+    async fn numbers(&self, account: &str, filter: TaskFilter, limit: usize) -> Vec<u64> {
+        let tasks = self.store.tasks(&id(account), filter, limit).await.unwrap();
+        tasks.into_iter().map(|task| task.id.number.0).collect()
+    }
+}
+
+fn reading(clock: &Arc<AtomicU64>) -> Clock {
+    let clock = Arc::clone(clock);
+    Arc::new(move || clock.load(Ordering::Relaxed))
+}
+
+fn open_sled(directory: &TempDir, clock: &Arc<AtomicU64>) -> SledStore {
+    sled::open(&directory.path().join("store"), 1 << 20, reading(clock)).unwrap()
+}
+
+pub fn id(text: &str) -> AccountId {
+    AccountId::try_from(text).unwrap()
+}
+
+pub fn name(text: &str) -> HandlerName {
+    HandlerName::try_from(text).unwrap()
+}
+
+pub fn task_id(account: &str, number: u64) -> TaskId {
+    TaskId {
+        account: id(account),
+        number: TaskNumber(number),
+    }
+}
+
+pub fn task(account: &str, number: u64) -> Task {
+    let action = Action::text("filehelper", format!("text {number}"));
+    Task::queued(task_id(account, number), action, Origin::Api, START)
+}
+
+pub fn seen(key: &str, at_ms: Millis, repeats_within: Option<Duration>) -> Seen {
+    Seen {
+        key: EventKey::new(key),
+        record: EventRecord {
+            at_ms,
+            outcome: EventOutcome::Handled,
+            tasks: Vec::new(),
+        },
+        repeats_within,
+    }
+}
+
+fn settles(key: &str) -> Commit {
+    Commit {
+        seen: Some(seen(key, START, None)),
+        ..Commit::default()
+    }
+}
+
+pub fn write(handler: &str, key: &str, value: Option<&[u8]>) -> KeyValueWrite {
+    KeyValueWrite {
+        handler: name(handler),
+        key: key.to_owned(),
+        value: value.map(<[u8]>::to_vec),
+    }
+}
+
+fn writes(handler: &str, key: &str, value: Option<&[u8]>) -> Commit {
+    Commit {
+        key_values: vec![write(handler, key, value)],
+        ..Commit::default()
+    }
+}
+
+pub fn account(text: &str) -> Account {
+    Account {
+        id: id(text),
+        client: ClientKind::Wehub,
+        appid: None,
+        nickname: String::new(),
+        alias: String::new(),
+        avatar_url: String::new(),
+        first_login_ms: START,
+        session: None,
+        last_logout: None,
+    }
+}
+
+fn logs_in(text: &str) -> Commit {
+    Commit {
+        account: Some(account(text)),
+        ..Commit::default()
+    }
+}
+
+pub fn failure(event: &str, at_ms: Millis) -> Failure {
+    Failure {
+        event: event.to_owned(),
+        handler: name("h"),
+        digest: Digest::of(b""),
+        kind: FailureKind::Trap,
+        message: "unreachable".to_owned(),
+        output: String::new(),
+        at_ms,
+    }
+}
+
+pub fn user(id: &str) -> Contact {
+    Contact::User(User::unknown(id))
+}
+
+pub fn group(id: &str) -> Contact {
+    Contact::Group(Group {
+        id: id.to_owned(),
+        ..Group::default()
+    })
+}
+
+pub fn member(user: &str) -> Member {
+    Member {
+        user: User::unknown(user),
+        group_nickname: None,
+    }
+}
+
+fn changes(contacts: Vec<ContactChange>) -> Commit {
+    Commit {
+        contacts,
+        ..Commit::default()
+    }
+}
+
+fn handler(text: &str) -> Handler {
+    Handler {
+        name: name(text),
+        digest: Digest::of(text.as_bytes()),
+        size_bytes: 1,
+        world: String::new(),
+        imports: Vec::new(),
+        deployed_ms: START,
+        config: Default::default(),
+    }
+}
+
+/// Runs each of these against each backend.
+macro_rules! contract {
+    ($($test:ident),* $(,)?) => {
+        mod in_memory { $( #[tokio::test] async fn $test() {
+            super::$test(super::Fixture::new(super::Kind::Memory)).await;
+        } )* }
+        mod in_sled { $( #[tokio::test] async fn $test() {
+            super::$test(super::Fixture::new(super::Kind::Sled)).await;
+        } )* }
+        mod in_sled_reopened { $( #[tokio::test] async fn $test() {
+            super::$test(super::Fixture::new(super::Kind::SledReopened)).await;
+        } )* }
+    };
+}
+
+contract!(
+    a_commit_is_there_as_a_whole,
+    a_duplicate_changes_nothing,
+    a_key_that_stands_for_a_span_can_come_again_after_it,
+    a_former_owner_is_fenced,
+    asking_again_gives_the_same_tasks,
+    the_queue_gives_the_oldest_until_it_is_taken,
+    tasks_are_listed_newest_first,
+    a_guest_has_its_own_keys,
+    keys_are_listed_in_order,
+    contacts_come_by_kind_and_page,
+    members_belong_to_their_group,
+    the_last_hundred_failures_are_kept,
+    the_catalogue_changes_as_a_whole,
+    accounts_are_counted_once_and_listed,
+    events_are_listed_by_key,
+    sweeping_forgets_what_is_over,
+    a_swept_store_forgets_in_steps,
+    large_values_come_back_whole,
+    a_commit_too_large_is_refused,
+    numbers_rise,
+    many_accounts_commit_at_once,
+    a_closed_store_says_so,
+);
+
+// --------------------------------------------------------------- commits
+
+async fn a_commit_is_there_as_a_whole(mut f: Fixture) {
+    let answered = Task::answered(task_id("a", 7), Action::text("x", "hi"), Origin::Api, START);
+    let commit = Commit {
+        seen: Some(seen("m1", START, None)),
+        tasks: vec![answered.clone()],
+        key_values: vec![write("h", "k", Some(b"v"))],
+        contacts: vec![ContactChange::Put(user("u"))],
+        account: Some(account("a")),
+        failure: Some(failure("m1", START)),
+    };
+    f.ok("a", commit).await;
+    f.settle().await;
+    let a = id("a");
+    let event = f.store.event(&a, &EventKey::new("m1")).await.unwrap();
+    assert_eq!(event, Some(seen("m1", START, None).record));
+    assert_eq!(
+        f.store.task(&task_id("a", 7)).await.unwrap(),
+        Some(answered)
+    );
+    let value = f.store.key_value(&a, &name("h"), "k").await.unwrap();
+    assert_eq!(value.as_deref(), Some(b"v".as_slice()));
+    assert_eq!(f.store.contact(&a, "u").await.unwrap(), Some(user("u")));
+    assert_eq!(f.store.account(&a).await.unwrap(), Some(account("a")));
+    let failures = f.store.failures(&a, 9).await.unwrap();
+    assert_eq!(failures, vec![failure("m1", START)]);
+    assert_eq!(f.next("a").await, None);
+}
+
+async fn a_duplicate_changes_nothing(mut f: Fixture) {
+    let mut first = settles("m1");
+    first.seen.as_mut().unwrap().record.tasks = vec![TaskNumber(1), TaskNumber(2)];
+    f.ok("a", first.clone()).await;
+    f.settle().await;
+    let mut second = Commit {
+        tasks: vec![task("a", 3)],
+        key_values: vec![write("h", "k", Some(b"v"))],
+        account: Some(account("a")),
+        ..settles("m1")
+    };
+    let known = first.seen.clone().unwrap().record;
+    let duplicate = Committed::Duplicate(known);
+    assert_eq!(f.commit("a", first).await, duplicate);
+    assert_eq!(f.commit("a", second.clone()).await, duplicate);
+    f.settle().await;
+    let a = id("a");
+    assert_eq!(f.store.task(&task_id("a", 3)).await.unwrap(), None);
+    assert_eq!(f.next("a").await, None);
+    assert_eq!(f.store.key_value(&a, &name("h"), "k").await.unwrap(), None);
+    assert_eq!(f.store.account_count().await.unwrap(), 0);
+    // The same key of another account is another event.
+    second.tasks.clear();
+    f.ok("b", second).await;
+}
+
+async fn a_key_that_stands_for_a_span_can_come_again_after_it(mut f: Fixture) {
+    let span = Some(Duration::from_secs(60));
+    let at = |at_ms| Commit {
+        seen: Some(seen("digest", at_ms, span)),
+        ..Commit::default()
+    };
+    f.ok("a", at(START)).await;
+    f.settle().await;
+    let known = seen("digest", START, span).record;
+    assert_eq!(
+        f.commit("a", at(START + 59_999)).await,
+        Committed::Duplicate(known)
+    );
+    f.ok("a", at(START + 60_000)).await;
+    f.settle().await;
+    let record = f.store.event(&id("a"), &EventKey::new("digest")).await;
+    assert_eq!(record.unwrap().unwrap().at_ms, START + 60_000);
+}
+
+async fn a_former_owner_is_fenced(mut f: Fixture) {
+    let a = id("a");
+    assert_eq!(f.store.own(&a, false).await.unwrap(), Epoch(0));
+    assert_eq!(f.store.own(&a, true).await.unwrap(), Epoch(1));
+    f.settle().await;
+    assert_eq!(f.store.own(&a, false).await.unwrap(), Epoch(1));
+    for (epoch, expected) in [
+        (0, Committed::Fenced),
+        (2, Committed::Fenced),
+        (1, Committed::Ok),
+    ] {
+        let result = f.store.commit(&a, Epoch(epoch), settles("m1")).await;
+        assert_eq!(result.unwrap(), expected, "epoch {epoch}");
+    }
+    // Nobody else's account is touched.
+    assert_eq!(f.store.own(&id("b"), false).await.unwrap(), Epoch(0));
+}
+
+// ----------------------------------------------------------------- tasks
+
+async fn asking_again_gives_the_same_tasks(mut f: Fixture) {
+    assert_eq!(f.enqueue("a", Some("key"), &[1, 2]).await, Enqueued::Ok);
+    f.settle().await;
+    let same = Enqueued::Duplicate(vec![TaskNumber(1), TaskNumber(2)]);
+    assert_eq!(f.enqueue("a", Some("key"), &[1, 2]).await, same);
+    assert_eq!(f.enqueue("a", Some("key"), &[3]).await, Enqueued::KeyReused);
+    assert_eq!(f.store.task(&task_id("a", 3)).await.unwrap(), None);
+    assert_eq!(f.enqueue("b", Some("key"), &[3]).await, Enqueued::Ok);
+    assert_eq!(f.enqueue("a", None, &[4]).await, Enqueued::Ok);
+    assert_eq!(
+        f.numbers("a", TaskFilter::default(), 9).await,
+        vec![4, 2, 1]
+    );
+}
+
+async fn the_queue_gives_the_oldest_until_it_is_taken(mut f: Fixture) {
+    assert_eq!(f.next("a").await, None);
+    f.enqueue("a", None, &[300, 5]).await;
+    f.enqueue("b", None, &[1]).await;
+    f.settle().await;
+    assert_eq!(f.next("a").await, Some(5));
+    let mut taken = task("a", 5);
+    taken.hand_out(START + 1);
+    f.ok(
+        "a",
+        Commit {
+            tasks: vec![taken.clone()],
+            ..Commit::default()
+        },
+    )
+    .await;
+    f.settle().await;
+    assert_eq!(f.next("a").await, Some(300));
+    // Cancelled without ever being taken.
+    let mut cancelled = task("a", 300);
+    cancelled.end(TaskState::Cancelled, None, START + 2);
+    // Back into the queue.
+    taken.state = TaskState::Queued;
+    f.ok(
+        "a",
+        Commit {
+            tasks: vec![cancelled, taken],
+            ..Commit::default()
+        },
+    )
+    .await;
+    f.settle().await;
+    assert_eq!(f.next("a").await, Some(5));
+    assert_eq!(f.next("b").await, Some(1));
+}
+
+async fn tasks_are_listed_newest_first(mut f: Fixture) {
+    f.enqueue("a", None, &[1, 2, 3, 256, 257]).await;
+    f.enqueue("aa", None, &[4]).await;
+    let mut done = task("a", 2);
+    done.end(TaskState::Done, Some("well".to_owned()), START + 1);
+    f.ok(
+        "a",
+        Commit {
+            tasks: vec![done],
+            ..Commit::default()
+        },
+    )
+    .await;
+    f.settle().await;
+    let filter = |state, before: Option<u64>| TaskFilter {
+        state,
+        before: before.map(TaskNumber),
+    };
+    assert_eq!(
+        f.numbers("a", filter(None, None), 3).await,
+        vec![257, 256, 3]
+    );
+    assert_eq!(f.numbers("a", filter(None, Some(3)), 3).await, vec![2, 1]);
+    assert_eq!(
+        f.numbers("a", filter(None, Some(4)), 9).await,
+        vec![3, 2, 1]
+    );
+    let queued = Some(TaskState::Queued);
+    assert_eq!(
+        f.numbers("a", filter(queued, Some(256)), 9).await,
+        vec![3, 1]
+    );
+    assert_eq!(
+        f.numbers("a", filter(Some(TaskState::Done), None), 9).await,
+        vec![2]
+    );
+    assert!(f.numbers("a", filter(None, None), 0).await.is_empty());
+}
+
+// ------------------------------------------------------------- key-values
+
+/// Names that would collide if keys were glued together without care.
+const NASTY: [&str; 12] = [
+    "",
+    "a",
+    "a\0",
+    "\0a",
+    "a\0b",
+    "b",
+    "\u{1}",
+    "\u{1}a",
+    "ab",
+    "a/b",
+    "a:b",
+    "\u{10ffff}",
+];
+
+async fn a_guest_has_its_own_keys(mut f: Fixture) {
+    let places = |account: &str, handler: &str, key: &str| format!("{account}|{handler}|{key}");
+    let all = || {
+        let pairs = ["a", "ab", "b", "\u{10ffff}"]
+            .into_iter()
+            .flat_map(|account| ["a", "ab", "b-1"].map(|handler| (account, handler)));
+        pairs.flat_map(|(account, handler)| NASTY.map(|key| (account, handler, key)))
+    };
+    for (account, handler, key) in all() {
+        let value = places(account, handler, key);
+        f.ok(account, writes(handler, key, Some(value.as_bytes())))
+            .await;
+    }
+    f.ok("a", writes("a", "a", None)).await;
+    f.ok("a", writes("a", "never there", None)).await;
+    f.settle().await;
+    for (account, handler, key) in all() {
+        let value = f.store.key_value(&id(account), &name(handler), key).await;
+        let expected = places(account, handler, key).into_bytes();
+        let gone = (account, handler, key) == ("a", "a", "a");
+        assert_eq!(value.unwrap(), (!gone).then_some(expected));
+    }
+}
+
+async fn keys_are_listed_in_order(mut f: Fixture) {
+    for key in NASTY {
+        f.ok("a", writes("h", key, Some(b""))).await;
+        f.ok("ab", writes("h", key, Some(b""))).await;
+        f.ok("a", writes("hh", key, Some(b""))).await;
+    }
+    f.settle().await;
+    let mut sorted = NASTY.map(str::to_owned).to_vec();
+    sorted.sort();
+    let (a, h) = (id("a"), name("h"));
+    assert_eq!(f.store.keys(&a, &h, None, 99).await.unwrap(), sorted);
+    let mut paged: Vec<String> = Vec::new();
+    loop {
+        let after = paged.last().map(String::as_str);
+        let page = f.store.keys(&a, &h, after, 5).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        paged.extend(page);
+    }
+    assert_eq!(paged, sorted);
+    let absent = f.store.keys(&a, &h, Some("aa"), 1).await.unwrap();
+    assert_eq!(absent, vec!["ab".to_owned()]);
+}
+
+// --------------------------------------------------------------- contacts
+
+async fn contacts_come_by_kind_and_page(mut f: Fixture) {
+    let puts = (0..10)
+        .map(|n| {
+            ContactChange::Put(match n % 3 {
+                0 => user(&format!("c{n}")),
+                1 => group(&format!("c{n}")),
+                _ => Contact::Official(User::unknown(format!("c{n}"))),
+            })
+        })
+        .collect();
+    f.ok("a", changes(puts)).await;
+    let others = vec![
+        ContactChange::Remove("c3".to_owned()),
+        ContactChange::Remove("nobody".to_owned()),
+        // A contact has one kind at a time.
+        ContactChange::Put(user("c1")),
+    ];
+    f.ok("a", changes(others)).await;
+    f.ok("aa", changes(vec![ContactChange::Put(user("c00"))]))
+        .await;
+    f.settle().await;
+    let users = Some(ContactKind::User);
+    assert_eq!(contact_ids(&f, users, 2).await, "c0 c1, c6 c9");
+    assert_eq!(contact_ids(&f, Some(ContactKind::Group), 9).await, "c4 c7");
+    assert_eq!(
+        contact_ids(&f, None, 4).await,
+        "c0 c1 c2 c4, c5 c6 c7 c8, c9"
+    );
+    assert_eq!(contact_ids(&f, None, 9).await, "c0 c1 c2 c4 c5 c6 c7 c8 c9");
+    assert_eq!(f.store.contact(&id("a"), "c3").await.unwrap(), None);
+}
+
+/// All pages: ids by blanks, pages by commas.
+async fn contact_ids(f: &Fixture, kind: Option<ContactKind>, limit: usize) -> String {
+    let mut pages = Vec::new();
+    let mut after = None;
+    loop {
+        let page = f
+            .store
+            .contacts(&id("a"), kind, after.as_deref(), limit)
+            .await
+            .unwrap();
+        let ids: Vec<&str> = page.items.iter().map(Contact::id).collect();
+        pages.push(ids.join(" "));
+        after = page.next;
+        if after.is_none() {
+            return pages.join(", ");
+        }
+    }
+}
+
+async fn members_belong_to_their_group(mut f: Fixture) {
+    let put = |group: &str, user: &str| ContactChange::PutMember(group.to_owned(), member(user));
+    let gone =
+        |group: &str, user: &str| ContactChange::RemoveMember(group.to_owned(), user.to_owned());
+    let some = vec![
+        put("g", "u2"),
+        put("g", "u1"),
+        put("g", "u3"),
+        put("gu", "1"),
+        gone("g", "u3"),
+        gone("g", "never there"),
+        // Of the same name as a member's key would have without lengths.
+        put("", "gu1"),
+    ];
+    f.ok("a", changes(some)).await;
+    f.settle().await;
+    let a = id("a");
+    let page = f.store.members(&a, "g", None, 1).await.unwrap();
+    assert_eq!(page.items, vec![member("u1")]);
+    let page = f.store.members(&a, "g", page.next.as_deref(), 9).await;
+    let page = page.unwrap();
+    assert_eq!((page.items, page.next), (vec![member("u2")], None));
+    assert_eq!(
+        f.store.member(&a, "gu", "1").await.unwrap(),
+        Some(member("1"))
+    );
+    assert_eq!(f.store.member(&a, "g", "u3").await.unwrap(), None);
+    assert_eq!(f.store.member(&id("b"), "g", "u1").await.unwrap(), None);
+}
+
+// ------------------------------------------------- failures, catalogue, rest
+
+async fn the_last_hundred_failures_are_kept(mut f: Fixture) {
+    let fails = |n: u64| Commit {
+        failure: Some(failure(&format!("m{n}"), START + n)),
+        ..Commit::default()
+    };
+    for n in 0..130 {
+        f.ok("a", fails(n)).await;
+        if n == 50 {
+            f.settle().await;
+        }
+    }
+    f.ok("b", fails(1)).await;
+    f.settle().await;
+    let failures = f.store.failures(&id("a"), 999).await.unwrap();
+    let expected: Vec<_> = (30..130).rev().map(|n| format!("m{n}")).collect();
+    let events: Vec<_> = failures.into_iter().map(|failure| failure.event).collect();
+    assert_eq!(events, expected);
+    let newest = f.store.failures(&id("a"), 1).await.unwrap();
+    assert_eq!(newest, vec![failure("m129", START + 129)]);
+    assert_eq!(f.store.failures(&id("b"), 9).await.unwrap().len(), 1);
+}
+
+async fn the_catalogue_changes_as_a_whole(mut f: Fixture) {
+    let bind = |account: Scope, handler: &str| {
+        CatalogueChange::PutBinding(Binding {
+            account,
+            handler: name(handler),
+        })
+    };
+    let one = || Scope::Account(id("a"));
+    let first = vec![
+        CatalogueChange::PutHandler(handler("b")),
+        CatalogueChange::PutHandler(handler("a")),
+        CatalogueChange::PutHandler(handler("gone")),
+        CatalogueChange::RemoveHandler(name("gone")),
+        bind(Scope::All, "a"),
+        bind(one(), "a"),
+    ];
+    f.store.change_catalogue(first).await.unwrap();
+    f.settle().await;
+    let second = vec![bind(one(), "b"), CatalogueChange::RemoveBinding(Scope::All)];
+    f.store.change_catalogue(second).await.unwrap();
+    f.settle().await;
+    let catalogue = f.store.catalogue().await.unwrap();
+    assert_eq!(catalogue.handlers, vec![handler("a"), handler("b")]);
+    assert_eq!(
+        catalogue.bindings,
+        vec![Binding {
+            account: one(),
+            handler: name("b")
+        }]
+    );
+}
+
+async fn accounts_are_counted_once_and_listed(mut f: Fixture) {
+    for account in ["b", "a", "ab", "a"] {
+        f.ok(account, logs_in(account)).await;
+    }
+    f.settle().await;
+    f.ok("b", logs_in("b")).await;
+    assert_eq!(f.store.account_count().await.unwrap(), 3);
+    let page = f.store.accounts(None, 2).await.unwrap();
+    assert_eq!(page.items, vec![account("a"), account("ab")]);
+    let page = f.store.accounts(page.next.as_deref(), 2).await.unwrap();
+    assert_eq!((page.items, page.next), (vec![account("b")], None));
+    assert_eq!(f.store.account(&id("abc")).await.unwrap(), None);
+}
+
+async fn events_are_listed_by_key(mut f: Fixture) {
+    for key in ["m2", "m1", "m3"] {
+        f.ok("a", settles(key)).await;
+    }
+    f.ok("aa", settles("m0")).await;
+    f.settle().await;
+    let page = f.store.events(&id("a"), None, 2).await.unwrap();
+    let keys: Vec<&str> = page.items.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!((keys, page.next.as_deref()), (vec!["m1", "m2"], Some("m2")));
+    let page = f.store.events(&id("a"), Some("m2"), 2).await.unwrap();
+    assert_eq!(page.items.len(), 1);
+    assert_eq!(page.next, None);
+}
+
+async fn sweeping_forgets_what_is_over(mut f: Fixture) {
+    let old = START - 1;
+    let mut over = task("a", 1);
+    over.end(TaskState::Done, None, old);
+    let mut recent = task("a", 2);
+    recent.end(TaskState::Done, None, START);
+    let commit = |key: &str, at_ms, tasks| Commit {
+        seen: Some(seen(key, at_ms, None)),
+        failure: Some(failure(key, at_ms)),
+        tasks,
+        ..logs_in("a")
+    };
+    f.ok("a", commit("old", old, vec![over])).await;
+    f.ok("a", commit("new", START, vec![recent])).await;
+    f.enqueue("a", None, &[3]).await;
+    f.ok("a", writes("h", "k", Some(b"v"))).await;
+    while f.store.sweep(START).await.unwrap() {}
+    f.settle().await;
+    let page = f.store.events(&id("a"), None, 9).await.unwrap();
+    assert_eq!(page.items.len(), 1);
+    assert_eq!(f.numbers("a", TaskFilter::default(), 9).await, vec![3, 2]);
+    let failures = f.store.failures(&id("a"), 9).await.unwrap();
+    assert_eq!(failures, vec![failure("new", START)]);
+    assert_eq!(f.next("a").await, Some(3));
+    let value = f.store.key_value(&id("a"), &name("h"), "k").await.unwrap();
+    assert!(value.is_some());
+    assert_eq!(f.store.account_count().await.unwrap(), 1);
+    // What was forgotten is new when it comes again.
+    f.ok("a", settles("old")).await;
+}
+
+async fn a_swept_store_forgets_in_steps(mut f: Fixture) {
+    for round in 0..6 {
+        let ended = |n: u64| {
+            let mut task = task("a", round * 1000 + n + 1);
+            task.end(TaskState::Done, None, START);
+            task
+        };
+        let tasks = (0..1000).map(ended).collect();
+        f.ok(
+            "a",
+            Commit {
+                tasks,
+                ..Commit::default()
+            },
+        )
+        .await;
+    }
+    f.enqueue("a", Some("key"), &[9000]).await;
+    f.clock.fetch_add(10, Ordering::Relaxed);
+    f.enqueue("a", Some("later"), &[9001]).await;
+    f.settle().await;
+    let mut calls = 1;
+    while f.store.sweep(START + 1).await.unwrap() {
+        calls += 1;
+    }
+    assert!(calls <= 3, "{calls}");
+    f.settle().await;
+    let left = f.numbers("a", TaskFilter::default(), 9).await;
+    assert_eq!(left, vec![9001, 9000]);
+    // The request's answer is forgotten, its tasks are not over.
+    assert_eq!(f.enqueue("a", Some("key"), &[9002]).await, Enqueued::Ok);
+    assert_eq!(
+        f.enqueue("a", Some("later"), &[9002]).await,
+        Enqueued::KeyReused
+    );
+    // The next pass begins anew.
+    while f.store.sweep(START + 99).await.unwrap() {}
+    assert_eq!(f.enqueue("a", Some("later"), &[9003]).await, Enqueued::Ok);
+}
+
+async fn large_values_come_back_whole(mut f: Fixture) {
+    let (a, h) = (id("a"), name("h"));
+    let value = |n: usize, byte: u8| vec![byte; n];
+    for n in [4094, 4095, 4096, 4097, 70_000, 3_000_000] {
+        f.ok("a", writes("h", "k", Some(&value(n, 1)))).await;
+        f.ok("a", writes("h", "l", Some(&value(n, 2)))).await;
+        f.settle().await;
+        let k = f.store.key_value(&a, &h, "k").await.unwrap();
+        assert!(k == Some(value(n, 1)), "{n}");
+    }
+    f.ok("a", writes("h", "k", None)).await;
+    f.ok("a", writes("h", "l", Some(b"small"))).await;
+    let mut known = settles("m1");
+    known.seen.as_mut().unwrap().record.tasks = (0..4000).map(TaskNumber).collect();
+    f.ok("a", known.clone()).await;
+    f.settle().await;
+    assert_eq!(f.store.key_value(&a, &h, "k").await.unwrap(), None);
+    let l = f.store.key_value(&a, &h, "l").await.unwrap();
+    assert_eq!(l.as_deref(), Some(b"small".as_slice()));
+    let record = known.seen.clone().unwrap().record;
+    assert_eq!(
+        f.commit("a", known).await,
+        Committed::Duplicate(record.clone())
+    );
+    let page = f.store.events(&a, None, 9).await.unwrap();
+    assert_eq!(page.items, vec![(EventKey::new("m1"), record)]);
+    while f.store.sweep(START + 1).await.unwrap() {}
+    let gone = f.store.event(&a, &EventKey::new("m1")).await.unwrap();
+    assert_eq!(gone, None);
+}
+
+async fn a_commit_too_large_is_refused(mut f: Fixture) {
+    let many = (0..=COMMIT_CHANGES_MAX).map(|n| write("h", &n.to_string(), Some(b"")));
+    let mut commit = Commit {
+        key_values: many.collect(),
+        ..Commit::default()
+    };
+    let a = id("a");
+    let result = f.store.commit(&a, Epoch(0), commit.clone()).await;
+    assert!(matches!(
+        result,
+        Err(StoreError::TooLarge { changes: 1025, .. })
+    ));
+    commit.key_values.pop();
+    f.ok("a", commit).await;
+    let big = writes("h", "big", Some(&vec![0; COMMIT_BYTES_MAX]));
+    let result = f.store.commit(&a, Epoch(0), big).await;
+    assert!(matches!(
+        result,
+        Err(StoreError::TooLarge { changes: 1, .. })
+    ));
+    f.settle().await;
+    let keys = f.store.keys(&a, &name("h"), None, 9999).await.unwrap();
+    assert_eq!(keys.len(), COMMIT_CHANGES_MAX);
+}
+
+async fn numbers_rise(mut f: Fixture) {
+    let first = f.store.reserve(10).0;
+    assert_eq!(first, START * 1000);
+    let second = f.store.reserve(1).0;
+    assert_eq!(second, first + 10);
+    f.enqueue("a", None, &[second]).await;
+    f.clock.store(START - 86_400_000, Ordering::Relaxed);
+    f.settle().await;
+    let third = f.store.reserve(1).0;
+    assert!(third > second);
+    assert!(third < 1 << 53);
+    // The mark holds over any number of restarts, with and without writing.
+    f.settle().await;
+    f.settle().await;
+    f.enqueue("a", None, &[third]).await;
+    f.settle().await;
+    assert!(f.store.reserve(1).0 > third);
+}
+
+async fn many_accounts_commit_at_once(mut f: Fixture) {
+    let one = |store: Arc<dyn Store>, n: usize| async move {
+        let account = format!("account{n}");
+        for round in 0..10 {
+            let commit = Commit {
+                tasks: vec![task(&account, round + 1)],
+                ..settles(&format!("m{round}"))
+            };
+            let a = id(&account);
+            let first = store.commit(&a, Epoch(0), commit.clone());
+            // The same at the same time: one of them is the duplicate.
+            let (first, second) = tokio::join!(first, store.commit(&a, Epoch(0), commit));
+            let duplicates = [first, second]
+                .into_iter()
+                .filter(|result| matches!(result, Ok(Committed::Duplicate(_))));
+            assert_eq!(duplicates.count(), 1);
+        }
+    };
+    let running: Vec<_> = (0..64)
+        .map(|n| tokio::spawn(one(Arc::clone(&f.store), n)))
+        .collect();
+    for task in running {
+        task.await.unwrap();
+    }
+    f.settle().await;
+    for n in 0..64 {
+        let account = format!("account{n}");
+        let tasks = f.numbers(&account, TaskFilter::default(), 99).await;
+        assert_eq!(tasks.len(), 10);
+        assert_eq!(f.next(&account).await, Some(1));
+    }
+}
+
+async fn a_closed_store_says_so(f: Fixture) {
+    f.ok("a", settles("m1")).await;
+    f.store.close().await.unwrap();
+    let a = id("a");
+    let is_closed = |error: StoreError| assert!(matches!(error, StoreError::Closed), "{error}");
+    is_closed(f.store.account(&a).await.unwrap_err());
+    is_closed(
+        f.store
+            .commit(&a, Epoch(0), settles("m2"))
+            .await
+            .unwrap_err(),
+    );
+    is_closed(f.store.sweep(START).await.unwrap_err());
+    is_closed(f.store.close().await.unwrap_err());
+    assert!(f.store.now() >= START);
+}
