@@ -1,0 +1,241 @@
+//! Who may use the control API: whoever has the admin token.
+//!
+//! The token lies in a file that only the host's user can read, so that the
+//! command line on the same machine finds it. In memory there is its digest
+//! only. It has 256 random bits, hence a fast digest is enough and guessing
+//! needs no brake.
+
+use std::{
+    fmt, fs,
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, header},
+    middleware::Next,
+    response::Response,
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
+use super::error::{Kind, Problem};
+use crate::files;
+
+/// The token's file in the data directory.
+pub const TOKEN_FILE: &str = "admin-token";
+/// What tokens begin with, so that one that leaked is recognised.
+const PREFIX: &str = "wxh_";
+/// How many random bytes a token has.
+const RANDOM_BYTES: usize = 32;
+/// The shortest token taken from a file that somebody else wrote.
+const TOKEN_MIN_CHARS: usize = 32;
+/// No token file is longer: guards against the wrong file.
+const FILE_MAX_BYTES: u64 = 4096;
+/// Permission bits for anybody but the owner.
+const OTHERS: u32 = 0o077;
+
+/// The token that lets its bearer do everything. Cheap to clone.
+#[derive(Clone)]
+pub struct AdminToken(blake3::Hash);
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// Others can read the file, so that it protects nothing.
+    #[error(
+        "{path} can be read by others (mode {mode:04o}): run `chmod 600 {path}`, or delete the \
+         file and start the host again for a new token if somebody may have seen it",
+        path = path.display()
+    )]
+    Loose {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file holds something else.
+    #[error(
+        "{} holds no token of at least {TOKEN_MIN_CHARS} characters in one line: delete it and \
+         start the host again for a new one",
+        .0.display()
+    )]
+    Malformed(PathBuf),
+    /// The file can't be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl AdminToken {
+    /// The token of this data directory. The first time it is made, so that
+    /// the directory must exist.
+    pub fn load_or_create(data: &Path) -> Result<Self, TokenError> {
+        match read(data) {
+            Ok(token) => Ok(Self::of(&token)),
+            Err(TokenError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                create(data).map(|token| Self::of(&token))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The token with this text.
+    pub fn of(token: &str) -> Self {
+        Self(blake3::hash(token.as_bytes()))
+    }
+
+    /// Whether this is the token. Takes the same time whatever differs.
+    pub fn verify(&self, token: &str) -> bool {
+        // Equality of `blake3::Hash` is constant in time.
+        blake3::hash(token.as_bytes()) == self.0
+    }
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken(…)")
+    }
+}
+
+/// The text of the token of this data directory, for a client on this machine.
+/// Refused while anybody but the file's owner can read or write it.
+pub fn read(data: &Path) -> Result<String, TokenError> {
+    let path = data.join(TOKEN_FILE);
+    let failed = |source| TokenError::File {
+        path: path.clone(),
+        source,
+    };
+    let file = fs::File::open(&path).map_err(failed)?;
+    // Asked of the open file: the name could mean another one by now.
+    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
+    if mode & OTHERS != 0 {
+        return Err(TokenError::Loose { path, mode });
+    }
+    let mut text = String::new();
+    file.take(FILE_MAX_BYTES)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    let token = text.trim();
+    if token.len() < TOKEN_MIN_CHARS || !token.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(TokenError::Malformed(path));
+    }
+    Ok(token.to_owned())
+}
+
+fn create(data: &Path) -> Result<String, TokenError> {
+    let path = data.join(TOKEN_FILE);
+    let written = random().and_then(|token| {
+        files::write_durably_blocking(&path, format!("{token}\n").as_bytes())?;
+        Ok(token)
+    });
+    written.map_err(|source| TokenError::File { path, source })
+}
+
+fn random() -> io::Result<String> {
+    let mut bytes = [0; RANDOM_BYTES];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+/// Lets requests with the token through and answers all others with 401.
+pub async fn require(
+    State(token): State<AdminToken>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    match bearer(request.headers()) {
+        Some(given) if token.verify(given) => Ok(next.run(request).await),
+        Some(_) => Err(Problem::new(
+            Kind::Unauthorized,
+            "this is not the token of this host",
+        )),
+        None => Err(Problem::new(
+            Kind::Unauthorized,
+            "send the header `Authorization: Bearer TOKEN`",
+        )),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn the_first_start_makes_a_token_that_later_ones_find() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = AdminToken::load_or_create(dir.path()).unwrap();
+        let text = read(dir.path()).unwrap();
+        assert!(text.starts_with(PREFIX) && text.len() == 47, "{text}");
+        assert!(made.verify(&text));
+        let found = AdminToken::load_or_create(dir.path()).unwrap();
+        assert!(found.verify(&text));
+        let mode = fs::metadata(dir.path().join(TOKEN_FILE))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn two_hosts_have_two_tokens() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let token = AdminToken::load_or_create(one.path()).unwrap();
+        AdminToken::load_or_create(two.path()).unwrap();
+        assert!(!token.verify(&read(two.path()).unwrap()));
+        assert!(!token.verify(""));
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused_with_the_cure() {
+        let dir = tempfile::tempdir().unwrap();
+        AdminToken::load_or_create(dir.path()).unwrap();
+        let path = dir.path().join(TOKEN_FILE);
+        for mode in [0o640, 0o604, 0o644, 0o620] {
+            set_mode(&path, mode);
+            let error = AdminToken::load_or_create(dir.path()).unwrap_err();
+            let text = error.to_string();
+            assert!(
+                text.contains(&format!("chmod 600 {}", path.display())),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_token_is_refused_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(TOKEN_FILE);
+        for text in ["", "short", &"two words ".repeat(9)] {
+            fs::write(&path, text).unwrap();
+            set_mode(&path, 0o600);
+            let refused = AdminToken::load_or_create(dir.path());
+            assert!(matches!(refused, Err(TokenError::Malformed(_))), "{text:?}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_shown_for_debugging_is_no_secret() {
+        let shown = format!("{:?}", AdminToken::of("wxh_secret"));
+        assert_eq!(shown, "AdminToken(…)");
+    }
+}

@@ -1,0 +1,117 @@
+//! Accounts, and what is known of each: events, failures, contacts, and what
+//! its bot stored.
+
+use axum::{Json as Answer, extract::State};
+
+use super::{
+    input::{Path, Path2, Query},
+    wire::{AccountView, EventView, KeyValueView, List},
+};
+use crate::{
+    domain::{Account, AccountId, Contact, ContactKind, EventKey, Failure, HandlerName, Member},
+    edge::error::Problem,
+    service::Service,
+};
+
+/// How many of its last failures an account shows.
+const FAILURES_SHOWN: usize = 5;
+
+pub async fn list(
+    State(service): State<Service>,
+    query: Query,
+) -> Result<Answer<List<AccountView>>, Problem> {
+    let query = query.only(&["after", "limit"])?;
+    let page = service.accounts(query.after(), query.limit()?).await?;
+    Ok(Answer(List::of(page, |account| view(&service, account))))
+}
+
+pub async fn show(
+    State(service): State<Service>,
+    Path(id): Path<AccountId>,
+) -> Result<Answer<AccountView>, Problem> {
+    let mut shown = view(&service, service.account(&id).await?);
+    shown.failures = Some(service.failures(&id, FAILURES_SHOWN).await?);
+    Ok(Answer(shown))
+}
+
+fn view(service: &Service, account: Account) -> AccountView {
+    let handler = service.handler_of(&account.id);
+    AccountView::new(account, handler.map(|handler| handler.name.clone()))
+}
+
+pub async fn events(
+    State(service): State<Service>,
+    Path(id): Path<AccountId>,
+    query: Query,
+) -> Result<Answer<List<EventView>>, Problem> {
+    let query = query.only(&["after", "limit"])?;
+    let page = service.events(&id, query.after(), query.limit()?).await?;
+    Ok(Answer(List::of(page, |(key, record)| {
+        EventView::new(&id, key, record)
+    })))
+}
+
+pub async fn event(
+    State(service): State<Service>,
+    Path2(id, key): Path2<AccountId, String>,
+) -> Result<Answer<EventView>, Problem> {
+    let key = EventKey::new(&key);
+    let record = service.event(&id, &key).await?;
+    Ok(Answer(EventView::new(&id, key, record)))
+}
+
+pub async fn failures(
+    State(service): State<Service>,
+    Path(id): Path<AccountId>,
+    query: Query,
+) -> Result<Answer<List<Failure>>, Problem> {
+    let query = query.only(&["limit"])?;
+    let failures = service.failures(&id, query.limit()?).await?;
+    Ok(Answer(List::whole(failures)))
+}
+
+pub async fn contacts(
+    State(service): State<Service>,
+    Path(id): Path<AccountId>,
+    query: Query,
+) -> Result<Answer<List<Contact>>, Problem> {
+    const KINDS: [ContactKind; 3] = [ContactKind::User, ContactKind::Group, ContactKind::Official];
+    let query = query.only(&["kind", "after", "limit"])?;
+    let kind = query.word("kind", &KINDS, kind_word)?;
+    let page = service
+        .contacts(&id, kind, query.after(), query.limit()?)
+        .await?;
+    Ok(Answer(List::of(page, |contact| contact)))
+}
+
+fn kind_word(kind: ContactKind) -> &'static str {
+    match kind {
+        ContactKind::User => "user",
+        ContactKind::Group => "group",
+        ContactKind::Official => "official",
+    }
+}
+
+pub async fn members(
+    State(service): State<Service>,
+    Path2(id, group): Path2<AccountId, String>,
+    query: Query,
+) -> Result<Answer<List<Member>>, Problem> {
+    let query = query.only(&["after", "limit"])?;
+    let page = service
+        .members(&id, &group, query.after(), query.limit()?)
+        .await?;
+    Ok(Answer(List::of(page, |member| member)))
+}
+
+pub async fn key_values(
+    State(service): State<Service>,
+    Path2(id, handler): Path2<AccountId, HandlerName>,
+    query: Query,
+) -> Result<Answer<List<KeyValueView>>, Problem> {
+    let query = query.only(&["after", "limit"])?;
+    let page = service
+        .key_values(&id, &handler, query.after(), query.limit()?)
+        .await?;
+    Ok(Answer(List::of(page, KeyValueView::from)))
+}

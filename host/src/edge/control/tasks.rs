@@ -1,0 +1,83 @@
+//! Tasks: asking for them, and what became of them.
+
+use axum::{
+    Json as Answer,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+
+use super::{
+    actions,
+    input::{Body, Path, Query},
+    wire::{List, Tasks},
+};
+use crate::{
+    domain::{AccountId, Task, TaskId, TaskNumber, TaskState, ports::TaskFilter},
+    edge::error::Problem,
+    service::Service,
+};
+
+/// The caller's own name for a request, with which it can be sent again safely.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+/// The longest such name: a UUID and some words around it.
+pub const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
+
+pub async fn submit(
+    State(service): State<Service>,
+    Path(account): Path<AccountId>,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Result<(StatusCode, Answer<Tasks>), Problem> {
+    let key = idempotency_key(&headers)?;
+    let actions = actions::read(&body)?;
+    let (tasks, repeat) = service.submit(&account, actions, key).await?;
+    let status = if repeat {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
+    Ok((status, Answer(Tasks { tasks })))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = given.next() else {
+        return Ok(None);
+    };
+    let bad = |problem: String| Err(Problem::bad_field(IDEMPOTENCY_KEY, problem));
+    if given.next().is_some() {
+        return bad("can be given once only".to_owned());
+    }
+    match value.to_str() {
+        Ok(text) if (1..=IDEMPOTENCY_KEY_MAX_CHARS).contains(&text.len()) => {
+            Ok(Some(text.to_owned()))
+        }
+        _ => bad(format!(
+            "has 1 to {IDEMPOTENCY_KEY_MAX_CHARS} characters of ASCII"
+        )),
+    }
+}
+
+pub async fn show(
+    State(service): State<Service>,
+    Path(id): Path<TaskId>,
+) -> Result<Answer<Task>, Problem> {
+    Ok(Answer(service.task(&id).await?))
+}
+
+pub async fn list(
+    State(service): State<Service>,
+    Path(account): Path<AccountId>,
+    query: Query,
+) -> Result<Answer<List<Task, TaskNumber>>, Problem> {
+    let query = query.only(&["state", "before", "limit"])?;
+    let filter = TaskFilter {
+        state: query.word("state", &TaskState::ALL, TaskState::as_str)?,
+        before: query.number("before")?.map(TaskNumber),
+    };
+    let limit = query.limit()?;
+    let items = service.tasks(&account, filter, limit).await?;
+    let more = items.last().filter(|_| items.len() >= limit);
+    let next = more.map(|task| task.id.number);
+    Ok(Answer(List { items, next }))
+}

@@ -1,0 +1,187 @@
+//! What the router does before it asks the service.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Request, StatusCode},
+};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+use super::{BODY_MAX_BYTES, CONFIG_MAX_BYTES, router};
+use crate::{
+    edge::{auth::AdminToken, error::Document},
+    service::Service,
+};
+
+const TOKEN: &str = "wxh_0123456789abcdef0123456789abcdef";
+
+fn api() -> Router {
+    let api = router(Service::default(), AdminToken::of(TOKEN));
+    Router::new().nest("/api/v1", api)
+}
+
+/// A request, written `METHOD PATH`, with the token.
+fn request(line: &str, body: impl Into<Body>) -> Request<Body> {
+    let (method, path) = line.split_once(' ').unwrap();
+    Request::builder()
+        .method(method)
+        .uri(format!("/api/v1{path}"))
+        .header("Authorization", format!("Bearer {TOKEN}"))
+        .body(body.into())
+        .unwrap()
+}
+
+/// Sends it and expects a problem document.
+async fn problem(request: Request<Body>) -> (Document, HeaderMap) {
+    let shown = format!("{} {}", request.method(), request.uri());
+    let response = api().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let kind = parts
+        .headers
+        .get("content-type")
+        .map(|v| v.to_str().unwrap());
+    assert_eq!(kind, Some("application/problem+json"), "{shown}");
+    let document: Document = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(document.status, parts.status.as_u16(), "{shown}");
+    (document, parts.headers)
+}
+
+async fn slug(line: &str, body: impl Into<Body>) -> String {
+    let (document, _) = problem(request(line, body)).await;
+    document
+        .kind
+        .strip_prefix("urn:wxhost:problem:")
+        .unwrap()
+        .to_owned()
+}
+
+async fn field(line: &str, body: impl Into<Body>) -> Option<String> {
+    problem(request(line, body)).await.0.field
+}
+
+#[tokio::test]
+async fn nothing_is_shown_without_the_token() {
+    for path in ["/handlers", "/nowhere", ""] {
+        for value in [None, Some("Bearer wrong"), Some(TOKEN), Some("Basic eDp5")] {
+            let mut request = request(&format!("GET {path}"), "");
+            request.headers_mut().remove("Authorization");
+            if let Some(value) = value {
+                let headers = request.headers_mut();
+                headers.insert("Authorization", value.parse().unwrap());
+            }
+            let (document, headers) = problem(request).await;
+            assert_eq!(document.status, 401, "{path} {value:?}");
+            assert_eq!(headers.get("www-authenticate").unwrap(), "Bearer");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_scheme_is_read_in_any_case() {
+    let mut request = request("GET /handlers", "");
+    let value = format!("bearer {TOKEN}").parse().unwrap();
+    request.headers_mut().insert("Authorization", value);
+    let response = api().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn unknown_paths_are_problems() {
+    for path in ["", "/nowhere", "/handlers/a/b/c", "/tasks", "/accounts/a/x"] {
+        assert_eq!(
+            slug(&format!("GET {path}"), "").await,
+            "not-found",
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn wrong_methods_are_problems_that_say_what_is_taken() {
+    for line in [
+        "POST /handlers",
+        "PATCH /handlers/echo",
+        "GET /handlers/echo/config",
+        "PUT /accounts/wxid_a/tasks",
+        "DELETE /tasks/wxid_a-1",
+    ] {
+        let (document, headers) = problem(request(line, "")).await;
+        assert_eq!(document.status, 405, "{line}");
+        assert!(headers.contains_key("allow"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_have_limits() {
+    let config = vec![b' '; CONFIG_MAX_BYTES + 1];
+    assert_eq!(slug("PUT /handlers/echo/config", config).await, "too-large");
+    let tasks = vec![b' '; BODY_MAX_BYTES + 1];
+    assert_eq!(
+        slug("POST /accounts/wxid_a/tasks", tasks).await,
+        "too-large"
+    );
+    // A component may be larger than any other body.
+    let component = vec![b' '; BODY_MAX_BYTES + 1];
+    assert_ne!(slug("PUT /handlers/echo", component).await, "too-large");
+}
+
+#[tokio::test]
+async fn bad_json_is_a_bad_request() {
+    for (line, body) in [
+        ("PUT /bindings/*", "{"),
+        ("PUT /bindings/*", "[1"),
+        ("PUT /handlers/echo/config", r#"["a"]"#),
+        ("PUT /handlers/echo/config", r#"{"a":"b"} x"#),
+        ("POST /accounts/wxid_a/tasks", "hello"),
+        ("POST /accounts/wxid_a/tasks", ""),
+    ] {
+        assert_eq!(slug(line, body).await, "bad-request", "{line} {body}");
+    }
+}
+
+#[tokio::test]
+async fn bad_input_names_its_field() {
+    let send = r#"{"action":"send","conversation":"c","segments":[{"text":7}]}"#;
+    for (line, body, expected) in [
+        ("PUT /bindings/*", r#"{"handler":"echo","to":"x"}"#, "to"),
+        ("PUT /bindings/*", r#"{"handler":7}"#, "handler"),
+        ("PUT /bindings/a%20b", r#"{"handler":"echo"}"#, "account"),
+        ("PUT /handlers/echo/config", r#"{"limit":7}"#, "limit"),
+        ("GET /handlers/Echo", "", "name"),
+        ("GET /handlers?limit=7", "", "limit"),
+        ("GET /accounts?limit=x", "", "limit"),
+        ("GET /accounts?limit=0", "", "limit"),
+        ("GET /accounts?limit=1001", "", "limit"),
+        ("GET /accounts?limit=1&limit=2", "", "limit"),
+        ("GET /accounts?afer=x", "", "afer"),
+        ("GET /accounts/a%2Fb", "", "account"),
+        ("GET /accounts/a%FF", "", "account"),
+        ("GET /accounts/a%20b/kv/echo", "", "account"),
+        ("GET /accounts/a/kv/Echo", "", "handler"),
+        ("GET /accounts/a/tasks?state=over", "", "state"),
+        ("GET /accounts/a/tasks?before=x", "", "before"),
+        ("GET /accounts/a/contacts?kind=foe", "", "kind"),
+        ("GET /tasks/17", "", "id"),
+        ("POST /accounts/a/tasks", send, "segments[0].text"),
+    ] {
+        assert_eq!(field(line, body).await.as_deref(), Some(expected), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_idempotency_key_has_bounds() {
+    for value in ["", &"x".repeat(256), "schlüssel"] {
+        let mut request = request("POST /accounts/a/tasks", "{}");
+        let headers = request.headers_mut();
+        headers.insert("Idempotency-Key", value.parse().unwrap());
+        let (document, _) = problem(request).await;
+        assert_eq!(
+            document.field.as_deref(),
+            Some("Idempotency-Key"),
+            "{value}"
+        );
+    }
+}

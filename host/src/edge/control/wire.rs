@@ -1,0 +1,354 @@
+//! What the control API shows.
+//!
+//! Where the domain's own JSON is what is to be shown (tasks, contacts,
+//! failures, bindings) it is used as it is. Here is the rest: what joins several
+//! things, and what must leave something out, such as the values of a handler's
+//! configuration.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    Account, AccountId, ClientKind, Digest, EventKey, Failure, Handler, HandlerName, Logout,
+    Millis, Session, Task, TaskId,
+    handler::Scope,
+    ports::{EventOutcome, EventRecord, Page},
+};
+
+/// One page of a listing. `next` is what to send for the page that follows.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct List<T, N = String> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; none at the end.
+    pub next: Option<N>,
+}
+
+impl<T> List<T> {
+    /// A listing that has one page only.
+    pub fn whole(items: impl IntoIterator<Item = T>) -> Self {
+        Self {
+            items: items.into_iter().collect(),
+            next: None,
+        }
+    }
+
+    /// A page, each item as `view` shows it.
+    pub fn of<D>(page: Page<D>, view: impl FnMut(D) -> T) -> Self {
+        Self {
+            items: page.items.into_iter().map(view).collect(),
+            next: page.next,
+        }
+    }
+}
+
+/// A handler, without the values of its configuration: they may be secrets.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HandlerView {
+    /// Its name.
+    pub name: HandlerName,
+    /// Which component it runs.
+    pub digest: Digest,
+    /// The component's size.
+    pub size_bytes: u64,
+    /// The world it was built for.
+    pub world: String,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// When the component was deployed under this name.
+    pub deployed_ms: Millis,
+    /// Which keys its configuration has.
+    pub config_keys: Vec<String>,
+    /// Which accounts it serves.
+    pub bindings: Vec<Scope>,
+}
+
+impl HandlerView {
+    /// The handler and what is bound to it.
+    pub fn new(handler: &Handler, bindings: Vec<Scope>) -> Self {
+        Self {
+            name: handler.name.clone(),
+            digest: handler.digest,
+            size_bytes: handler.size_bytes,
+            world: handler.world.clone(),
+            imports: handler.imports.clone(),
+            deployed_ms: handler.deployed_ms,
+            config_keys: handler.config.keys().cloned().collect(),
+            bindings,
+        }
+    }
+}
+
+/// Which keys a handler's configuration has.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ConfigKeys {
+    /// The keys.
+    pub keys: Vec<String>,
+}
+
+/// An account, joined with the handler that serves it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AccountView {
+    /// Its `wxid`, or the Openwx client's name.
+    pub id: AccountId,
+    /// What drives it.
+    pub client: ClientKind,
+    /// The customer id under which it logged in (WeHub).
+    pub appid: Option<String>,
+    /// The name the person chose.
+    pub nickname: String,
+    /// The searchable name.
+    pub alias: String,
+    /// The address of its picture.
+    pub avatar_url: String,
+    /// When this host first saw it log in.
+    pub first_login_ms: Millis,
+    /// The live link, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionView>,
+    /// How the last session ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_logout: Option<Logout>,
+    /// Which handler serves it, by a binding of its own or the one for all.
+    pub handler: Option<HandlerName>,
+    /// Its bot's last failures; not in listings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<Vec<Failure>>,
+}
+
+impl AccountView {
+    /// The account and the name of the handler that serves it.
+    pub fn new(account: Account, handler: Option<HandlerName>) -> Self {
+        Self {
+            id: account.id,
+            client: account.client,
+            appid: account.appid,
+            nickname: account.nickname,
+            alias: account.alias,
+            avatar_url: account.avatar_url,
+            first_login_ms: account.first_login_ms,
+            session: account.session.map(SessionView::from),
+            last_logout: account.last_logout,
+            handler,
+            failures: None,
+        }
+    }
+}
+
+/// A live link of an account to one client process.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SessionView {
+    /// When the client logged in.
+    pub login_ms: Millis,
+    /// Which process on which machine.
+    pub machine_id: String,
+    /// The session's name in the client's own words.
+    pub client_session: String,
+    /// The client's version.
+    pub client_version: String,
+    /// The client machine's own addresses.
+    pub local_ips: Vec<String>,
+}
+
+impl From<Session> for SessionView {
+    fn from(session: Session) -> Self {
+        Self {
+            login_ms: session.login_ms,
+            machine_id: session.machine_id,
+            client_session: session.client_session,
+            client_version: session.client_version,
+            local_ips: session.local_ips,
+        }
+    }
+}
+
+/// Tasks that were asked for together.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Tasks {
+    /// The tasks, in the order of the request.
+    pub tasks: Vec<Task>,
+}
+
+/// What became of an event.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EventView {
+    /// What makes two deliveries the same event.
+    pub key: EventKey,
+    /// When this host took it.
+    pub at_ms: Millis,
+    /// What became of it.
+    pub outcome: EventOutcome,
+    /// The tasks that answered it.
+    pub tasks: Vec<TaskId>,
+}
+
+impl EventView {
+    /// The event of this account. Its record knows tasks by number only.
+    pub fn new(account: &AccountId, key: EventKey, record: EventRecord) -> Self {
+        let task = |number| TaskId {
+            account: account.clone(),
+            number,
+        };
+        Self {
+            key,
+            at_ms: record.at_ms,
+            outcome: record.outcome,
+            tasks: record.tasks.into_iter().map(task).collect(),
+        }
+    }
+}
+
+/// One entry of a guest's store. Values are bytes, so that they are shown in
+/// Base64 (RFC 4648, section 4).
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeyValueView {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value_base64: String,
+    /// The value's size, before Base64.
+    pub size_bytes: usize,
+}
+
+impl From<(String, Vec<u8>)> for KeyValueView {
+    fn from((key, value): (String, Vec<u8>)) -> Self {
+        Self {
+            key,
+            value_base64: BASE64_STANDARD.encode(&value),
+            size_bytes: value.len(),
+        }
+    }
+}
+
+/// What a binding is asked for with; the path says for which accounts.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BindRequest {
+    /// Which handler shall serve them.
+    pub handler: HandlerName,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::domain::{Action, TaskNumber, task::Origin};
+    use serde_json::json;
+
+    fn account() -> Account {
+        Account {
+            id: "wxid_a".try_into().unwrap(),
+            client: ClientKind::Wehub,
+            appid: Some("app-7f3a".into()),
+            nickname: "小明".into(),
+            alias: String::new(),
+            avatar_url: String::new(),
+            first_login_ms: 1,
+            session: Some(Session {
+                login_ms: 2,
+                machine_id: "pc-1".into(),
+                client_session: String::new(),
+                client_version: "0.4.26".into(),
+                local_ips: vec![],
+            }),
+            last_logout: None,
+        }
+    }
+
+    #[test]
+    fn a_handler_shows_the_keys_of_its_configuration_only() {
+        let handler = Handler {
+            name: "echo".try_into().unwrap(),
+            digest: Digest::of(b"x"),
+            size_bytes: 1,
+            world: "wxhost:bot/bot@0.1.0".into(),
+            imports: vec!["wxhost:bot/chat@0.1.0".into()],
+            deployed_ms: 7,
+            config: [("api-key".to_owned(), "hunter2".to_owned())].into(),
+        };
+        let view = HandlerView::new(&handler, vec![Scope::All]);
+        assert_eq!(
+            serde_json::to_value(view).unwrap(),
+            json!({
+                "name": "echo",
+                "digest": handler.digest.to_string(),
+                "size_bytes": 1,
+                "world": "wxhost:bot/bot@0.1.0",
+                "imports": ["wxhost:bot/chat@0.1.0"],
+                "deployed_ms": 7,
+                "config_keys": ["api-key"],
+                "bindings": ["*"],
+            })
+        );
+    }
+
+    #[test]
+    fn an_account_shows_every_field_but_absent_parts() {
+        let view = AccountView::new(account(), None);
+        assert_eq!(
+            serde_json::to_value(view).unwrap(),
+            json!({
+                "id": "wxid_a",
+                "client": "wehub",
+                "appid": "app-7f3a",
+                "nickname": "小明",
+                "alias": "",
+                "avatar_url": "",
+                "first_login_ms": 1,
+                "session": {
+                    "login_ms": 2,
+                    "machine_id": "pc-1",
+                    "client_session": "",
+                    "client_version": "0.4.26",
+                    "local_ips": [],
+                },
+                "handler": null,
+            })
+        );
+    }
+
+    #[test]
+    fn an_event_shows_its_tasks_by_id() {
+        let record = EventRecord {
+            at_ms: 3,
+            outcome: EventOutcome::Handled,
+            tasks: vec![TaskNumber(5), TaskNumber(6)],
+        };
+        let view = EventView::new(&account().id, EventKey::new("msg-1"), record);
+        assert_eq!(
+            serde_json::to_string(&view).unwrap(),
+            r#"{"key":"msg-1","at_ms":3,"outcome":"handled","tasks":["wxid_a-5","wxid_a-6"]}"#
+        );
+    }
+
+    #[test]
+    fn a_task_and_a_value_look_as_documented() {
+        let id = "wxid_a-5".parse().unwrap();
+        let tasks = Tasks {
+            tasks: vec![Task::queued(
+                id,
+                Action::text("wxid_x", "hi"),
+                Origin::Api,
+                9,
+            )],
+        };
+        assert_eq!(
+            serde_json::to_string(&tasks).unwrap(),
+            r#"{"tasks":[{"id":"wxid_a-5","action":{"action":"send","conversation":"wxid_x","segments":[{"text":"hi"}]},"origin":"api","state":"queued","made_ms":9}]}"#
+        );
+        let value = KeyValueView::from(("n".to_owned(), vec![0xff, 0x00, 0x10]));
+        assert_eq!(
+            serde_json::to_string(&value).unwrap(),
+            r#"{"key":"n","value_base64":"/wAQ","size_bytes":3}"#
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_listing_is_null() {
+        let list = List::whole([1, 2]);
+        assert_eq!(
+            serde_json::to_string(&list).unwrap(),
+            r#"{"items":[1,2],"next":null}"#
+        );
+    }
+}
