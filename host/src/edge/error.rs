@@ -228,7 +228,7 @@ impl From<service::Error> for Problem {
             Error::Unfit(_) => Self::new(Kind::UnfitComponent, text),
             Error::Busy { .. } | Error::Draining => Self::new(Kind::Busy, text),
             Error::Store(store) => store.into(),
-            Error::Host(_) => Self::internal(text),
+            Error::Host(_) | Error::WrongTask(_) => Self::internal(text),
         }
     }
 }

@@ -15,7 +15,7 @@ mod suite;
 
 use std::{path::Path, sync::Arc};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::time::Clock;
 use crate::domain::ports::{Store, StoreError};
@@ -29,7 +29,7 @@ const FAILURES_MAX: u64 = 100;
 const CACHE_BYTES_MIN: u64 = 1024 * 1024;
 
 /// Settings of the store.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Which backend.
@@ -50,7 +50,7 @@ impl Default for Config {
 }
 
 /// Which backend keeps the records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backend {
     /// Embedded, in the data directory.
