@@ -93,10 +93,12 @@ impl Settings {
         app.map_or((APPID, SECRET_KEY), |app| (&app.appid, &app.secret_key))
     }
 
-    /// What must never be in a log.
+    /// What must never be in a log. Short ones could be there by chance.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
         let keys = self.apps.iter().map(|app| app.secret_key.as_str());
-        keys.chain([SECRET_KEY]).chain(self.path_secret.as_deref())
+        keys.chain([SECRET_KEY])
+            .chain(self.path_secret.as_deref())
+            .filter(|secret| secret.len() >= 8)
     }
 
     fn all_apps(&self) -> Vec<App> {

@@ -31,7 +31,9 @@ async fn unharmed(host: &Host, a: &WehubClient, before: &Value) -> Result<()> {
     check!(after == *before, "changed from {before:#} to {after:#}");
     let counted = host.api()?.value("wxid_a", "echo", "messages").await?;
     assert_eq!(counted.as_deref(), Some("1"), "the bot was reached");
-    a.text_from("wxid_bob", "still there?").await?.says("still there?")?;
+    a.text_from("wxid_bob", "still there?")
+        .await?
+        .says("still there?")?;
     Ok(())
 }
 
@@ -124,7 +126,11 @@ async fn fields_that_are_missing_or_of_a_wrong_type() -> Result<()> {
     ] {
         let result = json!({"task_id": "wxid_a-1", "task_result": 1, "error_reason": ""});
         let body = changed(&a, "report_task_result", result, path, value.clone())?;
-        let word = if path.ends_with("id") { "task_id" } else { "task_" };
+        let word = if path.ends_with("id") {
+            "task_id"
+        } else {
+            "task_"
+        };
         let ack = a.send_json(&body).await?;
         ack.refused(word).context(format!("{path} = {value}"))?;
     }
@@ -138,7 +144,10 @@ async fn accounts_that_are_not_let_in() -> Result<()> {
     let before = host.api()?.snapshot().await?;
     let stranger = host.wehub("wxid_stranger")?;
     stranger.try_login().await?.refused("wxid_stranger")?;
-    stranger.text_from("wxid_bob", "hi").await?.refused("wxid_stranger")?;
+    stranger
+        .text_from("wxid_bob", "hi")
+        .await?
+        .refused("wxid_stranger")?;
     stranger.pull_task().await?.refused("wxid_stranger")?;
     stranger.report_contact(3).await?.refused("wxid_stranger")?;
     stranger.logout().await?.refused("wxid_stranger")?;
@@ -195,7 +204,11 @@ async fn what_transport_refuses() -> Result<()> {
 async fn a_charset_or_none_is_all_the_same() -> Result<()> {
     let (host, a) = busy_host().await?;
     let target = Target::parse(&host.callback_url()?)?;
-    for content_type in ["", "Content-Type: text/plain\r\n", "Content-Type: nonsense\r\n"] {
+    for content_type in [
+        "",
+        "Content-Type: text/plain\r\n",
+        "Content-Type: nonsense\r\n",
+    ] {
         let body = a.identity().envelope("pull_task", json!({})).to_string();
         let head = target.head("POST", content_type, body.len());
         let status = status_of(&target, &head, body.as_bytes(), true).await?;

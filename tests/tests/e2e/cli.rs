@@ -11,8 +11,16 @@ fn text(bytes: &[u8]) -> String {
 
 /// What a command printed that succeeded.
 async fn printed(host: &Host, arguments: &[&str]) -> Result<String> {
-    let Output { status, stdout, stderr } = host.cli(arguments).await?;
-    check!(status.success(), "{arguments:?}: {status}\n{}", text(&stderr));
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = host.cli(arguments).await?;
+    check!(
+        status.success(),
+        "{arguments:?}: {status}\n{}",
+        text(&stderr)
+    );
     Ok(text(&stdout))
 }
 
@@ -39,8 +47,14 @@ async fn handlers_are_deployed_bound_and_removed() -> Result<()> {
     let echo = echo.to_str().context("a path in UTF-8")?;
     let deployed = json_of(&host, &["handler", "deploy", "echo", echo]).await?;
     assert_eq!(deployed["name"], "echo");
-    check!(printed(&host, &["handler", "list"]).await?.contains("echo"), "the list");
-    assert_eq!(json_of(&host, &["handler", "list"]).await?["items"][0]["name"], "echo");
+    check!(
+        printed(&host, &["handler", "list"]).await?.contains("echo"),
+        "the list"
+    );
+    assert_eq!(
+        json_of(&host, &["handler", "list"]).await?["items"][0]["name"],
+        "echo"
+    );
     let shown = printed(&host, &["handler", "show", "echo"]).await?;
     check!(shown.contains("wxhost:bot"), "{shown}");
     let shown = json_of(&host, &["handler", "show", "echo"]).await?;
@@ -71,17 +85,45 @@ async fn accounts_and_tasks_are_shown_and_sent() -> Result<()> {
     let a = host.wehub("wxid_a")?.called("Rose").login().await?;
     let list = printed(&host, &["account", "list"]).await?;
     check!(list.contains("wxid_a") && list.contains("Rose"), "{list}");
-    assert_eq!(json_of(&host, &["account", "list"]).await?["items"][0]["id"], "wxid_a");
-    check!(printed(&host, &["account", "show", "wxid_a"]).await?.contains("Rose"), "shown");
-    assert_eq!(json_of(&host, &["account", "show", "wxid_a"]).await?["nickname"], "Rose");
+    assert_eq!(
+        json_of(&host, &["account", "list"]).await?["items"][0]["id"],
+        "wxid_a"
+    );
+    check!(
+        printed(&host, &["account", "show", "wxid_a"])
+            .await?
+            .contains("Rose"),
+        "shown"
+    );
+    assert_eq!(
+        json_of(&host, &["account", "show", "wxid_a"]).await?["nickname"],
+        "Rose"
+    );
 
-    let sent = json_of(&host, &["task", "send", "wxid_a", "wxid_bob", "Hello there"]).await?;
+    let sent = json_of(
+        &host,
+        &["task", "send", "wxid_a", "wxid_bob", "Hello there"],
+    )
+    .await?;
     let id = sent["tasks"][0]["id"].as_str().context("a task's id")?;
     a.pull_task().await?.says("Hello there")?.to("wxid_bob")?;
     a.task_result(id, None).await?.ok()?;
-    check!(printed(&host, &["task", "show", id]).await?.contains("done"), "the task is done");
-    assert_eq!(json_of(&host, &["task", "show", id]).await?["state"], "done");
-    check!(printed(&host, &["task", "list", "wxid_a"]).await?.contains(id), "listed");
+    check!(
+        printed(&host, &["task", "show", id])
+            .await?
+            .contains("done"),
+        "the task is done"
+    );
+    assert_eq!(
+        json_of(&host, &["task", "show", id]).await?["state"],
+        "done"
+    );
+    check!(
+        printed(&host, &["task", "list", "wxid_a"])
+            .await?
+            .contains(id),
+        "listed"
+    );
     let listed = json_of(&host, &["task", "list", "wxid_a"]).await?;
     assert_eq!(listed["items"][0]["id"], id);
     let unknown = complaint(&host, &["task", "send", "wxid_x", "wxid_bob", "hi"]).await?;
@@ -105,7 +147,9 @@ async fn on_the_same_machine_it_needs_no_settings() -> Result<()> {
 async fn a_host_that_is_not_there_is_said_so() -> Result<()> {
     let host = Host::start().await?;
     let mut command = host.command(&["account", "list"]);
-    command.env("WXHOST_URL", "http://127.0.0.1:1").env("WXHOST_TOKEN", "x");
+    command
+        .env("WXHOST_URL", "http://127.0.0.1:1")
+        .env("WXHOST_TOKEN", "x");
     let output = command.output().await?;
     check!(!output.status.success(), "nobody listens there");
     check!(text(&output.stderr).contains("127.0.0.1:1"), "{output:?}");
@@ -123,7 +167,9 @@ async fn a_configuration_is_checked() -> Result<()> {
     let host = Host::start().await?;
     let file = host.config_path();
     let file = file.to_str().context("a path in UTF-8")?;
-    let good = host.run_alone(&["config", "check", "--config", file]).await?;
+    let good = host
+        .run_alone(&["config", "check", "--config", file])
+        .await?;
     check!(good.status.success(), "{}", text(&good.stderr));
 
     let bad = host.home().join("bad.toml");
@@ -140,17 +186,33 @@ async fn a_configuration_is_checked() -> Result<()> {
         fs::write(&bad, config)?;
         let data = host.home().join("other");
         let data = data.to_str().context("a path in UTF-8")?;
-        let serve = ["serve", "--config", path, "--data", data, "--listen", "127.0.0.1:0"];
+        let serve = [
+            "serve",
+            "--config",
+            path,
+            "--data",
+            data,
+            "--listen",
+            "127.0.0.1:0",
+        ];
         for arguments in [&["config", "check", "--config", path][..], &serve] {
             let output = host.run_alone(arguments).await?;
             let complaint = text(&output.stderr);
             check!(!output.status.success(), "{arguments:?} took {config}");
-            check!(complaint.contains(word), "{config}: {complaint} without {word}");
+            check!(
+                complaint.contains(word),
+                "{config}: {complaint} without {word}"
+            );
         }
     }
-    let missing = host.run_alone(&["config", "check", "--config", "/no/such.toml"]).await?;
+    let missing = host
+        .run_alone(&["config", "check", "--config", "/no/such.toml"])
+        .await?;
     check!(!missing.status.success(), "a file that is not there");
-    check!(text(&missing.stderr).contains("/no/such.toml"), "{missing:?}");
+    check!(
+        text(&missing.stderr).contains("/no/such.toml"),
+        "{missing:?}"
+    );
     host.end().await
 }
 
@@ -163,7 +225,13 @@ async fn the_environment_goes_before_the_file() -> Result<()> {
     let mut command = host.command(&["config", "check"]);
     command.env("WXHOST_WEHUB__NO_SUCH_KEY", "1");
     let output = command.output().await?;
-    check!(!output.status.success(), "an unknown key in the environment");
-    check!(text(&output.stderr).to_lowercase().contains("no_such_key"), "{output:?}");
+    check!(
+        !output.status.success(),
+        "an unknown key in the environment"
+    );
+    check!(
+        text(&output.stderr).to_lowercase().contains("no_such_key"),
+        "{output:?}"
+    );
     host.end().await
 }

@@ -30,7 +30,9 @@ async fn contact(host: &Host, id: &str) -> Result<Value> {
 async fn members(host: &Host) -> Result<Vec<String>> {
     let path = format!("/accounts/{ACCOUNT}/groups/{GROUP}/members");
     let all = host.api()?.list(&path, "after").await?;
-    let ids = all.iter().filter_map(|member| member["user"]["id"].as_str());
+    let ids = all
+        .iter()
+        .filter_map(|member| member["user"]["id"].as_str());
     Ok(ids.map(str::to_owned).collect())
 }
 
@@ -45,7 +47,10 @@ async fn reports_change_what_is_known() -> Result<()> {
     let host = Host::start().await?;
     let client = host.wehub(ACCOUNT)?.login().await?;
     report(&client, "report_contact").await?;
-    assert_eq!(ids(&host, "user").await?, ["wxid_friend01", "wxid_friend02"]);
+    assert_eq!(
+        ids(&host, "user").await?,
+        ["wxid_friend01", "wxid_friend02"]
+    );
     assert_eq!(ids(&host, "group").await?, [GROUP]);
     assert_eq!(ids(&host, "official").await?, ["gh_7ec28ec1ef37"]);
     let path = format!("/accounts/{ACCOUNT}/contacts?kind=group");
@@ -54,12 +59,18 @@ async fn reports_change_what_is_known() -> Result<()> {
     let friend = contact(&host, "wxid_friend01").await?;
     assert_eq!(friend["nickname"], "好友1");
     assert_eq!(friend["sex"], "male");
-    assert_eq!(members(&host).await?, ["wxid_friend01", "wxid_friend02", ACCOUNT]);
+    assert_eq!(
+        members(&host).await?,
+        ["wxid_friend01", "wxid_friend02", ACCOUNT]
+    );
 
     report(&client, "report_contact_update").await?;
     assert_eq!(contact(&host, "wxid_friend03").await?["nickname"], "好友3");
     let group = contact(&host, GROUP).await?;
-    assert_eq!((&group["name"], &group["member_count"]), (&json!("改名后的群"), &json!(4)));
+    assert_eq!(
+        (&group["name"], &group["member_count"]),
+        (&json!("改名后的群"), &json!(4))
+    );
 
     report(&client, "report_room_member_info").await?;
     let path = format!("/accounts/{ACCOUNT}/groups/{GROUP}/members?limit=1");
@@ -68,16 +79,27 @@ async fn reports_change_what_is_known() -> Result<()> {
     check!(page["next"].is_string(), "there are more: {page}");
 
     report(&client, "report_room_member_change").await?;
-    check!(members(&host).await?.contains(&"wxid_friend03".to_owned()), "who joined is a member");
+    check!(
+        members(&host).await?.contains(&"wxid_friend03".to_owned()),
+        "who joined is a member"
+    );
     let mut left = fixtures::read("report_room_member_change")?;
     left["data"]["flag"] = json!(0);
     client.send_json(&left).await?.silent()?;
-    check!(!members(&host).await?.contains(&"wxid_friend03".to_owned()), "who left is none");
+    check!(
+        !members(&host).await?.contains(&"wxid_friend03".to_owned()),
+        "who left is none"
+    );
 
     report(&client, "report_new_friend").await?;
     assert_eq!(contact(&host, "wxid_friend09").await?["nickname"], "Jerry");
     report(&client, "report_friend_removed").await?;
-    check!(!ids(&host, "user").await?.contains(&"wxid_friend02".to_owned()), "a friend is gone");
+    check!(
+        !ids(&host, "user")
+            .await?
+            .contains(&"wxid_friend02".to_owned()),
+        "a friend is gone"
+    );
     report(&client, "report_room_removed").await?;
     assert_eq!(ids(&host, "group").await?, Vec::<String>::new());
     host.end().await
@@ -87,7 +109,8 @@ async fn reports_change_what_is_known() -> Result<()> {
 async fn a_bot_hears_of_each_report() -> Result<()> {
     let host = Host::start().await?;
     host.serve_guest("*", "probe").await?;
-    host.configure("probe", json!({"report-to": "wxid_log"})).await?;
+    host.configure("probe", json!({"report-to": "wxid_log"}))
+        .await?;
     let client = host.wehub(ACCOUNT)?.login().await?;
     let told = [
         ("report_contact", "ContactsReported"),
@@ -117,7 +140,9 @@ async fn a_very_large_list_is_taken_in_time() -> Result<()> {
     let host = Host::start().await?;
     let client = host.wehub(ACCOUNT)?.login().await?;
     let report = client.report_contact(MANY);
-    poll::within("a very large list", MANY_MAX, report).await?.silent()?;
+    poll::within("a very large list", MANY_MAX, report)
+        .await?
+        .silent()?;
     assert_eq!(ids(&host, "user").await?.len(), MANY);
     host.end().await
 }

@@ -8,7 +8,13 @@ use wxhost_tests::{Host, Result, check};
 async fn without_the_token_nothing_is_told() -> Result<()> {
     let host = Host::start().await?;
     let api = host.api()?;
-    let reads = ["/accounts", "/handlers", "/tasks/a-1", "/bindings", "/no/such/path"];
+    let reads = [
+        "/accounts",
+        "/handlers",
+        "/tasks/a-1",
+        "/bindings",
+        "/no/such/path",
+    ];
     for token in [None, Some("wrong"), Some("")] {
         let api = api.with_token(token);
         for path in reads {
@@ -19,8 +25,11 @@ async fn without_the_token_nothing_is_told() -> Result<()> {
         answer.problem(401, "unauthorized")?;
     }
     let cut = &host.token()?[..host.token()?.len() - 1];
-    let answer = api.with_token(Some(cut)).request(Method::GET, "/accounts", None);
-    answer.await?.problem(401, "unauthorized")?;
+    let answer = api
+        .with_token(Some(cut))
+        .request(Method::GET, "/accounts", None)
+        .await?;
+    answer.problem(401, "unauthorized")?;
     host.end().await
 }
 
@@ -80,7 +89,10 @@ async fn listings_come_in_pages() -> Result<()> {
         .collect();
     assert_eq!(ids, [json!("wxid_a"), json!("wxid_b"), json!("wxid_c")]);
     assert_eq!(rest["next"], json!(null));
-    check!(first["items"][0].get("failures").is_none(), "a list item is short: {first}");
+    check!(
+        first["items"][0].get("failures").is_none(),
+        "a list item is short: {first}"
+    );
     let whole = api.get("/accounts/wxid_a").await?;
     assert_eq!(whole["failures"], json!([]));
     host.end().await
@@ -91,7 +103,9 @@ async fn a_bots_store_can_be_read() -> Result<()> {
     let host = Host::start().await?;
     host.serve_guest("*", "probe").await?;
     let a = host.wehub("wxid_a")?.login().await?;
-    a.text_from("wxid_bob", "keyvalue.set greeting hello").await?.ok()?;
+    a.text_from("wxid_bob", "keyvalue.set greeting hello")
+        .await?
+        .ok()?;
     let page = host.api()?.get("/accounts/wxid_a/kv/probe").await?;
     assert_eq!(
         page["items"],

@@ -14,7 +14,8 @@ pub const GROUP: &str = "8680025352@chatroom";
 
 /// A fixture by its name without `.json`.
 pub fn read(name: &str) -> Result<Value> {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/wehub/{name}.json"));
+    let file =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/wehub/{name}.json"));
     let text = fs::read_to_string(&file).context(file.display())?;
     serde_json::from_str(&text).context(file.display())
 }

@@ -34,7 +34,9 @@ async fn a_component_is_deployed_and_replaced() -> Result<()> {
     // The new component is what runs.
     host.bind("*", "first").await?;
     let a = host.wehub("wxid_a")?.login().await?;
-    a.text_from("wxid_bob", "context.client-kind").await?.says("ok wehub")?;
+    a.text_from("wxid_bob", "context.client-kind")
+        .await?
+        .says("ok wehub")?;
     host.end().await
 }
 
@@ -48,12 +50,19 @@ async fn what_is_no_bot_is_refused_with_the_reason() -> Result<()> {
         ("a core module", b"\0asm\x01\0\0\0".to_vec(), "component"),
         ("half a bot", guests::bytes("echo")?[..20_000].to_vec(), ""),
         ("no handler", guests::bytes("wrong-world")?, "handler"),
-        ("a stranger's import", guests::bytes("unknown-import")?, "elsewhere:unknown/oracle"),
+        (
+            "a stranger's import",
+            guests::bytes("unknown-import")?,
+            "elsewhere:unknown/oracle",
+        ),
     ];
     for (name, bytes, word) in refused {
         let answer = api.deploy("bot", bytes).await?;
         let detail = answer.problem(422, "unfit-component")?;
-        check!(detail.contains(word), "{name}: {detail} does not name {word}");
+        check!(
+            detail.contains(word),
+            "{name}: {detail} does not name {word}"
+        );
     }
     for name in ["Upper", "a_b", "-a", "%20"] {
         let answer = api.deploy(name, guests::bytes("echo")?).await?;
@@ -88,7 +97,9 @@ async fn a_binding_of_its_own_beats_the_one_of_all() -> Result<()> {
     let gone = api.request(Method::DELETE, "/bindings/*", None).await?;
     gone.problem(404, "not-found")?;
     let unknown = json!({"handler": "nobody"});
-    let answer = api.request(Method::PUT, "/bindings/*", Some(&unknown)).await?;
+    let answer = api
+        .request(Method::PUT, "/bindings/*", Some(&unknown))
+        .await?;
     answer.problem(404, "not-found")?;
     host.end().await
 }
@@ -100,18 +111,30 @@ async fn configuration_reaches_the_bot_and_nobody_else() -> Result<()> {
     host.serve_guest("*", "probe").await?;
     let a = host.wehub("wxid_a")?.login().await?;
     let secret = "s3cret-value-4411";
-    let set = host.configure("probe", json!({"token": secret, "tone": "kind"})).await?;
+    let set = host
+        .configure("probe", json!({"token": secret, "tone": "kind"}))
+        .await?;
     assert_eq!(set, json!({"keys": ["token", "tone"]}));
-    a.text_from("wxid_bob", "config.get token").await?.says(&format!("ok {secret}"))?;
+    a.text_from("wxid_bob", "config.get token")
+        .await?
+        .says(&format!("ok {secret}"))?;
     let all = format!("ok token={secret},tone=kind");
-    a.text_from("wxid_bob", "config.get-all").await?.says(&all)?;
+    a.text_from("wxid_bob", "config.get-all")
+        .await?
+        .says(&all)?;
 
-    let shown = [api.get("/handlers").await?, api.get("/handlers/probe").await?];
+    let shown = [
+        api.get("/handlers").await?,
+        api.get("/handlers/probe").await?,
+    ];
     for answer in shown {
         check!(!answer.to_string().contains(secret), "{answer}");
         check!(answer.to_string().contains("tone"), "{answer}");
     }
-    check!(!host.log().contains(secret), "the log holds a configured secret");
+    check!(
+        !host.log().contains(secret),
+        "the log holds a configured secret"
+    );
     for bad in [json!([]), json!({"n": 1}), json!("text"), json!(null)] {
         let path = "/handlers/probe/config";
         let answer = api.request(Method::PUT, path, Some(&bad)).await?;
@@ -120,7 +143,9 @@ async fn configuration_reaches_the_bot_and_nobody_else() -> Result<()> {
     // What is set replaces all that was, and a new component keeps it.
     host.configure("probe", json!({"tone": "curt"})).await?;
     host.deploy("probe", &guests::path("probe")?).await?;
-    a.text_from("wxid_bob", "config.get-all").await?.says("ok tone=curt")?;
+    a.text_from("wxid_bob", "config.get-all")
+        .await?
+        .says("ok tone=curt")?;
     host.end().await
 }
 

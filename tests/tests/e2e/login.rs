@@ -49,11 +49,17 @@ async fn only_admitted_accounts_of_known_apps_log_in() -> Result<()> {
     WehubClient::new(&url, identity)?.login().await?;
 
     let accounts = host.api()?.list("/accounts", "after").await?;
-    let ids: Vec<_> = accounts.iter().filter_map(|one| one["id"].as_str()).collect();
+    let ids: Vec<_> = accounts
+        .iter()
+        .filter_map(|one| one["id"].as_str())
+        .collect();
     assert_eq!(ids, ["wxid_a", "wxid_c"]);
     let stranger = "/accounts/wxid_stranger";
-    let answer = host.api()?.request(reqwest::Method::GET, stranger, None);
-    answer.await?.problem(404, "not-found")?;
+    let answer = host
+        .api()?
+        .request(reqwest::Method::GET, stranger, None)
+        .await?;
+    answer.problem(404, "not-found")?;
     host.end().await
 }
 
@@ -71,7 +77,10 @@ async fn every_way_to_log_in_is_answered() -> Result<()> {
             check!(signed.eq_ignore_ascii_case(&wanted), "{name}: {signed}");
         }
     }
-    let account = host.api()?.get(&format!("/accounts/{}", fixtures::ACCOUNT)).await?;
+    let account = host
+        .api()?
+        .get(&format!("/accounts/{}", fixtures::ACCOUNT))
+        .await?;
     assert_eq!(account["client"], "wehub");
     assert_eq!(account["appid"], APPID);
     assert_eq!(account["nickname"], "Bill");
@@ -91,7 +100,11 @@ async fn an_account_logs_out_and_in_again() -> Result<()> {
         before["session"]["local_ips"],
         json!(["192.168.0.104", "10.0.0.4"])
     );
-    assert!(before.get("last_logout").is_none_or(|value| value.is_null()));
+    assert!(
+        before
+            .get("last_logout")
+            .is_none_or(|value| value.is_null())
+    );
 
     first.logout().await?.ok()?;
     let out = host.api()?.get(path).await?;
@@ -121,6 +134,9 @@ async fn a_secret_path_keeps_others_out() -> Result<()> {
     }
     let (status, text) = http::get(address, &format!("/wehub/{secret}/callback")).await?;
     assert_eq!(status, 200);
-    check!(!text.is_empty() && text.len() < 1000, "no short text: {text}");
+    check!(
+        !text.is_empty() && text.len() < 1000,
+        "no short text: {text}"
+    );
     host.end().await
 }

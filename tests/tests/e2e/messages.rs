@@ -12,7 +12,10 @@ use crate::fixtures::{self, ACCOUNT, FRIEND, GROUP};
 const MESSAGES: [(&str, Option<(&str, &str)>); 17] = [
     ("msg-01-text-private", Some((FRIEND, "你好, hello 😀"))),
     ("msg-01-neighbour-types", Some((FRIEND, "数字成字符串"))),
-    ("msg-01-text-group-mention", Some((GROUP, "@wxid_friend01 @Bill 在吗"))),
+    (
+        "msg-01-text-group-mention",
+        Some((GROUP, "@wxid_friend01 @Bill 在吗")),
+    ),
     ("msg-01-text-own", None),
     ("msg-03-image", Some((FRIEND, "a picture"))),
     ("msg-10000-notice", Some((GROUP, "@wxid_friend01 a notice"))),
@@ -20,7 +23,10 @@ const MESSAGES: [(&str, Option<(&str, &str)>); 17] = [
     ("msg-42-card", Some((FRIEND, "a contact card"))),
     ("msg-43-video", Some((GROUP, "@wxid_friend01 a video"))),
     ("msg-47-emoji", Some((FRIEND, "a sticker"))),
-    ("msg-49-group-invitation", Some((FRIEND, "an invitation to a group"))),
+    (
+        "msg-49-group-invitation",
+        Some((FRIEND, "an invitation to a group")),
+    ),
     ("msg-49-link", Some((FRIEND, "a link"))),
     ("msg-4901-mini-program", Some((FRIEND, "a mini program"))),
     ("msg-4902-transfer-accepted", None),
@@ -71,7 +77,10 @@ async fn every_fixture_is_answered() -> Result<()> {
     }
     let ack = client.send_json(&fixtures::read("logout")?).await?;
     ack.ok()?;
-    assert_eq!(host.api()?.failures(ACCOUNT).await?, Vec::<serde_json::Value>::new());
+    assert_eq!(
+        host.api()?.failures(ACCOUNT).await?,
+        Vec::<serde_json::Value>::new()
+    );
     assert!(!host.log().contains(SECRET_KEY));
     host.end().await
 }
@@ -152,7 +161,9 @@ async fn what_the_account_wrote_reaches_a_bot_only_if_it_asks() -> Result<()> {
     let ack = a.deliver(&own()).await?;
     let texts = ack.ok()?.to("wxid_log")?.texts();
     check!(
-        texts.len() == 1 && texts[0].contains("from my phone") && texts[0].contains("outgoing: true"),
+        texts.len() == 1
+            && texts[0].contains("from my phone")
+            && texts[0].contains("outgoing: true"),
         "{texts:?}"
     );
     host.end().await
@@ -184,9 +195,15 @@ async fn the_javascript_bot_answers_by_keywords() -> Result<()> {
     host.configure("faq", config).await?;
     host.bind("wxid_a", "faq").await?;
     let a = host.wehub("wxid_a")?.login().await?;
-    a.text_from("wxid_bob", "Your Opening Hours?").await?.says("9 to 5")?;
+    a.text_from("wxid_bob", "Your Opening Hours?")
+        .await?
+        .says("9 to 5")?;
     a.text_from("wxid_bob", "什么").await?.says("Pardon?")?;
-    a.text_from("wxid_bob", "stats").await?.says("You have asked 2 times.")?;
-    a.text_from("wxid_eve", "stats").await?.says("You have asked 0 times.")?;
+    a.text_from("wxid_bob", "stats")
+        .await?
+        .says("You have asked 2 times.")?;
+    a.text_from("wxid_eve", "stats")
+        .await?
+        .says("You have asked 0 times.")?;
     host.end().await
 }

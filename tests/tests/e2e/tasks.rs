@@ -14,7 +14,9 @@ async fn a_task_is_asked_for_pulled_and_done() -> Result<()> {
     let a = host.wehub("wxid_a")?.login().await?;
     check!(a.pull_task().await?.ok()?.task_id.is_none(), "nothing yet");
 
-    let asked = api.ask("wxid_a", &text_to("wxid_bob", "hi"), Some("k-1")).await?;
+    let asked = api
+        .ask("wxid_a", &text_to("wxid_bob", "hi"), Some("k-1"))
+        .await?;
     assert_eq!(asked.status, 202, "{asked:?}");
     let task = &asked.body["tasks"][0];
     assert_eq!(task["state"], "queued");
@@ -25,7 +27,10 @@ async fn a_task_is_asked_for_pulled_and_done() -> Result<()> {
     pulled.says("hi")?.to("wxid_bob")?;
     assert_eq!(pulled.task_id.as_deref(), Some(id));
     assert_eq!(api.task(id).await?["state"], "handed-out");
-    check!(a.pull_task().await?.task_id.is_none(), "it was handed out twice");
+    check!(
+        a.pull_task().await?.task_id.is_none(),
+        "it was handed out twice"
+    );
 
     a.task_result(id, None).await?.ok()?;
     let ended = api.task(id).await?;
@@ -33,7 +38,9 @@ async fn a_task_is_asked_for_pulled_and_done() -> Result<()> {
     for time in ["made_ms", "handed_out_ms", "ended_ms"] {
         assert!(ended[time].is_u64(), "{time} in {ended}");
     }
-    a.task_result(id, Some("too late")).await?.refused("task_id")?;
+    a.task_result(id, Some("too late"))
+        .await?
+        .refused("task_id")?;
     assert_eq!(api.task(id).await?, ended);
     host.end().await
 }
@@ -50,7 +57,9 @@ async fn the_same_key_is_the_same_request() -> Result<()> {
     let again = api.ask("wxid_a", &body, Some("k")).await?;
     assert_eq!((first.status, again.status), (202, 200));
     assert_eq!(first.body, again.body);
-    let other = api.ask("wxid_a", &text_to("wxid_bob", "x"), Some("k")).await?;
+    let other = api
+        .ask("wxid_a", &text_to("wxid_bob", "x"), Some("k"))
+        .await?;
     other.problem(422, "key-reused")?;
     // Keys are an account's own, and without one nothing is a repeat.
     let elsewhere = api.ask("wxid_b", &body, Some("k")).await?;
@@ -73,7 +82,10 @@ async fn tasks_go_out_in_order_and_tell_how_they_ended() -> Result<()> {
     for text in ["one", "two", "three"] {
         ids.push(api.send_text("wxid_a", "wxid_bob", text).await?);
     }
-    check!(b.pull_task().await?.task_id.is_none(), "another account's task");
+    check!(
+        b.pull_task().await?.task_id.is_none(),
+        "another account's task"
+    );
     for (id, text) in ids.iter().zip(["one", "two"]) {
         let pulled = a.pull_task().await?;
         assert_eq!(pulled.says(text)?.task_id.as_ref(), Some(id));
@@ -81,8 +93,12 @@ async fn tasks_go_out_in_order_and_tell_how_they_ended() -> Result<()> {
 
     // Of another account, never issued, not yet handed out: all refused.
     b.task_result(&ids[0], None).await?.refused("task_id")?;
-    a.task_result("wxid_a-999", None).await?.refused("task_id")?;
-    a.task_result("no id at all", None).await?.refused("task_id")?;
+    a.task_result("wxid_a-999", None)
+        .await?
+        .refused("task_id")?;
+    a.task_result("no id at all", None)
+        .await?
+        .refused("task_id")?;
     assert_eq!(api.task(&ids[0]).await?["state"], "handed-out");
 
     a.task_result(&ids[0], Some("not a friend")).await?.ok()?;
@@ -109,8 +125,14 @@ async fn actions_that_can_not_be_are_refused_by_name() -> Result<()> {
         (text_to("", "hi"), "conversation"),
         (text_to("wxid_bob", ""), "text"),
         (json!({"action": "kick", "user": ""}), "user"),
-        (json!({"action": "create-group", "users": ["wxid_b"]}), "users"),
-        (json!({"action": "accept-invitation", "url": "file:///x"}), "url"),
+        (
+            json!({"action": "create-group", "users": ["wxid_b"]}),
+            "users",
+        ),
+        (
+            json!({"action": "accept-invitation", "url": "file:///x"}),
+            "url",
+        ),
         (json!({"action": "raw", "json": "[]"}), "json"),
     ];
     for (action, field) in invalid {
@@ -127,11 +149,18 @@ async fn actions_that_can_not_be_are_refused_by_name() -> Result<()> {
         let answer = api.ask("wxid_a", &action, None).await?;
         answer.problem(422, "unsupported-action")?;
     }
-    for body in [json!({}), json!([]), json!({"action": "dance"}), json!({"tasks": "x"})] {
+    for body in [
+        json!({}),
+        json!([]),
+        json!({"action": "dance"}),
+        json!({"tasks": "x"}),
+    ] {
         let status = api.ask("wxid_a", &body, None).await?.status;
         check!(matches!(status, 400 | 422), "{body}: {status}");
     }
-    let stranger = api.ask("wxid_stranger", &text_to("wxid_bob", "hi"), None).await?;
+    let stranger = api
+        .ask("wxid_stranger", &text_to("wxid_bob", "hi"), None)
+        .await?;
     stranger.problem(404, "not-found")?;
     assert_eq!(api.tasks("wxid_a").await?, Vec::<Value>::new());
     host.end().await
