@@ -1,0 +1,92 @@
+//! `make bench`: what the host costs beside a bare handler, all in one run on
+//! one machine, so that the ratios carry over where the figures do not.
+
+mod accounts;
+mod native;
+mod speed;
+mod table;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand};
+use wxhost_tests::{Context, Result};
+
+use table::Table;
+
+/// Measures the host and prints one table.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// A smoke run: short rounds, few accounts. Its figures mean nothing.
+    #[arg(long)]
+    quick: bool,
+    /// Writes the table as JSON too.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves the bare handler that the host is held against.
+    #[command(hide = true)]
+    Native,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// How often each is measured, in turns.
+    pub rounds: u32,
+    /// How long each time.
+    pub round: Duration,
+    /// How long each is warmed up before.
+    pub warm_up: Duration,
+    /// How many accounts are many.
+    pub many_accounts: u32,
+}
+
+impl Plan {
+    const FULL: Self = Self {
+        rounds: 3,
+        round: Duration::from_secs(5),
+        warm_up: Duration::from_secs(2),
+        many_accounts: 100_000,
+    };
+    const QUICK: Self = Self {
+        rounds: 3,
+        round: Duration::from_millis(300),
+        warm_up: Duration::from_millis(200),
+        many_accounts: 2_000,
+    };
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let mut runtime = match arguments.command {
+        // The handler has all cores, as the host has; the generator has one.
+        Some(Command::Native) => tokio::runtime::Builder::new_multi_thread(),
+        None => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build()?;
+    match arguments.command {
+        Some(Command::Native) => runtime.block_on(native::serve()),
+        None => runtime.block_on(bench(&arguments)),
+    }
+}
+
+async fn bench(arguments: &Arguments) -> Result<()> {
+    let plan = if arguments.quick {
+        Plan::QUICK
+    } else {
+        Plan::FULL
+    };
+    let mut table = Table::default();
+    speed::measure(plan, &mut table).await?;
+    accounts::measure(plan, &mut table).await?;
+    table.print();
+    if let Some(file) = &arguments.json {
+        std::fs::write(file, table.to_json(arguments.quick)).context(file.display())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! What to try next, to be copied into another terminal.
+
+use wxhost_tests::{
+    Host, Result, guests,
+    host::{APPID, SECRET_KEY},
+};
+
+/// Prints it.
+pub fn print(host: &Host) -> Result<()> {
+    let address = host.address()?;
+    let token = host.data().join("admin-token");
+    let token = token.display();
+    let wxhost = host.binary().display();
+    let sim = guests::profile_dir()?.join("wehub-sim");
+    let sim = sim.display();
+    let url = host.callback_url()?;
+    let log = host.log_path();
+    let log = log.display();
+    println!(
+        r#"
+The host keeps serving until Ctrl-C, and both accounts carry out what they are asked to.
+In another terminal:
+
+  export WXHOST_URL=http://{address} WXHOST_TOKEN=$(cat '{token}')
+
+  # What is there
+  '{wxhost}' account list
+  '{wxhost}' handler list
+  curl -H "Authorization: Bearer $WXHOST_TOKEN" $WXHOST_URL/api/v1/accounts/wxid_rose/tasks
+
+  # Rose writes to Ann: watch it appear here
+  '{wxhost}' task send wxid_rose wxid_ann 'Hello, Ann'
+  curl -H "Authorization: Bearer $WXHOST_TOKEN" -H 'Idempotency-Key: once' \
+       -d '{{"action":"send","conversation":"wxid_ann","segments":[{{"text":"And again"}}]}}' \
+       $WXHOST_URL/api/v1/accounts/wxid_rose/tasks
+
+  # One more account: every line that you type is a message to it
+  '{sim}' --url {url} --appid {APPID} --secret-key {SECRET_KEY} --account wxid_me=Me
+
+  # What the host says of itself
+  tail '{log}'
+"#
+    );
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! The configuration file of a host under test.
+
+/// The customer id of the usual app. The fixtures have it too.
+pub const APPID: &str = "app-7f3a";
+/// The secret key of the usual app. Long enough to be found in a log for sure.
+pub const SECRET_KEY: &str = "key-0b6d51c4e8f7";
+
+/// What a host is started with.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    apps: Vec<App>,
+    limits: Vec<(String, u64)>,
+    environment: Vec<(String, String)>,
+    report_contact: Option<u8>,
+    pub(super) path_secret: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct App {
+    appid: String,
+    secret_key: String,
+    accounts: Vec<String>,
+}
+
+impl Settings {
+    /// One more app. Without any, the usual one admits every account.
+    pub fn app(mut self, appid: &str, secret_key: &str, accounts: &[&str]) -> Self {
+        self.apps.push(App {
+            appid: appid.to_owned(),
+            secret_key: secret_key.to_owned(),
+            accounts: accounts.iter().map(|id| (*id).to_owned()).collect(),
+        });
+        self
+    }
+
+    /// The usual app, for these accounts only.
+    pub fn accounts(self, accounts: &[&str]) -> Self {
+        self.app(APPID, SECRET_KEY, accounts)
+    }
+
+    /// A limit of a call, by its name under `[limits]`.
+    pub fn limit(mut self, name: &str, value: u64) -> Self {
+        self.limits.push((name.to_owned(), value));
+        self
+    }
+
+    /// What `report_contact` uploads.
+    pub fn report_contact(mut self, bits: u8) -> Self {
+        self.report_contact = Some(bits);
+        self
+    }
+
+    /// The part of the callback's path that can't be guessed.
+    pub fn path_secret(mut self, secret: &str) -> Self {
+        self.path_secret = Some(secret.to_owned());
+        self
+    }
+
+    /// A variable of the host's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The file's text.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::from("[wehub]\n");
+        if let Some(secret) = &self.path_secret {
+            text.push_str(&format!("path_secret = {secret:?}\n"));
+        }
+        if let Some(bits) = self.report_contact {
+            text.push_str(&format!("report_contact = {bits}\n"));
+        }
+        self.all_apps()
+            .iter()
+            .for_each(|app| text.push_str(&app.to_toml()));
+        if !self.limits.is_empty() {
+            text.push_str("\n[limits]\n");
+        }
+        for (name, value) in &self.limits {
+            text.push_str(&format!("{name} = {value}\n"));
+        }
+        text
+    }
+
+    pub(super) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.environment.iter();
+        pairs.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    pub(super) fn first_app(&self) -> (&str, &str) {
+        let app = self.apps.first();
+        app.map_or((APPID, SECRET_KEY), |app| (&app.appid, &app.secret_key))
+    }
+
+    /// What must never be in a log. Short ones could be there by chance.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let keys = self.apps.iter().map(|app| app.secret_key.as_str());
+        keys.chain([SECRET_KEY])
+            .chain(self.path_secret.as_deref())
+            .filter(|secret| secret.len() >= 8)
+    }
+
+    fn all_apps(&self) -> Vec<App> {
+        match self.apps.is_empty() {
+            true => self.clone().accounts(&["*"]).apps,
+            false => self.apps.clone(),
+        }
+    }
+}
+
+impl App {
+    fn to_toml(&self) -> String {
+        let Self {
+            appid,
+            secret_key,
+            accounts,
+        } = self;
+        format!(
+            "\n[[wehub.app]]\nappid = {appid:?}\nsecret_key = {secret_key:?}\naccounts = {accounts:?}\n"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_holds_what_was_set() {
+        let text = Settings::default()
+            .app("a", "k", &["wxid_a", "*"])
+            .limit("call_cpu_ms", 200)
+            .report_contact(7)
+            .path_secret("s")
+            .to_toml();
+        let wanted = "[wehub]\npath_secret = \"s\"\nreport_contact = 7\n\n[[wehub.app]]\nappid = \"a\"\n\
+                      secret_key = \"k\"\naccounts = [\"wxid_a\", \"*\"]\n\n[limits]\ncall_cpu_ms = 200\n";
+        assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn without_an_app_the_usual_one_admits_all() {
+        let text = Settings::default().to_toml();
+        assert!(text.contains(APPID) && text.contains("[\"*\"]"), "{text}");
+    }
+}

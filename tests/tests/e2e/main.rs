@@ -1,0 +1,21 @@
+//! The real `wxhost` binary, end to end: simulated WeHub clients on one side,
+//! the control API and the CLI on the other.
+//!
+//! `make guests` and `cargo build -p wxhost` come first; `make test` does both.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a test that finds no such field may stop"
+)]
+
+mod bad_input;
+mod cli;
+mod contacts;
+mod control;
+mod durability;
+mod fixtures;
+mod guests;
+mod handlers;
+mod lifecycle;
+mod login;
+mod messages;
+mod tasks;
