@@ -271,3 +271,87 @@ impl RawAnswer {
         Ack::parse(action, &self.body).context(format!("the answer to {action}: {text}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+    use super::*;
+    use crate::http::find;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+
+    /// A host that knows one answer. It serves one request per connection, so
+    /// that every further one finds the kept connection closed.
+    async fn stub(head: &'static str, body: Value) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let body = body.to_string();
+        let answer = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                answer_once(stream, answer.as_bytes()).await;
+            }
+        });
+        format!("http://{address}/wehub/callback")
+    }
+
+    async fn answer_once(mut stream: TcpStream, answer: &[u8]) {
+        let mut request = Vec::new();
+        while find(&request, br#""wxid":"wxid_a"}"#).is_none() {
+            stream.read_buf(&mut request).await.unwrap();
+        }
+        stream.write_all(answer).await.unwrap();
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+
+    fn client(url: &str) -> WehubClient {
+        WehubClient::new(url, Identity::new("app", "112233", "wxid_a")).unwrap()
+    }
+
+    fn login_ack(signature: &str) -> Value {
+        json!({"error_code": 0, "error_reason": "", "ack_type": "login_ack",
+               "data": {"signature": signature}})
+    }
+
+    #[tokio::test]
+    async fn a_login_with_the_right_signature_succeeds() {
+        let signature = signature("wxid_a", NONCE, "112233").to_uppercase();
+        let url = stub(OK, login_ack(&signature)).await;
+        let client = client(&url).login().await.unwrap();
+        // The connection is closed by now: the client opens another.
+        client.try_login().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_login_with_a_wrong_signature_fails() {
+        let url = stub(OK, login_ack("00")).await;
+        let error = client(&url).login().await.unwrap_err();
+        assert!(error.to_string().contains("signature"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_tells_why() {
+        let body = json!({"error_code": 403, "error_reason": "wxid_a is not admitted",
+                          "ack_type": "login_ack", "data": {}});
+        let url = stub(OK, body).await;
+        let ack = client(&url).try_login().await.unwrap();
+        ack.refused("wxid_a").unwrap();
+        assert!(client(&url).login().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_no_json_are_errors() {
+        for head in [
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n",
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 500 No\r\nContent-Type: application/json\r\n",
+        ] {
+            let url = stub(head, login_ack("")).await;
+            assert!(client(&url).logout().await.is_err(), "{head}");
+        }
+    }
+}

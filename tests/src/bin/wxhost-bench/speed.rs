@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use wxhost_tests::{
     Host, Result, guests,
-    host::{APPID, Settings},
+    host::APPID,
     http::Target,
     load::{ACCOUNT, Load, MESSAGE_ID, Measured, Stop},
 };

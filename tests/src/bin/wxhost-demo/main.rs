@@ -156,8 +156,9 @@ async fn task_from_outside(host: &Host, screen: &Screen, player: &Player) -> Res
     show(screen, player, &ack);
     ack.says(text)?.to("wxid_ann")?;
     player.client.task_result(&id, None).await?.ok()?;
-    let state = api.task(&id).await?["state"].clone();
-    check!(state == "done", "the task {id} is {state}, not done");
+    let task = api.task(&id).await?;
+    let done = task.get("state").is_some_and(|state| state == "done");
+    check!(done, "this task is not done: {task}");
     screen.note(&format!("The task {id} is done."));
     Ok(())
 }
