@@ -18,46 +18,60 @@ use tokio::{
 };
 use wxhost_tests::{Context, Host, Result, WehubClient, check, fail, poll, wehub::Message};
 
-/// How often the host is killed.
+/// How often the host is killed, unless `WXHOST_KILLS` says otherwise.
 const KILLS: u64 = 20;
 /// How many accounts write.
 const ACCOUNTS: usize = 8;
-/// How long all of it may take.
-const ALL_MAX: Duration = Duration::from_secs(120);
+/// How long all of it may take: a minute, and some time for each kill.
+const ALL_MAX: Duration = Duration::from_secs(60);
+const KILL_MAX: Duration = Duration::from_secs(4);
 /// How long a client waits for an answer before it reports anew.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Every how many messages one is reported again although it was answered.
 const REPEAT_EVERY: usize = 16;
 
-/// Where the clients report to at the moment; none when they shall stop.
-type Url = watch::Receiver<Option<String>>;
+/// What the clients shall do at the moment.
+#[derive(Debug, Clone)]
+struct Orders {
+    /// Where to report to. The last host's address stands until every client has
+    /// its last answer.
+    url: String,
+    /// Begin no further message.
+    stop: bool,
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_answered_survives_kill_9() -> Result<()> {
-    poll::within("the whole test", ALL_MAX, killed_and_checked()).await
+    let kills = std::env::var("WXHOST_KILLS").map_or(Ok(KILLS), |kills| kills.parse())?;
+    let time = ALL_MAX + KILL_MAX * u32::try_from(kills)?;
+    poll::within("the whole test", time, killed_and_checked(kills)).await
 }
 
-async fn killed_and_checked() -> Result<()> {
+async fn killed_and_checked(kills: u64) -> Result<()> {
     let mut host = Host::start().await?;
     host.serve_guest("*", "echo").await?;
     host.configure("echo", json!({"count": "true"})).await?;
-    let (urls, url) = watch::channel(Some(host.callback_url()?));
+    let (orders, ordered) = watch::channel(Orders {
+        url: host.callback_url()?,
+        stop: false,
+    });
     let mut clients = JoinSet::new();
     for number in 0..ACCOUNTS {
         let client = host.wehub(&format!("wxid_{number}"))?.login().await?;
-        clients.spawn(write(client, url.clone()));
+        clients.spawn(write(client, ordered.clone()));
     }
-    drop(url);
-    for kill in 0..KILLS {
+    drop(ordered);
+    for kill in 0..kills {
         // Any moment will do; the spread only makes them differ.
         sleep(Duration::from_millis(60 + 37 * (kill * 7 % 11))).await;
         host.kill9().await?;
         host.start_again()
             .await
             .context(format!("after kill {kill}"))?;
-        urls.send(Some(host.callback_url()?))?;
+        let url = host.callback_url()?;
+        orders.send_modify(|orders| orders.url = url);
     }
-    urls.send(None)?;
+    orders.send_modify(|orders| orders.stop = true);
     let mut messages = 0;
     while let Some(written) = clients.join_next().await {
         let (account, answered) = written??;
@@ -67,23 +81,23 @@ async fn killed_and_checked() -> Result<()> {
             .await
             .context(account)?;
     }
-    eprintln!("{messages} messages answered over {KILLS} kills, none lost, none twice");
+    eprintln!("{messages} messages answered over {kills} kills, none lost, none twice");
     host.end().await
 }
 
 /// Writes message after message until told to stop; returns the account and
 /// every answered message's event key with its text.
-async fn write(client: WehubClient, mut url: Url) -> Result<(String, BTreeMap<String, String>)> {
+async fn write(client: WehubClient, mut orders: watch::Receiver<Orders>) -> Result<(String, BTreeMap<String, String>)> {
     let account = client.wxid().to_owned();
     let mut client = client;
     let mut answered = BTreeMap::new();
-    while url.borrow().is_some() {
+    while !orders.borrow().stop {
         let number = answered.len() + 1;
         let text = format!("message {number} to {account}");
         let message = client.text("wxid_bob", &text);
-        until_answered(&mut client, &mut url, &message, &text).await?;
+        until_answered(&mut client, &mut orders, &message, &text).await?;
         if number % REPEAT_EVERY == 0 {
-            until_answered(&mut client, &mut url, &message, &text).await?;
+            until_answered(&mut client, &mut orders, &message, &text).await?;
         }
         answered.insert(message.event_key(), text);
     }
@@ -93,7 +107,7 @@ async fn write(client: WehubClient, mut url: Url) -> Result<(String, BTreeMap<St
 /// Reports a message until it is answered, and insists on the right answer.
 async fn until_answered(
     client: &mut WehubClient,
-    url: &mut Url,
+    orders: &mut watch::Receiver<Orders>,
     message: &Message,
     text: &str,
 ) -> Result<()> {
@@ -103,10 +117,9 @@ async fn until_answered(
             return Ok(());
         }
         // Dead or dying: the next host has another address.
-        url.changed().await.context("no host will come")?;
-        if let Some(url) = url.borrow_and_update().as_deref() {
-            *client = client.moved_to(url)?;
-        }
+        orders.changed().await.context("no host will come")?;
+        let url = orders.borrow_and_update().url.clone();
+        *client = client.moved_to(&url)?;
     }
 }
 

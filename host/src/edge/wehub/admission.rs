@@ -10,6 +10,9 @@ use crate::{domain::AccountId, secret::Secret};
 /// The shortest path segment that counts as unguessable.
 const PATH_SECRET_MIN_CHARS: usize = 16;
 
+/// How much of an unknown customer id an answer repeats.
+const APPID_SHOWN_CHARS: usize = 64;
+
 /// Settings of the callback endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -46,14 +49,23 @@ impl Default for Config {
 }
 
 /// Why somebody is not admitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// No such customer id.
-    #[error("appid: not known here")]
     UnknownAppid,
     /// Not one of the customer id's accounts.
-    #[error("wxid: this account is not admitted for this appid")]
     NotAdmitted,
+}
+
+impl Refusal {
+    /// What the answer says: which field, and what of it.
+    pub fn reason(self, appid: &str, account: &AccountId) -> String {
+        let appid: String = appid.chars().take(APPID_SHOWN_CHARS).collect();
+        match self {
+            Self::UnknownAppid => format!("appid: {appid} is not known here"),
+            Self::NotAdmitted => format!("wxid: {account} is not admitted for appid {appid}"),
+        }
+    }
 }
 
 impl Config {

@@ -105,19 +105,15 @@ impl Callback {
     /// Refuses somebody who is on no list. A login of a known customer is signed
     /// all the same, else WeHub shows a wrong signature as the reason.
     fn refuse_unadmitted(&self, request: &Request, refusal: Refusal) -> Bytes {
-        tracing::info!(appid = request.appid, account = %request.account, %refusal, "refused");
+        tracing::info!(appid = request.appid, account = %request.account, ?refusal, "refused");
         let known = self.0.config.app(&request.appid);
         let signature = known.and_then(|app| login_signature(app, request));
         let code = match refusal {
             Refusal::UnknownAppid => code::UNKNOWN_APPID,
             Refusal::NotAdmitted => code::NOT_ADMITTED,
         };
-        refuse(
-            action_name(&request.action),
-            signature.as_deref(),
-            code,
-            &refusal.to_string(),
-        )
+        let reason = refusal.reason(&request.appid, &request.account);
+        refuse(action_name(&request.action), signature.as_deref(), code, &reason)
     }
 
     async fn act(
