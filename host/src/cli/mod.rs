@@ -51,7 +51,7 @@ pub enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// What is asked of a running host.
+    /// What is asked of a running host
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -113,7 +113,10 @@ pub async fn run(target: &Target, command: ClientCommand) -> ExitCode {
             printed.code
         }
         Err(failure) => {
-            eprintln!("error: {failure}");
+            // The host's words may quote a stranger's.
+            for line in format!("error: {failure}").lines() {
+                eprintln!("{}", output::harmless(line));
+            }
             failure.code()
         }
     }
