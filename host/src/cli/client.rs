@@ -1,0 +1,210 @@
+//! The client of our own control API.
+
+use std::{error::Error, time::Duration};
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, redirect};
+use serde::de::DeserializeOwned;
+
+use super::{failure::Failure, target::Target};
+use crate::edge::error::Document;
+
+/// How long to wait for a connection. The host is near, or not there.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// How long a request may take.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// How long a deployment may take: large components are compiled for a while.
+const DEPLOY_LIMIT: Duration = Duration::from_secs(120);
+
+/// Asks one host.
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: String,
+}
+
+/// An answer that is no error.
+#[derive(Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its JSON as it came; empty where there is nothing to say.
+    pub text: String,
+    address: String,
+}
+
+impl Reply {
+    /// What the JSON says.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_str(&self.text).map_err(|error| Failure::Strange {
+            address: self.address.clone(),
+            what: error.to_string(),
+        })
+    }
+}
+
+impl Client {
+    /// A client of this host. Asks nothing yet.
+    pub fn new(target: &Target) -> Result<Self, Failure> {
+        let base = target.base()?;
+        let token = target.token(&base)?;
+        let http = http(&base).map_err(|error| Failure::Usage(root_cause(&error)))?;
+        Ok(Self { http, base, token })
+    }
+
+    /// Reads something.
+    pub async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Reply, Failure> {
+        self.send(self.request(Method::GET, path)?.query(query))
+            .await
+    }
+
+    /// Puts JSON somewhere.
+    pub async fn put(&self, path: &[&str], json: String) -> Result<Reply, Failure> {
+        self.send(json_body(self.request(Method::PUT, path)?, json))
+            .await
+    }
+
+    /// Uploads a component.
+    pub async fn deploy(&self, name: &str, component: Vec<u8>) -> Result<Reply, Failure> {
+        let request = self.request(Method::PUT, &["handlers", name])?;
+        let request = request
+            .header("Content-Type", "application/wasm")
+            .timeout(DEPLOY_LIMIT)
+            .body(component);
+        self.send(request).await
+    }
+
+    /// Asks for something; with a key, asking again does not do it twice.
+    pub async fn post(
+        &self,
+        path: &[&str],
+        json: String,
+        idempotency_key: Option<&str>,
+    ) -> Result<Reply, Failure> {
+        let mut request = json_body(self.request(Method::POST, path)?, json);
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        self.send(request).await
+    }
+
+    /// Removes something.
+    pub async fn delete(&self, path: &[&str]) -> Result<Reply, Failure> {
+        self.send(self.request(Method::DELETE, path)?).await
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, Failure> {
+        let url = endpoint(&self.base, path)?;
+        Ok(self.http.request(method, url).bearer_auth(&self.token))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Reply, Failure> {
+        let response = request.send().await.map_err(|error| self.failed(&error))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(self.refused(response).await);
+        }
+        let text = response.text().await.map_err(|error| self.failed(&error))?;
+        Ok(Reply {
+            status,
+            text,
+            address: self.base.to_string(),
+        })
+    }
+
+    async fn refused(&self, response: Response) -> Failure {
+        let status = response.status();
+        let text = response.text().await.unwrap_or_default();
+        match serde_json::from_str::<Document>(&text) {
+            Ok(document) => Failure::Refused(document),
+            Err(_) => Failure::Strange {
+                address: self.base.to_string(),
+                what: format!("status {status}"),
+            },
+        }
+    }
+
+    fn failed(&self, error: &reqwest::Error) -> Failure {
+        if error.is_builder() {
+            return Failure::Usage(root_cause(error));
+        }
+        let why = if error.is_timeout() && !error.is_connect() {
+            "no answer in time; it may still be at work".to_owned()
+        } else {
+            root_cause(error)
+        };
+        Failure::Unreachable {
+            address: self.base.to_string(),
+            why,
+        }
+    }
+}
+
+fn http(base: &Url) -> reqwest::Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_LIMIT)
+        .timeout(REQUEST_LIMIT)
+        // The token is for this address and no other.
+        .redirect(redirect::Policy::none());
+    if base.scheme() == "http" {
+        // Spares reading the machine's certificates, which may not even be there.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build()
+}
+
+fn endpoint(base: &Url, path: &[&str]) -> Result<Url, Failure> {
+    let mut url = base.clone();
+    let segments = url.path_segments_mut();
+    segments
+        .map_err(|()| Failure::Usage(format!("{base} is no address of a host")))?
+        .pop_if_empty()
+        .extend(["api", "v1"])
+        .extend(path);
+    Ok(url)
+}
+
+fn json_body(request: RequestBuilder, json: String) -> RequestBuilder {
+    request
+        .header("Content-Type", "application/json")
+        .body(json)
+}
+
+fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn ids_are_one_part_of_the_path_whatever_they_hold() {
+        let base = Url::parse("http://h:1/wx/").unwrap();
+        let url = endpoint(&base, &["accounts", "a?b/c%@chatroom 微"]).unwrap();
+        assert_eq!(
+            url.as_str(),
+            "http://h:1/wx/api/v1/accounts/a%3Fb%2Fc%25@chatroom%20%E5%BE%AE"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_not_there_is_named() {
+        let target = Target {
+            // Port 1 is nobody's.
+            url: Some("http://127.0.0.1:1".into()),
+            token: Some("x".into()),
+            data: PathBuf::new(),
+        };
+        let asked = Client::new(&target).unwrap().get(&["handlers"], &[]).await;
+        let Err(Failure::Unreachable { address, .. }) = asked else {
+            unreachable!("{asked:?}");
+        };
+        assert_eq!(address, "http://127.0.0.1:1/");
+    }
+}

@@ -1,0 +1,405 @@
+//! `wxhost handler …`: deploying bots and saying whom they serve.
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use clap::{Args, Subcommand};
+use reqwest::StatusCode;
+use serde_json::{Map, Value};
+
+use super::{
+    client::Client,
+    failure::Failure,
+    output::{Printed, Style, Table, facts, size},
+};
+use crate::{
+    domain::{HandlerName, handler::Scope, id::BadId},
+    edge::control::{
+        COMPONENT_MAX_BYTES,
+        wire::{BindRequest, ConfigKeys, HandlerView, List},
+    },
+};
+
+/// How much of a digest tables show: enough to tell two apart.
+const DIGEST_SHOWN_CHARS: usize = 12;
+
+const EXAMPLES: &str = "\
+Examples:
+  wxhost handler deploy echo target/wasm32-wasip2/release/echo.wasm
+  wxhost handler bind echo --account '*'         every account without a bot of its own
+  wxhost handler bind faq --account wxid_a       one account
+  wxhost handler config faq greeting='Hello!'    what the bot reads as its configuration";
+
+/// `wxhost handler`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct HandlerArgs {
+    #[command(subcommand)]
+    command: HandlerCommand,
+    /// Print the API's JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum HandlerCommand {
+    /// Upload a component under a name; what the name is bound to runs it from then on
+    Deploy {
+        /// Lower case letters, digits and hyphens
+        #[arg(value_parser = handler_name)]
+        name: HandlerName,
+        /// The component, a .wasm file
+        file: PathBuf,
+    },
+    /// List what is deployed
+    List,
+    /// Show one handler
+    Show {
+        /// Which
+        #[arg(value_parser = handler_name)]
+        name: HandlerName,
+    },
+    /// Remove a handler that serves nobody
+    Remove {
+        /// Which
+        #[arg(value_parser = handler_name)]
+        name: HandlerName,
+    },
+    /// Let a handler serve an account, or all that have none of their own
+    Bind {
+        /// Which
+        #[arg(value_parser = handler_name)]
+        name: HandlerName,
+        /// An account's id, or '*' (in quotes) for all
+        #[arg(long, value_name = "ID|*", value_parser = scope)]
+        account: Scope,
+    },
+    /// Take away what an account is bound to
+    Unbind {
+        /// An account's id, or '*' (in quotes) for the binding of all
+        #[arg(long, value_name = "ID|*", value_parser = scope)]
+        account: Scope,
+    },
+    /// Replace a handler's whole configuration, or list its keys when none is given
+    Config {
+        /// Which
+        #[arg(value_parser = handler_name)]
+        name: HandlerName,
+        /// One entry; goes before the file's
+        #[arg(value_name = "KEY=VALUE", value_parser = entry)]
+        entries: Vec<(String, String)>,
+        /// A file with a JSON object of texts, or - for stdin. Keeps secrets out of the arguments
+        #[arg(long, value_name = "JSON")]
+        file: Option<PathBuf>,
+    },
+}
+
+fn handler_name(text: &str) -> Result<HandlerName, BadId> {
+    text.try_into()
+}
+
+fn scope(text: &str) -> Result<Scope, BadId> {
+    text.to_owned().try_into()
+}
+
+fn entry(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("an entry is KEY=VALUE"),
+    }
+}
+
+impl HandlerArgs {
+    /// Asks the host.
+    pub(super) async fn run(self, client: &Client, style: &Style) -> Result<Printed, Failure> {
+        let json = self.json;
+        match self.command {
+            HandlerCommand::Deploy { name, file } => {
+                deploy(client, style, json, &name, &file).await
+            }
+            HandlerCommand::List => list(client, style, json).await,
+            HandlerCommand::Show { name } => show(client, style, json, &name).await,
+            HandlerCommand::Remove { name } => remove(client, json, &name).await,
+            HandlerCommand::Bind { name, account } => bind(client, json, name, account).await,
+            HandlerCommand::Unbind { account } => unbind(client, json, account).await,
+            HandlerCommand::Config {
+                name,
+                entries,
+                file: None,
+            } if entries.is_empty() => keys(client, json, &name).await,
+            HandlerCommand::Config {
+                name,
+                entries,
+                file,
+            } => configure(client, json, &name, entries, file.as_deref()).await,
+        }
+    }
+}
+
+async fn deploy(
+    client: &Client,
+    style: &Style,
+    json: bool,
+    name: &HandlerName,
+    file: &Path,
+) -> Result<Printed, Failure> {
+    let component = fs::read(file).map_err(|error| unreadable(file, &error))?;
+    if component.len() > COMPONENT_MAX_BYTES {
+        return Err(Failure::Usage(format!(
+            "{} has {}, a component has at most {}",
+            file.display(),
+            size(component.len() as u64),
+            size(COMPONENT_MAX_BYTES as u64)
+        )));
+    }
+    let start = Instant::now();
+    let reply = client.deploy(name.as_str(), component).await?;
+    let took = start.elapsed();
+    if json {
+        return Ok(Printed::ok(reply.text));
+    }
+    let verb = match reply.status {
+        StatusCode::CREATED => "deployed",
+        _ => "replaced",
+    };
+    let handler: HandlerView = reply.read()?;
+    let rest = about(&handler, style);
+    Ok(Printed::ok(format!(
+        "{verb} {name} in {:.1} s\n{rest}",
+        took.as_secs_f64()
+    )))
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    Failure::Usage(format!("{}: {error}", file.display()))
+}
+
+async fn list(client: &Client, style: &Style, json: bool) -> Result<Printed, Failure> {
+    let reply = client.get(&["handlers"], &[]).await?;
+    if json {
+        return Ok(Printed::ok(reply.text));
+    }
+    let list: List<HandlerView> = reply.read()?;
+    if list.items.is_empty() {
+        return Ok(Printed::ok(
+            "nothing is deployed yet: `wxhost handler deploy NAME FILE`",
+        ));
+    }
+    let mut table = Table::new(["NAME", "DIGEST", "SIZE", "WORLD", "DEPLOYED", "SERVES"]);
+    for handler in &list.items {
+        let digest = handler.digest.to_string();
+        table.row([
+            handler.name.as_str().into(),
+            digest.get(..DIGEST_SHOWN_CHARS).unwrap_or(&digest).into(),
+            size(handler.size_bytes).into(),
+            handler.world.as_str().into(),
+            style.ago(handler.deployed_ms).into(),
+            scopes(&handler.bindings, ", ").into(),
+        ]);
+    }
+    Ok(Printed::ok(table.show(style)))
+}
+
+async fn show(
+    client: &Client,
+    style: &Style,
+    json: bool,
+    name: &HandlerName,
+) -> Result<Printed, Failure> {
+    let reply = client.get(&["handlers", name.as_str()], &[]).await?;
+    if json {
+        return Ok(Printed::ok(reply.text));
+    }
+    let handler: HandlerView = reply.read()?;
+    let named = facts(&[("name", name.to_string())], style);
+    Ok(Printed::ok(format!("{named}{}", about(&handler, style))))
+}
+
+fn about(handler: &HandlerView, style: &Style) -> String {
+    let or_none = |text: String| {
+        if text.is_empty() {
+            "none".to_owned()
+        } else {
+            text
+        }
+    };
+    let serves = if handler.bindings.is_empty() {
+        format!(
+            "nobody yet: `wxhost handler bind {} --account '*'`",
+            handler.name
+        )
+    } else {
+        scopes(&handler.bindings, "\n")
+    };
+    let known = [
+        ("digest", handler.digest.to_string()),
+        ("world", handler.world.clone()),
+        ("size", size(handler.size_bytes)),
+        ("deployed", style.when(handler.deployed_ms)),
+        ("imports", or_none(handler.imports.join("\n"))),
+        ("config", or_none(handler.config_keys.join("\n"))),
+        ("serves", serves),
+    ];
+    facts(&known, style)
+}
+
+fn scopes(scopes: &[Scope], between: &str) -> String {
+    let words: Vec<String> = scopes.iter().cloned().map(String::from).collect();
+    words.join(between)
+}
+
+/// Whom a scope means, in a sentence.
+fn whom(scope: &Scope) -> String {
+    match scope {
+        Scope::All => "every account that has no binding of its own".to_owned(),
+        Scope::Account(id) => id.to_string(),
+    }
+}
+
+async fn remove(client: &Client, json: bool, name: &HandlerName) -> Result<Printed, Failure> {
+    let reply = client.delete(&["handlers", name.as_str()]).await?;
+    if json {
+        return Ok(Printed::ok(reply.text));
+    }
+    Ok(Printed::ok(format!("removed {name}")))
+}
+
+async fn bind(
+    client: &Client,
+    json: bool,
+    handler: HandlerName,
+    account: Scope,
+) -> Result<Printed, Failure> {
+    let done = format!("{handler} serves {} from now on", whom(&account));
+    let path = ["bindings", &String::from(account)];
+    let reply = client.put(&path, encode(&BindRequest { handler })?).await?;
+    Ok(Printed::ok(if json { reply.text } else { done }))
+}
+
+async fn unbind(client: &Client, json: bool, account: Scope) -> Result<Printed, Failure> {
+    let done = format!("took away the binding of {}", whom(&account));
+    let reply = client.delete(&["bindings", &String::from(account)]).await?;
+    Ok(Printed::ok(if json { reply.text } else { done }))
+}
+
+async fn keys(client: &Client, json: bool, name: &HandlerName) -> Result<Printed, Failure> {
+    let reply = client.get(&["handlers", name.as_str()], &[]).await?;
+    if json {
+        return Ok(Printed::ok(reply.text));
+    }
+    let handler: HandlerView = reply.read()?;
+    if handler.config_keys.is_empty() {
+        return Ok(Printed::ok(format!(
+            "{name} has no configuration: `wxhost handler config {name} KEY=VALUE`"
+        )));
+    }
+    Ok(Printed::ok(handler.config_keys.join("\n")))
+}
+
+async fn configure(
+    client: &Client,
+    json: bool,
+    name: &HandlerName,
+    entries: Vec<(String, String)>,
+    file: Option<&Path>,
+) -> Result<Printed, Failure> {
+    let mut config = match file {
+        Some(file) => read_object(file)?,
+        None => Map::new(),
+    };
+    config.extend(
+        entries
+            .into_iter()
+            .map(|(key, value)| (key, Value::String(value))),
+    );
+    let path = ["handlers", name.as_str(), "config"];
+    let reply = client.put(&path, encode(&config)?).await?;
+    if json {
+        return Ok(Printed::ok(reply.text));
+    }
+    let keys = reply.read::<ConfigKeys>()?.keys;
+    Ok(Printed::ok(match keys.len() {
+        0 => format!("{name} has no configuration now"),
+        _ => format!("{name} is configured with {}", keys.join(", ")),
+    }))
+}
+
+fn read_object(file: &Path) -> Result<Map<String, Value>, Failure> {
+    let text = read_text(file).map_err(|error| unreadable(file, &error))?;
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::Usage(format!("{} is no JSON object: {error}", file.display())))
+}
+
+/// The text of a file, or of stdin for `-`.
+pub(super) fn read_text(file: &Path) -> io::Result<String> {
+    if file.as_os_str() != "-" {
+        return fs::read_to_string(file);
+    }
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// JSON of what can always be JSON: the error is there for the types' sake.
+pub(super) fn encode(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::domain::Digest;
+
+    fn handler(bindings: Vec<Scope>) -> HandlerView {
+        HandlerView {
+            name: "echo".try_into().unwrap(),
+            digest: Digest::of(b"x"),
+            size_bytes: 2048,
+            world: "wxhost:bot/bot@0.1.0".into(),
+            imports: vec!["wxhost:bot/chat@0.1.0".into(), "wasi:config/store".into()],
+            deployed_ms: 0,
+            config_keys: vec![],
+            bindings,
+        }
+    }
+
+    #[test]
+    fn a_handler_that_serves_nobody_says_how_to_bind_it() {
+        let text = about(&handler(vec![]), &Style::plain(0));
+        assert!(
+            text.contains("serves    nobody yet: `wxhost handler bind echo --account '*'`\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_handler_is_shown_in_full() {
+        let text = about(&handler(vec![Scope::All]), &Style::plain(0));
+        let digest = Digest::of(b"x");
+        assert_eq!(
+            text,
+            format!(
+                "digest    {digest}\n\
+                 world     wxhost:bot/bot@0.1.0\n\
+                 size      2.0 KiB\n\
+                 deployed  just now (1970-01-01T00:00:00Z)\n\
+                 imports   wxhost:bot/chat@0.1.0\n          wasi:config/store\n\
+                 config    none\n\
+                 serves    *\n"
+            )
+        );
+    }
+
+    #[test]
+    fn an_entry_keeps_what_follows_the_first_sign() {
+        assert_eq!(entry("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert_eq!(entry("a="), Ok(("a".into(), String::new())));
+        assert!(entry("=b").is_err());
+        assert!(entry("a").is_err());
+    }
+}

@@ -1,0 +1,197 @@
+//! The command line: its arguments, and a client of our own control API.
+//!
+//! Everything but `serve` and `config` asks a running host over HTTP, as any
+//! other program could; nothing in here touches the host's data.
+
+pub mod account;
+pub mod client;
+pub mod failure;
+pub mod handler;
+pub mod output;
+pub mod target;
+pub mod task;
+mod wait;
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use client::Client;
+use failure::Failure;
+use output::{Printed, Style};
+use target::Target;
+
+const EXAMPLES: &str = "\
+Examples:
+  wxhost serve                                    start a host on this machine
+  wxhost handler deploy echo echo.wasm            put a bot on it
+  wxhost handler bind echo --account '*'          let it serve all accounts
+  wxhost account list                             see who is logged in
+  wxhost task send wxid_a --to wxid_b --text hi   have an account write to somebody
+
+Exit status: 0 done; 1 the host refused or failed; 2 wrong usage; 3 no host reached.";
+
+/// Runs many WeChat accounts, each with a sandboxed bot of its own.
+#[derive(Parser)]
+#[command(name = "wxhost", version, about, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Which host the commands are for.
+    #[command(flatten)]
+    pub target: Target,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `wxhost` can be told to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Start a host and keep it running until it is told to end (SIGTERM or Ctrl-C)
+    Serve(Serve),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// What is asked of a running host
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+/// `wxhost serve`. The data directory is [`Target::data`].
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The configuration, a TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to listen; goes before the configuration. Port 0 takes any free one
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<std::net::SocketAddr>,
+}
+
+/// `wxhost config …`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether the configuration is right, without starting anything
+    Check {
+        /// The configuration, a TOML file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+/// What is asked of a running host.
+#[derive(Subcommand)]
+pub enum ClientCommand {
+    /// Deploy bots, configure them, and say which accounts they serve
+    Handler(handler::HandlerArgs),
+    /// Look at accounts
+    Account(account::AccountArgs),
+    /// Have accounts do something, and see what became of it
+    Task(task::TaskArgs),
+}
+
+impl ClientCommand {
+    async fn run(self, client: &Client, style: &Style) -> Result<Printed, Failure> {
+        match self {
+            Self::Handler(args) => args.run(client, style).await,
+            Self::Account(args) => args.run(client, style).await,
+            Self::Task(args) => args.run(client, style).await,
+        }
+    }
+}
+
+/// Does what was asked of the host, prints what came of it, and says how the
+/// process shall end.
+pub async fn run(target: &Target, command: ClientCommand) -> ExitCode {
+    let outcome = match Client::new(target) {
+        Ok(client) => command.run(&client, &Style::of_stdout()).await,
+        Err(failure) => Err(failure),
+    };
+    match outcome {
+        Ok(printed) => {
+            // A reader that has seen enough (`| head`) is no failure of ours.
+            let _ = std::io::stdout().write_all(printed.text.as_bytes());
+            printed.code
+        }
+        Err(failure) => {
+            // The host's words may quote a stranger's.
+            for line in format!("error: {failure}").lines() {
+                eprintln!("{}", output::harmless(line));
+            }
+            failure.code()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use clap::CommandFactory;
+
+    /// Whether these words are taken.
+    fn taken(line: &str) -> bool {
+        Cli::try_parse_from(line.split_whitespace()).is_ok()
+    }
+
+    #[test]
+    fn the_arguments_are_well_made() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_documented_form_is_taken() {
+        for line in [
+            "wxhost serve",
+            "wxhost serve --config a.toml --data d --listen 127.0.0.1:0",
+            "wxhost config check",
+            "wxhost config check --config a.toml",
+            "wxhost handler deploy echo echo.wasm",
+            "wxhost handler list --json",
+            "wxhost handler show echo",
+            "wxhost handler remove echo",
+            "wxhost handler bind echo --account *",
+            "wxhost handler unbind --account wxid_a",
+            "wxhost handler config echo",
+            "wxhost handler config echo a=b c=d=e --file c.json",
+            "wxhost account list --url http://h:1 --token t",
+            "wxhost --data d account show wxid_a",
+            "wxhost task send wxid_a --to wxid_b --text hi --mention wxid_c --mention wxid_d",
+            "wxhost task send wxid_a --action - --idempotency-key k --wait --timeout 5",
+            "wxhost task show wxid_a-1 --wait",
+            "wxhost task list wxid_a --state handed-out --json",
+        ] {
+            assert!(taken(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "wxhost",
+            "wxhost serve --listen nowhere",
+            "wxhost serve --json",
+            "wxhost handler deploy Echo echo.wasm",
+            "wxhost handler bind echo",
+            "wxhost handler config echo novalue",
+            "wxhost account show *",
+            "wxhost task send wxid_a",
+            "wxhost task send wxid_a --to wxid_b",
+            "wxhost task send wxid_a --text hi",
+            "wxhost task send wxid_a --mention wxid_b --action -",
+            "wxhost task send wxid_a --to wxid_b --text hi --action -",
+            "wxhost task send wxid_a --to wxid_b --text hi --timeout 5",
+            "wxhost task show 17",
+            "wxhost task list wxid_a --state over",
+        ] {
+            assert!(!taken(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_token_from_the_environment_is_not_shown_in_help() {
+        let mut command = Cli::command();
+        command.build();
+        let token = command.get_arguments().find(|arg| arg.get_id() == "token");
+        assert!(token.unwrap().is_hide_env_values_set());
+    }
+}
