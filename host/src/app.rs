@@ -20,7 +20,11 @@ use crate::{
         action::Refused,
         ports::{ComponentError, KEPT, Runtime, Store, StoreError},
     },
-    edge::{self, auth::AdminToken},
+    edge::{
+        self,
+        auth::AdminToken,
+        error::{Kind, Problem},
+    },
     files,
     runtime::Wasm,
     service::{self, Service},
@@ -141,6 +145,7 @@ fn router(config: &Config, service: &Service, token: AdminToken) -> Router {
         .nest("/api/v1", edge::control::router(service.clone(), token))
         .route("/healthz", get(alive))
         .route("/readyz", get(readiness))
+        .fallback(|| async { Problem::new(Kind::NotFound, "there is nothing at this address") })
 }
 
 /// Whether an action can be put into the words of this kind of client.

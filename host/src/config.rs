@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{edge, runtime, store, telemetry};
 
+/// Where everything lasting is kept when nobody says.
+pub const DATA_DEFAULT: &str = "wxhost-data";
+
 /// Variables of the same prefix that belong to the command line.
 const NOT_SETTINGS: [&str; 3] = ["url", "token", "config"];
 
@@ -37,7 +40,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            data: "wxhost-data".into(),
+            data: DATA_DEFAULT.into(),
             server: Default::default(),
             wehub: Default::default(),
             limits: Default::default(),

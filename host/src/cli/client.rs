@@ -199,7 +199,7 @@ mod tests {
             // Port 1 is nobody's.
             url: Some("http://127.0.0.1:1".into()),
             token: Some("x".into()),
-            data: PathBuf::new(),
+            data: Some(PathBuf::new()),
         };
         let asked = Client::new(&target).unwrap().get(&["handlers"], &[]).await;
         let Err(Failure::Unreachable { address, .. }) = asked else {

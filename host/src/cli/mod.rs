@@ -8,6 +8,7 @@ pub mod client;
 pub mod failure;
 pub mod handler;
 pub mod output;
+mod serve;
 pub mod target;
 pub mod task;
 mod wait;
@@ -70,11 +71,14 @@ pub struct Serve {
 /// `wxhost config …`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Say whether the configuration is right, without starting anything
+    /// Say whether the configuration is right, and show what is in force, without starting anything
     Check {
         /// The configuration, a TOML file
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Show the settings in force as JSON instead of TOML
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -95,6 +99,34 @@ impl ClientCommand {
             Self::Handler(args) => args.run(client, style).await,
             Self::Account(args) => args.run(client, style).await,
             Self::Task(args) => args.run(client, style).await,
+        }
+    }
+}
+
+/// Does what the command line says.
+pub fn main(cli: Cli) -> ExitCode {
+    match cli.command {
+        Command::Serve(Serve { config, listen }) => {
+            let overrides = serve::Overrides {
+                data: cli.target.data,
+                listen,
+            };
+            serve::serve(config.as_deref(), overrides)
+        }
+        Command::Config(ConfigCommand::Check { config, json }) => {
+            serve::check(config.as_deref(), json)
+        }
+        Command::Client(command) => {
+            match tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+            {
+                Ok(runtime) => runtime.block_on(run(&cli.target, command)),
+                Err(error) => {
+                    eprintln!("error: {error}");
+                    ExitCode::FAILURE
+                }
+            }
         }
     }
 }

@@ -1,17 +1,16 @@
 //! Which host the commands are for, and what proves that we may use it.
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use reqwest::Url;
 
 use super::failure::Failure;
-use crate::edge::auth;
-
-/// The file in the data directory in which a running host says where it listens.
-pub const ADDRESS_FILE: &str = "address";
-/// Where the host keeps everything when nobody says.
-pub const DATA_DEFAULT: &str = "./wxhost-data";
+use crate::{app::ADDRESS_FILE, config::DATA_DEFAULT, edge::auth};
 
 /// Which host, by its address or by its data directory.
 #[derive(Args)]
@@ -30,12 +29,16 @@ pub struct Target {
         hide_env_values = true
     )]
     pub token: Option<String>,
-    /// The host's data directory
-    #[arg(long, global = true, value_name = "DIR", default_value = DATA_DEFAULT)]
-    pub data: PathBuf,
+    /// The host's data directory [default: ./wxhost-data]
+    #[arg(long, global = true, env = "WXHOST_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
 }
 
 impl Target {
+    fn data(&self) -> &Path {
+        self.data.as_deref().unwrap_or(Path::new(DATA_DEFAULT))
+    }
+
     /// Where the host is.
     pub fn base(&self) -> Result<Url, Failure> {
         match given(&self.url) {
@@ -46,9 +49,9 @@ impl Target {
 
     /// Where the host of this data directory said that it listens.
     fn running(&self) -> Result<Url, Failure> {
-        let path = self.data.join(ADDRESS_FILE);
+        let path = self.data().join(ADDRESS_FILE);
         let text = fs::read_to_string(&path).map_err(|error| Failure::Unreachable {
-            address: format!("the host of {}", self.data.display()),
+            address: format!("the host of {}", self.data().display()),
             why: format!("{}: {error}", path.display()),
         })?;
         let text = text.trim();
@@ -67,7 +70,7 @@ impl Target {
                  or --token"
             )));
         }
-        auth::read(&self.data).map_err(|error| {
+        auth::read(self.data()).map_err(|error| {
             Failure::Usage(format!(
                 "no token: {error}. Give it with WXHOST_TOKEN or --token, or say with --data \
                  where the host keeps its data"
@@ -121,11 +124,11 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
-    fn target(url: Option<&str>, data: &std::path::Path) -> Target {
+    fn target(url: Option<&str>, data: &Path) -> Target {
         Target {
             url: url.map(str::to_owned),
             token: None,
-            data: data.to_owned(),
+            data: Some(data.to_owned()),
         }
     }
 

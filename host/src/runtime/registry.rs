@@ -253,7 +253,10 @@ fn check_preamble(bytes: &[u8], max_bytes: u64) -> Result<(), ComponentError> {
             unfit("it is a core module, no component: build it for wasm32-wasip2".to_owned())
         }
         (Some(b"\0asm"), _) => unfit("it is WebAssembly of an unknown version".to_owned()),
-        _ => unfit("it is no component: the file does not begin with \\0asm, as WebAssembly does".to_owned()),
+        _ => unfit(
+            "it is no component: the file does not begin with \\0asm, as WebAssembly does"
+                .to_owned(),
+        ),
     }
 }
 

@@ -105,7 +105,8 @@ mod tests {
         let turns = Turns::default();
         let first = turns.take(&id("a")).await.unwrap();
         turns.take(&id("b")).await.unwrap();
-        let mut second = Box::pin(turns.take(&id("a")));
+        let a = id("a");
+        let mut second = Box::pin(turns.take(&a));
         assert!(
             tokio::time::timeout(Duration::from_millis(20), &mut second)
                 .await

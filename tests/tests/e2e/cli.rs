@@ -59,7 +59,7 @@ async fn handlers_are_deployed_bound_and_removed() -> Result<()> {
     check!(shown.contains("wxhost:bot"), "{shown}");
     let shown = json_of(&host, &["handler", "show", "echo"]).await?;
     assert_eq!(shown["digest"], deployed["digest"]);
-    printed(&host, &["handler", "bind", "echo", "wxid_a"]).await?;
+    printed(&host, &["handler", "bind", "echo", "--account", "wxid_a"]).await?;
     let a = host.wehub("wxid_a")?.login().await?;
     a.text_from("wxid_bob", "hi").await?.says("hi")?;
 
@@ -102,7 +102,15 @@ async fn accounts_and_tasks_are_shown_and_sent() -> Result<()> {
 
     let sent = json_of(
         &host,
-        &["task", "send", "wxid_a", "wxid_bob", "Hello there"],
+        &[
+            "task",
+            "send",
+            "wxid_a",
+            "--to",
+            "wxid_bob",
+            "--text",
+            "Hello there",
+        ],
     )
     .await?;
     let id = sent["tasks"][0]["id"].as_str().context("a task's id")?;
@@ -126,7 +134,11 @@ async fn accounts_and_tasks_are_shown_and_sent() -> Result<()> {
     );
     let listed = json_of(&host, &["task", "list", "wxid_a"]).await?;
     assert_eq!(listed["items"][0]["id"], id);
-    let unknown = complaint(&host, &["task", "send", "wxid_x", "wxid_bob", "hi"]).await?;
+    let unknown = complaint(
+        &host,
+        &["task", "send", "wxid_x", "--to", "wxid_bob", "--text", "hi"],
+    )
+    .await?;
     check!(unknown.contains("wxid_x"), "{unknown}");
     host.end().await
 }

@@ -87,7 +87,10 @@ async fn killed_and_checked(kills: u64) -> Result<()> {
 
 /// Writes message after message until told to stop; returns the account and
 /// every answered message's event key with its text.
-async fn write(client: WehubClient, mut orders: watch::Receiver<Orders>) -> Result<(String, BTreeMap<String, String>)> {
+async fn write(
+    client: WehubClient,
+    mut orders: watch::Receiver<Orders>,
+) -> Result<(String, BTreeMap<String, String>)> {
     let account = client.wxid().to_owned();
     let mut client = client;
     let mut answered = BTreeMap::new();

@@ -82,8 +82,9 @@ async fn a_hostile_bot_harms_nobody_but_its_own_account() -> Result<()> {
 /// One message to an account with this hostile bot.
 async fn suffer(host: &Host, guest: &str, kinds: &[&str]) -> Result<()> {
     let account = format!("wxid_{guest}");
-    host.serve_guest(&account, guest).await?;
+    // Logged in first: a login is an event too, and the bot would fail at it.
     let client = host.wehub(&account)?.login().await?;
+    host.serve_guest(&account, guest).await?;
     let message = client.text("wxid_bob", "do your worst");
     let sent = Instant::now();
     client.deliver(&message).await?.silent()?;

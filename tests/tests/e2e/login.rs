@@ -121,7 +121,7 @@ async fn an_account_logs_out_and_in_again() -> Result<()> {
 
 #[tokio::test]
 async fn a_secret_path_keeps_others_out() -> Result<()> {
-    let secret = "p4th-77aa01bc";
+    let secret = "p4th-77aa01bc-9f3e5d";
     let host = Host::with(Settings::default().path_secret(secret)).await?;
     host.wehub("wxid_a")?.login().await?;
     let address = host.address()?;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{AccountId, Task, TaskId, TaskNumber, TaskState, ports::TaskFilter},
     edge::error::Problem,
-    service::Service,
+    service::{Error, Service},
 };
 
 /// The caller's own name for a request, with which it can be sent again safely.
@@ -60,8 +60,10 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 
 pub async fn show(
     State(service): State<Service>,
-    Path(id): Path<TaskId>,
+    Path(id): Path<String>,
 ) -> Result<Answer<Task>, Problem> {
+    // What is no task id is the id of no task.
+    let id: TaskId = id.parse().map_err(|_| Error::not_found("task", &id))?;
     Ok(Answer(service.task(&id).await?))
 }
 

@@ -113,7 +113,12 @@ impl Callback {
             Refusal::NotAdmitted => code::NOT_ADMITTED,
         };
         let reason = refusal.reason(&request.appid, &request.account);
-        refuse(action_name(&request.action), signature.as_deref(), code, &reason)
+        refuse(
+            action_name(&request.action),
+            signature.as_deref(),
+            code,
+            &reason,
+        )
     }
 
     async fn act(
