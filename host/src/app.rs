@@ -140,9 +140,12 @@ fn router(config: &Config, service: &Service, token: AdminToken) -> Router {
     };
     let alive = || async { axum::Json(serde_json::json!({"status": "ok"})) };
     let callback = edge::wehub::Callback::new(config.wehub.clone(), service.clone());
+    // Not over the callback: it reads every body whatever comes of it.
+    let api = edge::control::router(service.clone(), token)
+        .layer(axum::middleware::from_fn(edge::linger::linger));
     Router::new()
         .nest("/wehub", callback.router())
-        .nest("/api/v1", edge::control::router(service.clone(), token))
+        .nest("/api/v1", api)
         .route("/healthz", get(alive))
         .route("/readyz", get(readiness))
         .fallback(|| async { Problem::new(Kind::NotFound, "there is nothing at this address") })

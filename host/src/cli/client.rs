@@ -140,6 +140,8 @@ impl Client {
 }
 
 fn http(base: &Url) -> reqwest::Result<reqwest::Client> {
+    // Fails only when there is one already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT_LIMIT)
         .timeout(REQUEST_LIMIT)

@@ -4,5 +4,6 @@ pub mod auth;
 pub mod body;
 pub mod control;
 pub mod error;
+pub mod linger;
 pub mod server;
 pub mod wehub;

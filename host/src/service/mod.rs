@@ -11,6 +11,8 @@ mod deliver;
 mod error;
 mod handlers;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::{

@@ -92,6 +92,7 @@ fn start(db: Db, fsync: writer::Fsync, clock: Clock) -> Result<SledStore, StoreE
         jobs: queue,
         ended: Arc::clone(&ended),
         mark,
+        last_batch: 0,
     };
     let writer = thread::Builder::new()
         .name("store-writer".to_owned())

@@ -13,6 +13,7 @@
 use std::{
     io,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use sled::{Batch, Db};
@@ -36,6 +37,13 @@ const BATCH_JOBS_MAX: usize = 256;
 /// applies a batch nobody can read: this bounds the wait to some ms.
 const BATCH_CHANGES_MAX: usize = 2048;
 
+/// How long the writer waits for the others of a batch when the last batch had
+/// several: a flush costs more than the wait, and the more share it the better.
+/// A single client is never kept waiting.
+const GATHER_WAIT: Duration = Duration::from_micros(100);
+/// How often it waits for one batch.
+const GATHER_WAITS_MAX: u32 = 3;
+
 /// How far above the numbers in use the mark is set, in µs: one write of the
 /// mark a minute.
 const MARK_AHEAD: u64 = 60_000_000;
@@ -55,6 +63,8 @@ pub struct Writer {
     pub ended: Arc<OnceLock<StoreError>>,
     /// The mark on disk: no number above it is acknowledged.
     pub mark: u64,
+    /// How many jobs the last batch had.
+    pub last_batch: usize,
 }
 
 /// A job that is decided, to be answered when the batch is durable.
@@ -83,12 +93,24 @@ impl Writer {
         let _guard = PanicGuard(Arc::clone(&self.ended));
         let mut closers = Vec::new();
         while let Some(first) = self.jobs.blocking_recv() {
+            self.await_company();
             let batch = self.gather(first, &mut closers);
+            self.last_batch = batch.len();
             if let Err(error) = self.settle(batch) {
                 return self.refuse_all(&error, closers);
             }
         }
         self.finish(closers);
+    }
+
+    /// Lets as many jobs queue up as came last time, for a bounded time.
+    fn await_company(&self) {
+        for _ in 0..GATHER_WAITS_MAX {
+            if self.jobs.len() + 1 >= self.last_batch {
+                return;
+            }
+            std::thread::sleep(GATHER_WAIT);
+        }
     }
 
     /// What has queued up, within the bounds of a batch.

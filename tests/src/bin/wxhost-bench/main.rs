@@ -31,6 +31,15 @@ enum Command {
     /// Serves the bare handler that the host is held against.
     #[command(hide = true)]
     Native,
+    /// Keeps a host with the Rust bot busy, for a profiler to look at.
+    Busy {
+        /// For how long, in seconds.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// A setting of the host, such as `store.backend=memory`.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
 }
 
 /// How much is measured.
@@ -63,14 +72,17 @@ impl Plan {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let mut runtime = match arguments.command {
+    let mut runtime = match &arguments.command {
         // The handler has all cores, as the host has; the generator has one.
         Some(Command::Native) => tokio::runtime::Builder::new_multi_thread(),
-        None => tokio::runtime::Builder::new_current_thread(),
+        Some(Command::Busy { .. }) | None => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build()?;
-    match arguments.command {
+    match &arguments.command {
         Some(Command::Native) => runtime.block_on(native::serve()),
+        Some(Command::Busy { seconds, set }) => {
+            runtime.block_on(speed::busy(Duration::from_secs(*seconds), set))
+        }
         None => runtime.block_on(bench(&arguments)),
     }
 }

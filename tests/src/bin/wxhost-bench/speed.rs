@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use wxhost_tests::{
-    Host, Result, guests,
-    host::APPID,
+    Context, Host, Result, guests,
+    host::{APPID, Settings},
     http::Target,
     load::{ACCOUNT, Load, MESSAGE_ID, Measured, Stop},
 };
@@ -111,6 +111,29 @@ pub async fn in_turns(plan: Plan, contenders: &mut [Contender]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Keeps a host with the Rust bot busy and says what it reached.
+pub async fn busy(time: Duration, settings: &[String]) -> Result<()> {
+    let mut all = Settings::default();
+    for setting in settings {
+        let (key, value) = setting.split_once('=').context("KEY=VALUE")?;
+        let name = format!("WXHOST_{}", key.to_uppercase().replace('.', "__"));
+        all = all.env(&name, value);
+    }
+    let host = Host::with(all).await?;
+    let target = Target::parse(&host.callback_url()?)?;
+    host.serve_guest("*", "echo").await?;
+    log_in(target.clone(), 0, CONNECTIONS).await?;
+    let mut load = messages(target, 0, CONNECTIONS);
+    load.stop = Stop::After(time);
+    let measured = load.run().await?.flawless()?;
+    let (p50, p99) = (measured.latency_ms(0.50), measured.latency_ms(0.99));
+    println!(
+        "{:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms",
+        measured.per_second()
+    );
+    host.end().await
 }
 
 /// Measures the three.

@@ -1,0 +1,156 @@
+//! Lets a refused upload end before its answer is sent.
+//!
+//! A client that is still sending when the connection closes sees a reset
+//! instead of the answer that says what was wrong. So the rest of the body is
+//! read and thrown away first, within bounds.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, HttpBody},
+    extract::Request,
+    middleware::Next,
+    response::Response,
+};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
+
+/// How much is thrown away at the most: the largest body that any path takes.
+const THROWN_AWAY_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// How long that may take.
+const TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The body while somebody reads it, and after.
+type Shared = Arc<Mutex<Option<Body>>>;
+
+/// Reads what a refusal left unread.
+pub async fn linger(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let rest = Shared::default();
+    let (parts, body) = request.into_parts();
+    let lent = Lent {
+        body: Some(body),
+        rest: Arc::clone(&rest),
+    };
+    let response = next.run(Request::from_parts(parts, Body::new(lent))).await;
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        let rest = rest.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(rest) = rest {
+            let _ = tokio::time::timeout(TIME_MAX, throw_away(rest)).await;
+        }
+    }
+    response
+}
+
+async fn throw_away(mut body: Body) {
+    let mut thrown = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        thrown += frame.data_ref().map_or(0, Bytes::len);
+        if thrown > THROWN_AWAY_MAX_BYTES {
+            return;
+        }
+    }
+}
+
+/// A body that goes back when its reader drops it before its end.
+struct Lent {
+    body: Option<Body>,
+    rest: Shared,
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .as_ref()
+            .map(HttpBody::size_hint)
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
+            *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::{Router, http::StatusCode, routing::post};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_refusal_left_is_read_and_what_was_taken_is_not_touched() {
+        let refuse = || async { StatusCode::FORBIDDEN };
+        let take = |body: Body| async move { body.collect().await.unwrap().to_bytes() };
+        let router = Router::new()
+            .route("/refuse", post(refuse))
+            .route("/take", post(take))
+            .layer(axum::middleware::from_fn(linger));
+        for (path, status) in [
+            ("/refuse", StatusCode::FORBIDDEN),
+            ("/take", StatusCode::OK),
+        ] {
+            let left = Arc::new(AtomicUsize::new(3));
+            let body = Body::new(Pieces(Arc::clone(&left)));
+            let request = Request::post(path).body(body).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), status);
+            assert_eq!(
+                left.load(Ordering::Relaxed),
+                0,
+                "{path}: not read to its end"
+            );
+        }
+    }
+
+    /// A body of so many pieces.
+    struct Pieces(Arc<AtomicUsize>);
+
+    impl HttpBody for Pieces {
+        type Data = Bytes;
+        type Error = axum::Error;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+            let left = self.0.load(Ordering::Relaxed);
+            self.0.store(left.saturating_sub(1), Ordering::Relaxed);
+            let piece = Frame::data(Bytes::from_static(b"piece"));
+            Poll::Ready((left > 0).then_some(Ok(piece)))
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Deliver, with a bot and a store that do as the test says.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::*;
+use crate::{
+    domain::{
+        Action, Binding, ClientKind, Digest, Event, EventKey, Happening, Message, TaskState,
+        event::Content,
+        handler::{FailureKind, Scope},
+        ports::{
+            Call, CallError, CallFailure, Component, ComponentError, Effects, EventOutcome, Store,
+        },
+    },
+    store,
+};
+
+/// A bot that answers every message with the number of its call, or fails.
+#[derive(Debug)]
+struct Bot {
+    calls: AtomicUsize,
+    fails: Option<CallError>,
+    store: Arc<dyn Store>,
+}
+
+#[async_trait]
+impl Runtime for Bot {
+    async fn take_in(&self, bytes: Bytes) -> Result<Component, ComponentError> {
+        Ok(Component {
+            digest: Digest::of(&bytes),
+            size_bytes: bytes.len() as u64,
+            world: "test".to_owned(),
+            imports: Vec::new(),
+        })
+    }
+
+    async fn prepare(&self, _: Digest) -> Result<(), ComponentError> {
+        Ok(())
+    }
+
+    async fn retain(&self, _: &[Digest]) {}
+
+    async fn call(&self, call: Call) -> Result<Effects, CallError> {
+        let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Some(error) = &self.fails {
+            return Err(error.clone());
+        }
+        tokio::task::yield_now().await;
+        let text = format!("call {number}");
+        let to = call.event.conversation().unwrap_or("wxid_bob");
+        let tasks = vec![(self.store.reserve(1), Action::text(to, text))];
+        Ok(Effects {
+            tasks,
+            key_values: Vec::new(),
+        })
+    }
+}
+
+struct Rig {
+    service: Service,
+    bot: Arc<Bot>,
+    clock: Arc<AtomicU64>,
+}
+
+async fn rig(fails: Option<CallError>) -> Rig {
+    let clock = Arc::new(AtomicU64::new(1_000_000));
+    let now = Arc::clone(&clock);
+    let store = store::in_memory(Arc::new(move || now.load(Ordering::SeqCst)));
+    let bot = Arc::new(Bot {
+        calls: AtomicUsize::new(0),
+        fails,
+        store: Arc::clone(&store),
+    });
+    let runtime: Arc<dyn Runtime> = Arc::<Bot>::clone(&bot);
+    let check = |client, action: &Action| action.check(client);
+    let service = Service::start(store, runtime, check).await.unwrap();
+    let name: crate::domain::HandlerName = "bot".try_into().unwrap();
+    service
+        .deploy(name.clone(), Bytes::from_static(b"a bot"))
+        .await
+        .unwrap();
+    let bound = service.bind(Scope::All, name.clone()).await.unwrap();
+    assert_eq!(
+        bound,
+        Binding {
+            account: Scope::All,
+            handler: name
+        }
+    );
+    Rig {
+        service,
+        bot,
+        clock,
+    }
+}
+
+fn reporter() -> Reporter {
+    Reporter {
+        client: ClientKind::Wehub,
+        appid: None,
+        client_session: String::new(),
+    }
+}
+
+fn said(id: &str) -> Delivery {
+    let message = Message {
+        id: id.to_owned(),
+        conversation: "wxid_bob".to_owned(),
+        author: "wxid_bob".to_owned(),
+        author_name: String::new(),
+        group: None,
+        mentions: Vec::new(),
+        outgoing: false,
+        content: Content::Text("hi".to_owned()),
+    };
+    delivery(
+        &format!("msg-{id}"),
+        Happening::Message(Box::new(message)),
+        None,
+    )
+}
+
+fn delivery(key: &str, what: Happening, repeats_within: Option<Duration>) -> Delivery {
+    Delivery {
+        event: Event {
+            key: EventKey::new(key),
+            account: "wxid_a".try_into().unwrap(),
+            at_ms: 0,
+            what,
+            facts: Vec::new(),
+            raw: Bytes::new(),
+        },
+        reporter: reporter(),
+        repeats_within,
+        contacts: ContactReport::None,
+        reply: Reply::InAnswer,
+    }
+}
+
+#[tokio::test]
+async fn the_same_message_is_answered_with_the_same_tasks_and_run_once() {
+    let rig = rig(None).await;
+    let first = rig.service.deliver(said("1")).await.unwrap();
+    let again = rig.service.deliver(said("1")).await.unwrap();
+    assert_eq!(first, again);
+    assert_eq!(first.len(), 1);
+    assert_eq!(rig.bot.calls.load(Ordering::SeqCst), 1);
+    let (a, b) = tokio::join!(
+        rig.service.deliver(said("2")),
+        rig.service.deliver(said("2"))
+    );
+    assert_eq!(a.unwrap(), b.unwrap());
+    assert_eq!(rig.bot.calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn what_has_no_id_is_the_same_for_a_minute_and_new_after_it() {
+    let rig = rig(None).await;
+    let left = || {
+        let what = Happening::FriendRemoved("wxid_bob".to_owned());
+        delivery("report_friend_removed-1", what, Some(REPEATED_WITHIN))
+    };
+    let first = rig.service.deliver(left()).await.unwrap();
+    rig.clock.fetch_add(59_999, Ordering::SeqCst);
+    assert_eq!(rig.service.deliver(left()).await.unwrap(), first);
+    rig.clock.fetch_add(1, Ordering::SeqCst);
+    assert_ne!(rig.service.deliver(left()).await.unwrap(), first);
+    assert_eq!(rig.bot.calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_bot_that_fails_settles_the_event_without_effects() {
+    let failure = CallFailure {
+        kind: FailureKind::Trap,
+        message: "boom".to_owned(),
+        output: "last words".to_owned(),
+    };
+    let rig = rig(Some(CallError::Failed(failure))).await;
+    assert_eq!(rig.service.deliver(said("1")).await.unwrap(), []);
+    assert_eq!(rig.service.deliver(said("1")).await.unwrap(), []);
+    assert_eq!(rig.bot.calls.load(Ordering::SeqCst), 1);
+    let id = "wxid_a".try_into().unwrap();
+    let event = rig
+        .service
+        .event(&id, &EventKey::new("msg-1"))
+        .await
+        .unwrap();
+    assert_eq!(event.outcome, EventOutcome::Failed);
+    let failures = rig.service.failures(&id, 10).await.unwrap();
+    assert_eq!(
+        failures.first().map(|it| it.output.as_str()),
+        Some("last words")
+    );
+}
+
+#[tokio::test]
+async fn a_host_without_room_leaves_the_event_open() {
+    let rig = rig(Some(CallError::Busy { waited_ms: 5 })).await;
+    assert!(matches!(
+        rig.service.deliver(said("1")).await,
+        Err(Error::Busy { .. })
+    ));
+    let id = "wxid_a".try_into().unwrap();
+    assert!(
+        rig.service
+            .event(&id, &EventKey::new("msg-1"))
+            .await
+            .is_err()
+    );
+    assert!(rig.service.deliver(said("1")).await.is_err());
+    assert_eq!(rig.bot.calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_task_is_handed_out_once_and_ends_once() {
+    let rig = rig(None).await;
+    rig.service.deliver(said("1")).await.unwrap();
+    let id: crate::domain::AccountId = "wxid_a".try_into().unwrap();
+    let key = Some("k".to_owned());
+    let action = vec![Action::text("wxid_bob", "hi")];
+    let (made, repeat) = rig
+        .service
+        .submit(&id, action.clone(), key.clone())
+        .await
+        .unwrap();
+    assert!(!repeat);
+    let (former, repeat) = rig.service.submit(&id, action, key.clone()).await.unwrap();
+    assert!(repeat);
+    assert_eq!(former, made);
+    let other = vec![Action::text("wxid_bob", "ho")];
+    assert!(matches!(
+        rig.service.submit(&id, other, key).await,
+        Err(Error::KeyReused)
+    ));
+
+    let task = made.first().unwrap().id.clone();
+    let end = |failure| {
+        rig.service
+            .report_result(reporter(), id.clone(), task.clone(), failure, Bytes::new())
+    };
+    assert!(
+        matches!(end(None).await, Err(Error::WrongTask(_))),
+        "not handed out yet"
+    );
+    assert_eq!(
+        rig.service.pull(&id).await.unwrap().map(|it| it.id),
+        Some(task.clone())
+    );
+    assert_eq!(rig.service.pull(&id).await.unwrap(), None);
+    end(Some("not a friend".to_owned())).await.unwrap();
+    let ended = rig.service.task(&task).await.unwrap();
+    assert_eq!(ended.state, TaskState::Failed);
+    assert_eq!(ended.reason.as_deref(), Some("not a friend"));
+    assert!(
+        matches!(end(None).await, Err(Error::WrongTask(_))),
+        "ended before"
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_taken_while_the_host_ends() {
+    let rig = rig(None).await;
+    rig.service.drain().await;
+    assert!(matches!(
+        rig.service.deliver(said("1")).await,
+        Err(Error::Draining)
+    ));
+    assert!(!rig.service.is_ready());
+}
