@@ -32,7 +32,9 @@ use crate::{
 };
 
 /// How often what is too old is looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
+/// How often the store is asked whether it still works.
+const HEALTH_EVERY: Duration = Duration::from_secs(1);
 /// How long the sweep rests between two steps, so that nobody notices it.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 /// The file that holds the address in use, for the command line on this machine.
@@ -109,32 +111,47 @@ async fn serve_on(
     warn_of_open_doors(config, address);
     tracing::info!(addr = %address, data = %data.display(), "listening");
 
-    let sweeper = tokio::spawn(sweep(store));
+    let sweeper = tokio::spawn(sweep(Arc::clone(&store), service.clone()));
     edge::server::run(listener, router, &config.server, async {
-        shutdown.await;
-        tracing::info!("ending: no new work is taken");
+        tokio::select! {
+            () = shutdown => tracing::info!("ending: no new work is taken"),
+            () = failure(&store) => tracing::error!("the store has failed: ending"),
+        }
         service.stop_taking();
     })
     .await;
     sweeper.abort();
     service.drain().await;
     drop(file);
+    store.health()?;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Done when the store has failed. It takes no more work then, so the host is
+/// better started again by whoever watches it.
+async fn failure(store: &Arc<dyn Store>) {
+    while store.health().is_ok() {
+        tokio::time::sleep(HEALTH_EVERY).await;
+    }
 }
 
 /// Everything that listens.
 fn router(config: &Config, service: &Service, token: AdminToken) -> Router {
     let ready = service.clone();
     let readiness = move || async move {
-        match ready.is_ready() {
-            true => (
+        match ready.ready() {
+            Ok(()) => (
                 StatusCode::OK,
                 axum::Json(serde_json::json!({"status": "ready"})),
             ),
-            false => {
-                let status = axum::Json(serde_json::json!({"status": "draining"}));
-                (StatusCode::SERVICE_UNAVAILABLE, status)
+            Err(error) => {
+                let status = match error {
+                    service::Error::Draining => "draining",
+                    _ => "failed",
+                };
+                let body = serde_json::json!({"status": status, "reason": error.to_string()});
+                (StatusCode::SERVICE_UNAVAILABLE, axum::Json(body))
             }
         }
     };
@@ -178,7 +195,7 @@ fn warn_of_open_doors(config: &Config, address: SocketAddr) {
 }
 
 /// Forgets what is too old, a little at a time.
-async fn sweep(store: Arc<dyn Store>) {
+async fn sweep(store: Arc<dyn Store>, service: Service) {
     let kept_ms = KEPT.as_millis() as u64;
     loop {
         loop {
@@ -191,6 +208,7 @@ async fn sweep(store: Arc<dyn Store>) {
                 }
             }
         }
+        service.forget_idle();
         tokio::time::sleep(SWEEP_EVERY).await;
     }
 }

@@ -116,7 +116,7 @@ impl Host {
             address,
             token: token.trim().to_owned(),
             started_in: began.elapsed(),
-            http: reqwest::Client::new(),
+            http: http_client(),
         });
         Ok(())
     }
@@ -350,6 +350,12 @@ impl Host {
         command.stdin(Stdio::null()).kill_on_drop(true);
         command
     }
+}
+
+/// A client for plain HTTP. It wants a TLS provider even so.
+fn http_client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
 }
 
 impl Drop for Host {

@@ -4,11 +4,15 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{app, config::Config, telemetry};
+
+/// How long threads that still work may take once everything is closed.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 
 /// Settings that flags override.
 #[derive(Debug, Default)]
@@ -66,12 +70,15 @@ fn run(config: Config) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let end = told_to_end().map_err(|error| error.to_string())?;
         app::serve(config, end)
             .await
             .map_err(|error| error.to_string())
-    })
+    });
+    // What hangs in the kernel must not keep the process from ending.
+    runtime.shutdown_timeout(SHUTDOWN_MAX);
+    served
 }
 
 /// Done when the process is told to end, by a service manager or a person. A

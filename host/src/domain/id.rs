@@ -135,6 +135,11 @@ impl EventKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What kind of event it names: all up to the last hyphen.
+    pub fn kind(&self) -> &str {
+        self.0.rsplit_once('-').map_or("", |(kind, _)| kind)
+    }
 }
 
 /// The place of a task among all tasks of its account. Rises, may have gaps.

@@ -298,6 +298,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The queued task that is next, if any. Cheap when there is none.
     async fn next_queued(&self, account: &AccountId) -> Result<Option<Task>, StoreError>;
 
+    /// How many tasks are queued, counted up to `limit`.
+    async fn queued(&self, account: &AccountId, limit: usize) -> Result<usize, StoreError>;
+
     /// A value of a guest's store.
     async fn key_value(
         &self,
@@ -358,6 +361,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// `before_ms`, a bounded number of them at a time; true when there may be
     /// more. Meant for a slow background task.
     async fn sweep(&self, before_ms: Millis) -> Result<bool, StoreError>;
+
+    /// Whether the store still works: an error says why it does not, for good.
+    fn health(&self) -> Result<(), StoreError>;
 
     /// Waits for what is under way and closes. Later calls fail with
     /// [`StoreError::Closed`].

@@ -80,7 +80,8 @@ impl Service {
             service
                 .ensure_account(&mut turn, &event.account, reporter.clone())
                 .await?;
-            if let Some(account) = turn.account.as_deref() {
+            let stale = |account: &Account| is_of_another(account, &event, &reporter);
+            if let Some(account) = turn.account.as_deref().filter(|it| !stale(it)) {
                 let at_ms = service.0.store.now();
                 let mut account = account.clone();
                 account.session = None;
@@ -135,11 +136,6 @@ impl Service {
             .ok_or_else(|| Error::not_found("account", id))
     }
 
-    /// How many accounts are known.
-    pub async fn account_count(&self) -> Result<u64, Error> {
-        Ok(self.0.store.account_count().await?)
-    }
-
     /// The latest failures of an account's bot, newest first.
     pub async fn failures(&self, id: &AccountId, limit: usize) -> Result<Vec<Failure>, Error> {
         self.account(id).await?;
@@ -184,4 +180,16 @@ impl Service {
         }
         Ok(Page { items, next })
     }
+}
+
+/// True when the session belongs to another process than the one that reports: a
+/// process that was replaced says goodbye late.
+fn is_of_another(account: &Account, event: &Event, reporter: &Reporter) -> bool {
+    let Some(session) = &account.session else {
+        return false;
+    };
+    let differ = |a: &str, b: &str| !a.is_empty() && !b.is_empty() && a != b;
+    let machine = event.facts.iter().find(|(name, _)| *name == "machine-id");
+    differ(&session.client_session, &reporter.client_session)
+        || machine.is_some_and(|(_, id)| differ(&session.machine_id, id))
 }

@@ -1,16 +1,19 @@
 //! Whom an account knows: kept as its client reports, read by people and bots.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use super::{Error, Service, turn::Turn};
 use crate::domain::{
-    AccountId, Contact, ContactKind, Group, Member, User,
+    AccountId, Contact, ContactKind, Event, Group, Happening, Member, User,
+    action::is_group,
     ports::{Commit, ContactChange, Page},
 };
 
 /// How many contact changes go into one commit, so that a large report does not
 /// keep other accounts' commits waiting.
 const CHANGES_PER_COMMIT: usize = 512;
+/// How many bytes of them, about: well below what a commit may hold.
+const BYTES_PER_COMMIT: usize = 1024 * 1024;
 /// Contacts read at a time when a snapshot is compared with what is known.
 const PAGE: usize = 500;
 
@@ -63,10 +66,11 @@ impl Service {
     pub(super) async fn write_contacts(
         &self,
         turn: &Turn,
-        account: &AccountId,
+        event: &Event,
         report: ContactReport,
     ) -> Result<(), Error> {
-        let changes = match report {
+        let account = &event.account;
+        let mut changes = match report {
             ContactReport::None => return Ok(()),
             ContactReport::Changes(changes) => self.without_unknown(account, changes).await?,
             ContactReport::Snapshot {
@@ -75,20 +79,78 @@ impl Service {
                 officials,
             } => self.compare(account, users, groups, officials).await?,
         };
+        if let Happening::MembersReported(groups) = &event.what {
+            self.drop_unreported(account, groups, &mut changes).await?;
+        }
+        self.drop_members_of_removed(account, &mut changes).await?;
         let mut changes = changes.into_iter().peekable();
         while changes.peek().is_some() {
-            let contacts = changes.by_ref().take(CHANGES_PER_COMMIT).collect();
-            self.commit(
-                turn,
-                account,
-                Commit {
-                    contacts,
-                    ..Commit::default()
-                },
-            )
-            .await?;
+            let contacts = part(&mut changes);
+            let commit = Commit {
+                contacts,
+                ..Commit::default()
+            };
+            self.commit(turn, account, commit).await?;
         }
         Ok(())
+    }
+
+    /// A report of members is complete: whoever is not in it has left.
+    async fn drop_unreported(
+        &self,
+        account: &AccountId,
+        groups: &[String],
+        changes: &mut Vec<ContactChange>,
+    ) -> Result<(), Error> {
+        for group in groups {
+            let reported = |change: &ContactChange, user: &str| match change {
+                ContactChange::PutMember(of, member) => of == group && member.user.id == user,
+                _ => false,
+            };
+            for user in self.member_ids(account, group).await? {
+                if !changes.iter().any(|change| reported(change, &user)) {
+                    changes.push(ContactChange::RemoveMember(group.clone(), user));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A group that is gone has no members.
+    async fn drop_members_of_removed(
+        &self,
+        account: &AccountId,
+        changes: &mut Vec<ContactChange>,
+    ) -> Result<(), Error> {
+        let removed: Vec<String> = changes
+            .iter()
+            .filter_map(|change| match change {
+                ContactChange::Remove(id) if is_group(id) => Some(id.clone()),
+                _ => None,
+            })
+            .collect();
+        for group in removed {
+            for user in self.member_ids(account, &group).await? {
+                changes.push(ContactChange::RemoveMember(group.clone(), user));
+            }
+        }
+        Ok(())
+    }
+
+    async fn member_ids(&self, account: &AccountId, group: &str) -> Result<Vec<String>, Error> {
+        let (mut ids, mut after) = (Vec::new(), None);
+        loop {
+            let page = self
+                .0
+                .store
+                .members(account, group, after.as_deref(), PAGE)
+                .await?;
+            ids.extend(page.items.into_iter().map(|member| member.user.id));
+            after = page.next;
+            if after.is_none() {
+                return Ok(ids);
+            }
+        }
     }
 
     /// Leaves out members of whom the report knows no more than the id, where
@@ -125,40 +187,43 @@ impl Service {
         officials: Option<Vec<User>>,
     ) -> Result<Vec<ContactChange>, Error> {
         let mut changes = Vec::new();
-        if let Some(users) = users {
-            let all = users.into_iter().map(Contact::User).collect();
-            self.replace(account, ContactKind::User, all, &mut changes)
+        for (group, members) in groups.iter().flatten() {
+            self.replace_members(account, &group.id, members, &mut changes)
                 .await?;
         }
-        if let Some(groups) = groups {
-            for (group, members) in &groups {
-                self.replace_members(account, &group.id, members, &mut changes)
-                    .await?;
-            }
-            let all = groups
-                .into_iter()
-                .map(|(group, _)| Contact::Group(group))
-                .collect();
-            self.replace(account, ContactKind::Group, all, &mut changes)
+        let kinds: Vec<ContactKind> = [
+            users.is_some().then_some(ContactKind::User),
+            groups.is_some().then_some(ContactKind::Group),
+            officials.is_some().then_some(ContactKind::Official),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let groups = groups.into_iter().flatten().map(|(group, _)| group);
+        let all = users.into_iter().flatten().map(Contact::User);
+        let all = all.chain(groups.map(Contact::Group));
+        let all = all.chain(officials.into_iter().flatten().map(Contact::Official));
+        // By id: one that changed its kind is put, not removed.
+        let mut fresh: HashMap<String, Contact> = all
+            .map(|contact| (contact.id().to_owned(), contact))
+            .collect();
+        for kind in kinds {
+            self.replace(account, kind, &mut fresh, &mut changes)
                 .await?;
         }
-        if let Some(officials) = officials {
-            let all = officials.into_iter().map(Contact::Official).collect();
-            self.replace(account, ContactKind::Official, all, &mut changes)
-                .await?;
-        }
+        changes.extend(fresh.into_values().map(ContactChange::Put));
         Ok(changes)
     }
 
-    /// Puts all of a kind and removes whoever is not among them.
+    /// Removes whoever of this kind is not among the fresh, and leaves out of
+    /// those who is known just so.
     async fn replace(
         &self,
         account: &AccountId,
         kind: ContactKind,
-        all: Vec<Contact>,
+        fresh: &mut HashMap<String, Contact>,
         changes: &mut Vec<ContactChange>,
     ) -> Result<(), Error> {
-        let kept: HashSet<&str> = all.iter().map(Contact::id).collect();
         let mut after = None;
         loop {
             let page = self
@@ -166,15 +231,20 @@ impl Service {
                 .store
                 .contacts(account, Some(kind), after.as_deref(), PAGE)
                 .await?;
-            let gone = page.items.iter().filter(|known| !kept.contains(known.id()));
-            changes.extend(gone.map(|known| ContactChange::Remove(known.id().to_owned())));
+            for known in &page.items {
+                match fresh.get(known.id()) {
+                    None => changes.push(ContactChange::Remove(known.id().to_owned())),
+                    Some(same) if same == known => {
+                        fresh.remove(known.id());
+                    }
+                    Some(_) => {}
+                }
+            }
             after = page.next;
             if after.is_none() {
-                break;
+                return Ok(());
             }
         }
-        changes.extend(all.into_iter().map(ContactChange::Put));
-        Ok(())
     }
 
     /// Adds members that are new and removes those that are gone. What is known
@@ -187,23 +257,9 @@ impl Service {
         changes: &mut Vec<ContactChange>,
     ) -> Result<(), Error> {
         let mut fresh: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
-        let mut after = None;
-        loop {
-            let page = self
-                .0
-                .store
-                .members(account, group, after.as_deref(), PAGE)
-                .await?;
-            let gone = page
-                .items
-                .iter()
-                .filter(|known| !fresh.remove(known.user.id.as_str()));
-            changes.extend(
-                gone.map(|it| ContactChange::RemoveMember(group.to_owned(), it.user.id.clone())),
-            );
-            after = page.next;
-            if after.is_none() {
-                break;
+        for known in self.member_ids(account, group).await? {
+            if !fresh.remove(known.as_str()) {
+                changes.push(ContactChange::RemoveMember(group.to_owned(), known));
             }
         }
         changes.extend(fresh.into_iter().map(|id| {
@@ -214,5 +270,39 @@ impl Service {
             ContactChange::PutMember(group.to_owned(), member)
         }));
         Ok(())
+    }
+}
+
+/// As many changes as go into one commit.
+fn part(changes: &mut impl Iterator<Item = ContactChange>) -> Vec<ContactChange> {
+    let (mut part, mut bytes) = (Vec::new(), 0);
+    while part.len() < CHANGES_PER_COMMIT && bytes < BYTES_PER_COMMIT {
+        let Some(change) = changes.next() else { break };
+        bytes += weight(&change);
+        part.push(change);
+    }
+    part
+}
+
+/// About how many bytes a change takes in the store.
+fn weight(change: &ContactChange) -> usize {
+    const FIELDS: usize = 200;
+    let user = |user: &User| {
+        let texts = [
+            &user.remark,
+            &user.account_name,
+            &user.avatar_url,
+            &user.signature,
+        ];
+        let texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
+        FIELDS + user.id.len() + user.nickname.len() + texts
+    };
+    match change {
+        ContactChange::Put(Contact::User(it) | Contact::Official(it)) => user(it),
+        ContactChange::Put(Contact::Group(it)) => {
+            FIELDS + it.id.len() + it.name.len() + it.avatar_url.as_ref().map_or(0, String::len)
+        }
+        ContactChange::PutMember(group, it) => group.len() + user(&it.user),
+        ContactChange::Remove(_) | ContactChange::RemoveMember(..) => FIELDS,
     }
 }

@@ -11,8 +11,10 @@ use super::{ContactReport, Error, Service, turn::Turn};
 use crate::domain::{
     Account, AccountId, ClientKind, Contact, Event, Failure, Handler, Happening, Message, Millis,
     Session, Task, TaskId,
+    handler::FailureKind,
     ports::{
         Call, CallError, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord, Seen,
+        StoreError,
     },
     task::Origin,
 };
@@ -94,13 +96,17 @@ impl Service {
             reply,
         } = delivery;
         let mut turn = self.turn(&event.account).await?;
+        let repeats_within = match repeats_within {
+            Some(_) if turn.is_superseded(&event.key) => Some(Duration::ZERO),
+            span => span,
+        };
         if let Some(record) = self.seen_before(&event, repeats_within).await? {
             return self.tasks_of(&event.account, &record, reply).await;
         }
-        let client = reporter.client;
+        let (key, client) = (event.key.clone(), reporter.client);
         self.ensure_account(&mut turn, &event.account, reporter)
             .await?;
-        self.write_contacts(&turn, &event.account, contacts).await?;
+        self.write_contacts(&turn, &event, contacts).await?;
         let settling = Settling {
             event,
             client,
@@ -108,7 +114,11 @@ impl Service {
             reply,
             changed: None,
         };
-        self.settle(&turn, settling).await
+        let answer = self.settle(&turn, settling).await?;
+        if repeats_within.is_some() {
+            turn.note(&key);
+        }
+        Ok(answer)
     }
 
     /// Runs the bot and commits what came of it.
@@ -132,16 +142,64 @@ impl Service {
             Some(handler) => self.call(turn, handler, client, &event).await?,
             None => Called::Unhandled,
         };
+        let called = self.with_room_in_queue(called, &event, reply).await?;
+        let settled = Settled {
+            event: &event,
+            reply,
+            repeats_within,
+            changed,
+        };
+        let handler = called.handler();
+        match (self.commit_called(turn, called, &settled).await, handler) {
+            (Err(Error::Store(error @ StoreError::TooLarge { .. })), Some(handler)) => {
+                let failed = Called::Failed(handler, over_the_limit(error.to_string()));
+                self.commit_called(turn, failed, &settled).await
+            }
+            (committed, _) => committed,
+        }
+    }
+
+    async fn commit_called(
+        &self,
+        turn: &Turn,
+        called: Called,
+        settled: &Settled<'_>,
+    ) -> Result<Vec<Task>, Error> {
+        let Settled { event, reply, .. } = *settled;
         let now_ms = self.0.store.now();
-        let mut commit = called.into_commit(&event, reply, repeats_within, now_ms);
+        let mut commit = called.into_commit(event, reply, settled.repeats_within, now_ms);
         let answer = match reply {
             Reply::InAnswer => commit.tasks.clone(),
             Reply::Queue => Vec::new(),
         };
-        commit.tasks.extend(changed);
+        commit.tasks.extend(settled.changed.clone());
         match self.commit(turn, &event.account, commit).await? {
             None => Ok(answer),
             Some(record) => self.tasks_of(&event.account, &record, reply).await,
+        }
+    }
+
+    /// A bot that fills the account's queue has failed: nothing is dropped from
+    /// the queue, and nothing is added to it.
+    async fn with_room_in_queue(
+        &self,
+        called: Called,
+        event: &Event,
+        reply: Reply,
+    ) -> Result<Called, Error> {
+        match called {
+            Called::Handled(handler, effects)
+                if reply == Reply::Queue && !effects.tasks.is_empty() =>
+            {
+                match self.check_queue(&event.account, effects.tasks.len()).await {
+                    Ok(()) => Ok(Called::Handled(handler, effects)),
+                    Err(Error::Busy { reason }) => {
+                        Ok(Called::Failed(handler, over_the_limit(reason)))
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            other => Ok(other),
         }
     }
 
@@ -311,6 +369,23 @@ impl Service {
     }
 }
 
+/// What a commit that settles an event needs besides the call.
+struct Settled<'a> {
+    event: &'a Event,
+    reply: Reply,
+    repeats_within: Option<Duration>,
+    changed: Option<Task>,
+}
+
+/// The bot asked for more than one event may cause.
+fn over_the_limit(message: String) -> CallFailure {
+    CallFailure {
+        kind: FailureKind::Effects,
+        message,
+        output: String::new(),
+    }
+}
+
 /// How the call of a bot ended.
 enum Called {
     /// No bot was asked.
@@ -322,6 +397,13 @@ enum Called {
 }
 
 impl Called {
+    fn handler(&self) -> Option<Arc<Handler>> {
+        match self {
+            Self::Unhandled => None,
+            Self::Handled(handler, _) | Self::Failed(handler, _) => Some(Arc::clone(handler)),
+        }
+    }
+
     /// The one commit that settles the event.
     fn into_commit(
         self,

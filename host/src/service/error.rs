@@ -80,12 +80,4 @@ impl Error {
             name: name.to_string(),
         }
     }
-
-    /// True when the same request may succeed later.
-    pub fn can_retry(&self) -> bool {
-        matches!(
-            self,
-            Self::Busy { .. } | Self::Store(_) | Self::Host(_) | Self::Draining
-        )
-    }
 }

@@ -1,4 +1,7 @@
 //! Handlers: deploying, configuring, binding, removing.
+//!
+//! Each change goes on when its caller goes away: what is in the store and what
+//! is in memory never differ.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -30,7 +33,16 @@ impl Service {
     /// Deploys a component under a name. True when the name is new. Its
     /// configuration and bindings stay as they were.
     pub async fn deploy(&self, name: HandlerName, bytes: Bytes) -> Result<(Handler, bool), Error> {
-        self.check_ready()?;
+        let service = self.clone();
+        self.detached(async move { service.deploy_whole(name, bytes).await })
+            .await
+    }
+
+    async fn deploy_whole(
+        &self,
+        name: HandlerName,
+        bytes: Bytes,
+    ) -> Result<(Handler, bool), Error> {
         let _changing = self.0.catalogue.changing.lock().await;
         let former = self.0.catalogue.now().handlers.get(&name).cloned();
         self.check_room(former.is_none())?;
@@ -97,6 +109,12 @@ impl Service {
 
     /// Removes a handler that nothing is bound to.
     pub async fn remove_handler(&self, name: &HandlerName) -> Result<(), Error> {
+        let (service, name) = (self.clone(), name.clone());
+        self.detached(async move { service.remove_whole(&name).await })
+            .await
+    }
+
+    async fn remove_whole(&self, name: &HandlerName) -> Result<(), Error> {
         let _changing = self.0.catalogue.changing.lock().await;
         let (_, bound) = self.handler(name)?;
         if !bound.is_empty() {
@@ -135,15 +153,16 @@ impl Service {
                 problem,
             });
         }
-        let _changing = self.0.catalogue.changing.lock().await;
-        let (handler, _) = self.handler(name)?;
-        let keys = config.keys().cloned().collect();
-        self.put(Handler {
-            config,
-            ..handler.as_ref().clone()
+        let (service, name) = (self.clone(), name.clone());
+        self.detached(async move {
+            let _changing = service.0.catalogue.changing.lock().await;
+            let (handler, _) = service.handler(&name)?;
+            let keys = config.keys().cloned().collect();
+            let handler = handler.as_ref().clone();
+            service.put(Handler { config, ..handler }).await?;
+            Ok(keys)
         })
-        .await?;
-        Ok(keys)
+        .await
     }
 
     /// Every binding, the one for all accounts first.
@@ -153,6 +172,12 @@ impl Service {
 
     /// Has a handler serve an account, or all that have no binding of their own.
     pub async fn bind(&self, account: Scope, handler: HandlerName) -> Result<Binding, Error> {
+        let service = self.clone();
+        self.detached(async move { service.bind_whole(account, handler).await })
+            .await
+    }
+
+    async fn bind_whole(&self, account: Scope, handler: HandlerName) -> Result<Binding, Error> {
         let _changing = self.0.catalogue.changing.lock().await;
         self.handler(&handler)?;
         let binding = Binding { account, handler };
@@ -166,6 +191,12 @@ impl Service {
 
     /// Removes a binding.
     pub async fn unbind(&self, account: Scope) -> Result<(), Error> {
+        let service = self.clone();
+        self.detached(async move { service.unbind_whole(account).await })
+            .await
+    }
+
+    async fn unbind_whole(&self, account: Scope) -> Result<(), Error> {
         let _changing = self.0.catalogue.changing.lock().await;
         let mut deployed = self.deployed();
         if !deployed.unbind(&account) {

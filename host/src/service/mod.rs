@@ -75,9 +75,15 @@ impl Service {
         Ok(service)
     }
 
-    /// False once the host is ending.
-    pub fn is_ready(&self) -> bool {
-        !self.0.draining.load(Ordering::Relaxed)
+    /// Whether work is taken, and if not, why.
+    pub fn ready(&self) -> Result<(), Error> {
+        self.check_ready()?;
+        Ok(self.0.store.health()?)
+    }
+
+    /// Forgets accounts that nobody serves at the moment.
+    pub fn forget_idle(&self) {
+        self.0.turns.forget_idle();
     }
 
     /// Takes no new work from now on.
@@ -94,10 +100,9 @@ impl Service {
     }
 
     fn check_ready(&self) -> Result<(), Error> {
-        if self.is_ready() {
-            Ok(())
-        } else {
-            Err(Error::Draining)
+        match self.0.draining.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(Error::Draining),
         }
     }
 }

@@ -14,6 +14,9 @@ use crate::domain::{
 
 /// How many tasks one request may ask for.
 pub const SUBMIT_MAX: usize = 100;
+/// How many tasks may wait for one account's client. A client that is gone for
+/// long is not worth more, and the store is not for hoarding.
+pub const QUEUE_MAX: usize = 10_000;
 /// The longest idempotency key, in bytes.
 const IDEMPOTENCY_KEY_MAX_BYTES: usize = 256;
 
@@ -33,6 +36,7 @@ impl Service {
         for action in &actions {
             (self.0.check)(account.client, action)?;
         }
+        self.check_queue(id, actions.len()).await?;
         let request = digest(&actions)?;
         let tasks = self.new_tasks(id, actions);
         let enqueue = Enqueue {
@@ -55,6 +59,18 @@ impl Service {
                 Ok((former, true))
             }
         }
+    }
+
+    /// Refuses when so many more do not fit into the account's queue.
+    pub(super) async fn check_queue(&self, id: &AccountId, more: usize) -> Result<(), Error> {
+        let waiting = self.0.store.queued(id, QUEUE_MAX).await?;
+        if waiting + more > QUEUE_MAX {
+            let reason = format!(
+                "{waiting} tasks wait for {id}, at most {QUEUE_MAX} may: its client takes none"
+            );
+            return Err(Error::Busy { reason });
+        }
+        Ok(())
     }
 
     fn new_tasks(&self, account: &AccountId, actions: Vec<Action>) -> Vec<Task> {

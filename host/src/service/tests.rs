@@ -16,11 +16,13 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     domain::{
-        Action, Binding, ClientKind, Digest, Event, EventKey, Happening, Message, TaskState,
+        Action, Binding, ClientKind, ContactKind, Digest, Event, EventKey, Happening, Member,
+        Message, TaskState, User,
         event::Content,
         handler::{FailureKind, Scope},
         ports::{
-            Call, CallError, CallFailure, Component, ComponentError, Effects, EventOutcome, Store,
+            Call, CallError, CallFailure, Component, ComponentError, ContactChange, Effects,
+            EventOutcome, Store,
         },
     },
     store,
@@ -276,5 +278,184 @@ async fn nothing_is_taken_while_the_host_ends() {
         rig.service.deliver(said("1")).await,
         Err(Error::Draining)
     ));
-    assert!(!rig.service.is_ready());
+    assert!(rig.service.ready().is_err());
+}
+
+fn changed(key: &str, joined: bool) -> Delivery {
+    let (group, user) = ("1@chatroom".to_owned(), "wxid_bob".to_owned());
+    let change = match joined {
+        true => ContactChange::PutMember(
+            group.clone(),
+            Member {
+                user: User::unknown("wxid_bob"),
+                group_nickname: None,
+            },
+        ),
+        false => ContactChange::RemoveMember(group.clone(), user.clone()),
+    };
+    let (joined, left) = match joined {
+        true => (vec![user], vec![]),
+        false => (vec![], vec![user]),
+    };
+    let what = Happening::MembersChanged {
+        group,
+        joined,
+        left,
+    };
+    let mut delivery = delivery(key, what, Some(REPEATED_WITHIN));
+    delivery.contacts = ContactReport::Changes(vec![change]);
+    delivery
+}
+
+async fn members(rig: &Rig) -> usize {
+    let id = "wxid_a".try_into().unwrap();
+    let page = rig.service.members(&id, "1@chatroom", None, 10).await;
+    page.unwrap().items.len()
+}
+
+#[tokio::test]
+async fn somebody_who_joins_leaves_and_joins_within_a_minute_is_a_member() {
+    let rig = rig(None).await;
+    for (key, joined, count) in [
+        ("change-1", true, 1),
+        ("change-2", false, 0),
+        ("change-1", true, 1),
+        ("change-1", true, 1),
+    ] {
+        rig.service.deliver(changed(key, joined)).await.unwrap();
+        assert_eq!(members(&rig).await, count, "{key}");
+    }
+    assert_eq!(rig.bot.calls.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_group_that_is_gone_has_no_members() {
+    let rig = rig(None).await;
+    rig.service
+        .deliver(changed("change-1", true))
+        .await
+        .unwrap();
+    let what = Happening::GroupLeft("1@chatroom".to_owned());
+    let mut left = delivery("removed-1", what, Some(REPEATED_WITHIN));
+    left.contacts = ContactReport::Changes(vec![ContactChange::Remove("1@chatroom".to_owned())]);
+    rig.service.deliver(left).await.unwrap();
+    assert_eq!(members(&rig).await, 0);
+}
+
+#[tokio::test]
+async fn a_full_report_of_members_drops_whoever_is_not_in_it() {
+    let rig = rig(None).await;
+    rig.service
+        .deliver(changed("change-1", true))
+        .await
+        .unwrap();
+    let what = Happening::MembersReported(vec!["1@chatroom".to_owned()]);
+    let mut report = delivery("info-1", what, Some(REPEATED_WITHIN));
+    let member = Member {
+        user: User::unknown("wxid_eve"),
+        group_nickname: None,
+    };
+    let change = ContactChange::PutMember("1@chatroom".to_owned(), member.clone());
+    report.contacts = ContactReport::Changes(vec![change]);
+    rig.service.deliver(report).await.unwrap();
+    let id = "wxid_a".try_into().unwrap();
+    let page = rig.service.members(&id, "1@chatroom", None, 10).await;
+    assert_eq!(page.unwrap().items, [member]);
+}
+
+fn snapshot(key: &str, users: &[&str], officials: &[&str]) -> Delivery {
+    let all = |ids: &[&str]| Some(ids.iter().map(|&id| User::unknown(id)).collect());
+    let what = Happening::Other("report_contact".to_owned());
+    let mut delivery = delivery(key, what, Some(REPEATED_WITHIN));
+    delivery.contacts = ContactReport::Snapshot {
+        users: all(users),
+        groups: None,
+        officials: all(officials),
+    };
+    delivery
+}
+
+#[tokio::test]
+async fn a_contact_list_replaces_the_former_and_keeps_who_changed_kind() {
+    let rig = rig(None).await;
+    let list = snapshot("report_contact-1", &["a", "b"], &["gh_x"]);
+    rig.service.deliver(list).await.unwrap();
+    let list = snapshot("report_contact-2", &["b", "gh_x"], &[]);
+    rig.service.deliver(list).await.unwrap();
+    let id = "wxid_a".try_into().unwrap();
+    let known = rig.service.contacts(&id, None, None, 10).await.unwrap();
+    let known: Vec<_> = known.items.iter().map(|it| (it.id(), it.kind())).collect();
+    assert_eq!(
+        known,
+        [("b", ContactKind::User), ("gh_x", ContactKind::User)]
+    );
+}
+
+fn session_event(key: &str, machine: &str) -> Event {
+    let what = Happening::Other("session".to_owned());
+    let mut event = delivery(key, what, None).event;
+    event.facts = vec![("machine-id", machine.to_owned())];
+    event
+}
+
+#[tokio::test]
+async fn a_late_goodbye_of_a_replaced_process_does_not_end_the_session() {
+    let rig = rig(None).await;
+    let login = Login {
+        event: session_event("login-2", "M2"),
+        reporter: reporter(),
+        nickname: "A".to_owned(),
+        alias: String::new(),
+        avatar_url: String::new(),
+        machine_id: "M2".to_owned(),
+        client_version: String::new(),
+        local_ips: Vec::new(),
+    };
+    rig.service.login(login).await.unwrap();
+    let id = "wxid_a".try_into().unwrap();
+    for (machine, stays) in [("M1", true), ("M2", false)] {
+        let event = session_event(&format!("logout-{machine}"), machine);
+        let reason = "bye".to_owned();
+        rig.service.logout(event, reporter(), reason).await.unwrap();
+        let account = rig.service.account(&id).await.unwrap();
+        assert_eq!(account.session.is_some(), stays, "{machine}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_does_not_part_store_and_memory() {
+    let rig = rig(None).await;
+    let scope = Scope::Account("wxid_a".try_into().unwrap());
+    let name: crate::domain::HandlerName = "bot".try_into().unwrap();
+    {
+        let mut bind = Box::pin(rig.service.bind(scope.clone(), name));
+        // Polled once, then dropped, as a server does on disconnect.
+        let _ = poll_once(bind.as_mut()).await;
+    }
+    rig.service.drain().await;
+    assert!(rig.service.bindings().iter().any(|it| it.account == scope));
+}
+
+async fn poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+    std::future::poll_fn(|context| {
+        let polled = std::pin::Pin::new(&mut future).poll(context);
+        std::task::Poll::Ready(match polled {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_not_queued_for_without_end() {
+    let rig = rig(None).await;
+    rig.service.deliver(said("1")).await.unwrap();
+    let id: crate::domain::AccountId = "wxid_a".try_into().unwrap();
+    let hundred = || vec![Action::text("wxid_bob", "hi"); 100];
+    for _ in 0..tasks::QUEUE_MAX / 100 {
+        rig.service.submit(&id, hundred(), None).await.unwrap();
+    }
+    let more = rig.service.submit(&id, hundred(), None).await;
+    assert!(matches!(more, Err(Error::Busy { .. })));
 }

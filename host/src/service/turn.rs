@@ -12,7 +12,7 @@ use dashmap::DashMap;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::Error;
-use crate::domain::{Account, AccountId, ports::Epoch};
+use crate::domain::{Account, AccountId, EventKey, ports::Epoch};
 
 /// How many events of one account may wait for their turn. A client sends one
 /// after the other; more means that something is stuck or hostile.
@@ -21,6 +21,10 @@ const WAITING_MAX: u32 = 64;
 /// stays below the 30 s after which WeHub gives up.
 const WAIT: Duration = Duration::from_secs(10);
 
+/// Kinds of events noted per account. The protocol has a dozen; unknown ones
+/// could be any number.
+const KINDS_MAX: usize = 16;
+
 /// What is known of an account while this host serves it.
 #[derive(Debug, Default)]
 pub struct Slot {
@@ -28,6 +32,29 @@ pub struct Slot {
     pub epoch: Option<Epoch>,
     /// The account as it is in the store.
     pub account: Option<Arc<Account>>,
+    /// Of each kind of event that has no id of its own, the last one.
+    pub last_by_content: Vec<EventKey>,
+}
+
+impl Slot {
+    /// True when another event of the same kind came after this one: then the
+    /// same content again is no repeat (somebody joined, left, and joined).
+    pub fn is_superseded(&self, key: &EventKey) -> bool {
+        let last = self
+            .last_by_content
+            .iter()
+            .find(|last| last.kind() == key.kind());
+        last.is_some_and(|last| last != key)
+    }
+
+    /// Notes the last event of its kind.
+    pub fn note(&mut self, key: &EventKey) {
+        self.last_by_content
+            .retain(|last| last.kind() != key.kind());
+        if self.last_by_content.len() < KINDS_MAX {
+            self.last_by_content.push(key.clone());
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +87,15 @@ impl Turns {
                 ),
             }),
         }
+    }
+
+    /// Forgets accounts that nobody serves at the moment. They are read from the
+    /// store again when they come back.
+    pub fn forget_idle(&self) {
+        // Lanes are handed out under the map's lock, which `retain` holds.
+        let is_idle =
+            |lane: &Arc<Lane>| Arc::strong_count(lane) == 1 && Arc::strong_count(&lane.slot) == 1;
+        self.0.retain(|_, lane| !is_idle(lane));
     }
 
     fn lane(&self, account: &AccountId) -> Arc<Lane> {
@@ -114,6 +150,32 @@ mod tests {
         );
         drop(first);
         second.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn idle_accounts_are_forgotten_and_busy_ones_kept() {
+        let turns = Turns::default();
+        let (a, b) = (id("a"), id("b"));
+        let mut held = turns.take(&a).await.unwrap();
+        held.epoch = Some(Epoch(7));
+        turns.take(&b).await.unwrap().epoch = Some(Epoch(7));
+        turns.forget_idle();
+        drop(held);
+        assert_eq!(turns.take(&a).await.unwrap().epoch, Some(Epoch(7)));
+        assert_eq!(turns.take(&b).await.unwrap().epoch, None);
+    }
+
+    #[test]
+    fn the_same_again_is_new_after_another_of_its_kind() {
+        let (joined, left) = (EventKey::new("change-1"), EventKey::new("change-2"));
+        let other = EventKey::new("removed-1");
+        let mut slot = Slot::default();
+        slot.note(&joined);
+        slot.note(&other);
+        assert!(!slot.is_superseded(&joined));
+        slot.note(&left);
+        assert!(slot.is_superseded(&joined));
+        assert!(!slot.is_superseded(&other));
     }
 
     #[tokio::test(start_paused = true)]

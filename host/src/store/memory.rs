@@ -341,6 +341,13 @@ impl Store for MemoryStore {
         self.of(account, |held| held.tasks.values().find(queued).cloned())
     }
 
+    async fn queued(&self, account: &AccountId, limit: usize) -> Result<usize, StoreError> {
+        let queued = |task: &&Task| task.state == TaskState::Queued;
+        self.of(account, |held| {
+            held.tasks.values().filter(queued).take(limit).count()
+        })
+    }
+
     async fn key_value(
         &self,
         account: &AccountId,
@@ -451,6 +458,10 @@ impl Store for MemoryStore {
             state.of.values_mut().for_each(|held| held.sweep(before_ms));
             Ok(false)
         })
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.with(|_| Ok(()))
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -210,7 +210,7 @@ proptest! {
 
     #[test]
     fn both_backends_answer_alike(works in proptest::collection::vec(some_work(), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(same(works));
     }
 }

@@ -119,8 +119,9 @@ async fn until_answered(
             answer.ack("report_new_msg")?.says(text)?;
             return Ok(());
         }
-        // Dead or dying: the next host has another address.
-        orders.changed().await.context("no host will come")?;
+        // Dead or dying: the next host has another address. Or only slow: then
+        // the same one is asked again.
+        let _ = timeout(ANSWER_MAX, orders.changed()).await;
         let url = orders.borrow_and_update().url.clone();
         *client = client.moved_to(&url)?;
     }

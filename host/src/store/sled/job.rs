@@ -19,6 +19,10 @@ use crate::{
     },
 };
 
+/// The longest key, in bytes: what keeps pages small enough for sled to write
+/// them to its log. Names are bounded where they come in, well below this.
+const KEY_MAX_BYTES: usize = 4 * 1024;
+
 /// Whoever waits for a job.
 pub type Waiter<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -146,6 +150,7 @@ struct Encoder<'a> {
     changes: Changes,
     buffer: Vec<u8>,
     bytes: usize,
+    longest_key: usize,
 }
 
 impl<'a> Encoder<'a> {
@@ -156,6 +161,7 @@ impl<'a> Encoder<'a> {
             // Holds nearly every record; grows for the few larger ones.
             buffer: Vec::with_capacity(512),
             bytes: 0,
+            longest_key: 0,
         }
     }
 
@@ -242,6 +248,7 @@ impl<'a> Encoder<'a> {
 
     fn put_or_remove(&mut self, key: codec::Key, value: Option<IVec>) {
         let key = IVec::from(key.into_bytes());
+        self.longest_key = self.longest_key.max(key.len());
         self.push(match value {
             Some(value) => Change::Put(key, value),
             None => Change::Remove(key),
@@ -249,11 +256,10 @@ impl<'a> Encoder<'a> {
     }
 
     fn finish(self, changes: usize) -> Result<Changes, StoreError> {
-        if changes > COMMIT_CHANGES_MAX || self.bytes > COMMIT_BYTES_MAX {
-            return Err(StoreError::TooLarge {
-                changes,
-                bytes: self.bytes,
-            });
+        let bytes = self.bytes.max(self.longest_key);
+        let fits = changes <= COMMIT_CHANGES_MAX && bytes <= COMMIT_BYTES_MAX;
+        if !fits || self.longest_key > KEY_MAX_BYTES {
+            return Err(StoreError::TooLarge { changes, bytes });
         }
         Ok(self.changes)
     }

@@ -5,6 +5,7 @@ mod pieces;
 mod read;
 mod stage;
 mod sweep;
+mod syncer;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -29,6 +30,7 @@ use tokio::{
 use self::{
     job::{Job, Waiter},
     read::Read,
+    syncer::{BATCHES_AHEAD_MAX, Syncer},
     writer::Writer,
 };
 use super::{
@@ -80,24 +82,37 @@ pub fn open(directory: &Path, cache_bytes: u64, clock: Clock) -> Result<SledStor
     start(db, Box::new(move || file.sync_data()), clock)
 }
 
-fn start(db: Db, fsync: writer::Fsync, clock: Clock) -> Result<SledStore, StoreError> {
+fn start(db: Db, fsync: syncer::Fsync, clock: Clock) -> Result<SledStore, StoreError> {
     let mark: u64 = Read(&db)
         .record(codec::mark().as_bytes())?
         .unwrap_or_default();
     let (jobs, queue) = mpsc::channel(QUEUE_JOBS_MAX);
     let ended = Arc::new(OnceLock::new());
-    let writer = Writer {
+    let (applied, to_sync) = std::sync::mpsc::sync_channel(BATCHES_AHEAD_MAX);
+    let syncer = Syncer {
         db: db.clone(),
         fsync,
+        applied: to_sync,
+        jobs: jobs.downgrade(),
+        ended: Arc::clone(&ended),
+    };
+    let no_thread = |error: io::Error| StoreError::Failed(format!("no thread to write: {error}"));
+    let syncer = thread::Builder::new()
+        .name("store-syncer".to_owned())
+        .spawn(move || syncer.run())
+        .map_err(no_thread)?;
+    let writer = Writer {
+        db: db.clone(),
         jobs: queue,
+        applied,
+        syncer,
         ended: Arc::clone(&ended),
         mark,
-        last_batch: 0,
     };
     let writer = thread::Builder::new()
         .name("store-writer".to_owned())
         .spawn(move || writer.run())
-        .map_err(|error| StoreError::Failed(format!("no thread to write: {error}")))?;
+        .map_err(no_thread)?;
     Ok(SledStore {
         db: ArcSwapOption::from_pointee(db),
         jobs,
@@ -166,6 +181,9 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 fn failed(error: sled::Error) -> StoreError {
     StoreError::Failed(error.to_string())
 }
+
+/// How long closing may take.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 impl SledStore {
     fn db(&self) -> Result<Arc<Db>, StoreError> {
@@ -301,6 +319,11 @@ impl Store for SledStore {
         self.read(|read| read.next_queued(account))
     }
 
+    async fn queued(&self, account: &AccountId, limit: usize) -> Result<usize, StoreError> {
+        let account = account.clone();
+        self.scan(move |read| read.queued(&account, limit)).await
+    }
+
     async fn key_value(
         &self,
         account: &AccountId,
@@ -389,6 +412,10 @@ impl Store for SledStore {
         Ok(more)
     }
 
+    fn health(&self) -> Result<(), StoreError> {
+        self.ended.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         let result = self.ask(Job::Close).await;
         let db = self.db.swap(None);
@@ -398,8 +425,11 @@ impl Store for SledStore {
             drop(db);
             writer.map(JoinHandle::join)
         });
-        // A writer that panicked has said so already.
-        let _ = ending.await;
+        // A writer that panicked has said so already. After an error of the disk
+        // sled may wait for ever for what can't be written.
+        if tokio::time::timeout(CLOSE_MAX, ending).await.is_err() {
+            tracing::error!("the store does not close; what was answered is safe");
+        }
         result
     }
 }

@@ -103,6 +103,18 @@ impl Read<'_> {
         Ok(None)
     }
 
+    /// How many tasks are queued, counted up to `limit`.
+    pub fn queued(self, account: &AccountId, limit: usize) -> Result<usize, StoreError> {
+        let prefix = codec::of_account(Table::Queue, account);
+        let start = Bound::Included(prefix.as_bytes().to_vec());
+        let mut count = 0;
+        for item in self.from(start, &prefix).take(limit) {
+            item.map_err(failed)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// A guest's value.
     pub fn key_value(
         self,
