@@ -11,8 +11,9 @@ use wxhost_tests::{
     poll,
 };
 
-/// More than the largest body that is taken, in bytes.
-const TOO_LARGE: usize = 32 * 1024 * 1024 + 1;
+/// More than the largest body that is taken, in bytes, by more than what fits
+/// into the buffers on the way.
+const TOO_LARGE: usize = 33 * 1024 * 1024;
 
 /// A host with a bot that counts, and an account with some state.
 async fn busy_host() -> Result<(Host, WehubClient)> {
@@ -180,6 +181,15 @@ async fn what_transport_refuses() -> Result<()> {
     let (host, a) = busy_host().await?;
     let before = host.api()?.snapshot().await?;
     let target = Target::parse(&host.callback_url()?)?;
+
+    // A client that sends all before it reads gets its answer all the same.
+    let body = vec![b' '; TOO_LARGE];
+    let mut connection = Connection::open(&target.address).await?;
+    let head = target.head("POST", "", body.len());
+    connection.send(head.as_bytes()).await?;
+    connection.send(&body).await.context("sending it all")?;
+    let status = connection.receive().await?.status;
+    assert_eq!(status, 413, "a body that is too large");
 
     let head = target.head("POST", "", TOO_LARGE);
     let status = status_of(&target, &head, b"", true).await?;

@@ -23,7 +23,10 @@ use super::{
 };
 use crate::{
     domain::{AccountId, ClientKind, Task},
-    edge::body::BodyReader,
+    edge::{
+        body::{BodyError, BodyReader},
+        linger,
+    },
     service::{ContactReport, Delivery, Error, Login, Reply, Reporter, Service},
 };
 
@@ -76,12 +79,18 @@ impl Callback {
             .is_some_and(|it| it.is(secret))
     }
 
-    async fn answer(&self, body: Body) -> Response {
-        let body = match self.0.bodies.read(body).await {
-            Ok(body) => body,
-            Err(error) => return error.into_response(),
-        };
-        json(self.answer_to(body).await)
+    async fn answer(&self, mut body: Body) -> Response {
+        match self.0.bodies.read(&mut body).await {
+            Ok(body) => json(self.answer_to(body).await),
+            Err(error) => {
+                tracing::info!(%error, "a body was refused");
+                // Who is still sending would see a broken pipe, no answer.
+                if matches!(error, BodyError::TooLarge(_) | BodyError::NoRoom) {
+                    linger::throw_away(body).await;
+                }
+                error.into_response()
+            }
+        }
     }
 
     /// The answer to a body, whatever it holds.
@@ -324,6 +333,9 @@ async fn secret(
 ) -> Response {
     match endpoint.knows(&guess) {
         true => endpoint.answer(request.into_body()).await,
-        false => StatusCode::NOT_FOUND.into_response(),
+        false => {
+            linger::throw_away(request.into_body()).await;
+            StatusCode::NOT_FOUND.into_response()
+        }
     }
 }
