@@ -149,6 +149,8 @@ impl Callback {
             (Incoming::Logout { .. }, Some(report)) => self.logout(report, reporter).await,
             (Incoming::PullTask, _) => self.pull(&request.account).await,
             (Incoming::TaskResult { task, done, reason }, _) => {
+                let unknown = || Error::WrongTask("is no task of this host".to_owned());
+                let task = task.ok_or_else(unknown)?;
                 let failure = (!done).then_some(reason);
                 let account = request.account;
                 self.0

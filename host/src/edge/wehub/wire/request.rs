@@ -49,8 +49,8 @@ pub enum Incoming {
     /// A pulled task has ended. Whose it is has not been checked: hold
     /// `task.account` against the request's account.
     TaskResult {
-        /// Which task.
-        task: TaskId,
+        /// Which task; none when this host gives no such id.
+        task: Option<TaskId>,
         /// Done rather than failed.
         done: bool,
         /// Why it failed.

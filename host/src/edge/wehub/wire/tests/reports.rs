@@ -123,6 +123,66 @@ fn a_contact_list_says_nothing_about_the_kinds_it_leaves_out() {
     assert_eq!(report.contacts, expected);
 }
 
+/// The friends of a report with these entries.
+fn friends(entries: &str) -> Vec<User> {
+    let data = format!(r#"{{"friend_list":[{entries}]}}"#);
+    match try_report("report_contact", &data).unwrap().contacts {
+        Contacts::Snapshot {
+            users: Some(users), ..
+        } => users,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn names_that_are_too_long_are_cut_and_addresses_left_out() {
+    let name = format!("x{}", "好".repeat(200));
+    let (short, long) = ("a".repeat(2048), "a".repeat(2049));
+    let users = friends(&format!(
+        r#"{{"wxid":"a","nickname":"{name}","remark_name":"{name}","head_img":"{short}"}},
+           {{"wxid":"b","head_img":"{long}"}}"#
+    ));
+    let [a, b] = users.as_slice() else {
+        panic!("{users:?}")
+    };
+    assert_eq!(a.nickname, format!("x{}", "好".repeat(170)));
+    assert_eq!(a.remark.as_ref(), Some(&a.nickname));
+    assert_eq!((&a.avatar_url, &b.avatar_url), (&Some(short), &None));
+}
+
+#[test]
+fn half_a_character_costs_a_name_that_character_alone() {
+    for (escaped, expected) in [
+        (r"a\ud83d", "a\u{fffd}"),
+        (r"\ude00\ud83d\ud83d\ude00b", "\u{fffd}\u{fffd}\u{1f600}b"),
+        (r"\ud83d\n\\ud83d\u4f60", "\u{fffd}\n\\ud83d你"),
+        (r"\ud83d\\\ude00", "\u{fffd}\\\u{fffd}"),
+    ] {
+        let users = friends(&format!(r#"{{"wxid":"a","nickname":"{escaped}"}}"#));
+        assert_eq!(users[0].nickname, expected, "{escaped}");
+    }
+}
+
+#[test]
+fn entries_whose_id_can_be_none_are_left_out() {
+    let long = "x".repeat(257);
+    let users = friends(&format!(
+        r#"{{"wxid":"\ud83d"}},{{"wxid":"a"}},{{"wxid":"{long}"}}"#
+    ));
+    assert_eq!(users.len(), 1);
+    let data = format!(r#"{{"wxid":"{GROUP}","memberInfo_list":[{{"wxid":"{long}"}}]}}"#);
+    let group = try_report("report_new_room", &data).unwrap();
+    assert!(matches!(group.contacts, Contacts::Changes(changes) if changes.len() == 1));
+    let data = format!(r#"{{"update_list":[{{"wxid":"{long}"}},{{"wxid":"a"}}]}}"#);
+    let updates = try_report("report_contact_update", &data).unwrap();
+    assert!(matches!(updates.contacts, Contacts::Changes(changes) if changes.len() == 1));
+    let error = try_report("report_user_info", &format!(r#"{{"wxid":"{long}"}}"#));
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "data.wxid: is longer than 256 bytes"
+    );
+}
+
 #[test]
 fn updated_contacts() {
     let friend = User {

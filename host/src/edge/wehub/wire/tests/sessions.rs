@@ -142,7 +142,7 @@ fn results_of_tasks() {
     assert_eq!(
         task_result("report_task_result-done"),
         Incoming::TaskResult {
-            task: task.clone(),
+            task: Some(task.clone()),
             done: true,
             reason: String::new(),
         }
@@ -150,7 +150,7 @@ fn results_of_tasks() {
     assert_eq!(
         task_result("report_task_result-failed"),
         Incoming::TaskResult {
-            task,
+            task: Some(task),
             done: false,
             reason: "not a friend".to_owned(),
         }
@@ -159,10 +159,51 @@ fn results_of_tasks() {
 
 #[test]
 fn a_result_of_a_task_that_was_never_ours() {
-    let error = parse(&fixture("report_task_result-done")).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "data.task_id: is no task id of this host"
-    );
-    assert_eq!(error.action.as_deref(), Some("report_task_result"));
+    match request("report_task_result-done").action {
+        Incoming::TaskResult { task: None, .. } => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_result_is_one_of_two() {
+    let read = |result: &str| {
+        let data = format!(r#"{{"task_id":"{ME}-1"{result}}}"#);
+        parse(&body("report_task_result", &data)).map(|request| match request.action {
+            Incoming::TaskResult { done, .. } => done,
+            other => panic!("{other:?}"),
+        })
+    };
+    for (result, expected) in [("1", true), ("\"1\"", true), ("true", true)] {
+        assert_eq!(read(&format!(r#","task_result":{result}"#)), Ok(expected));
+    }
+    for result in ["0", "\"0\"", "false"] {
+        assert_eq!(read(&format!(r#","task_result":{result}"#)), Ok(false));
+    }
+    for result in ["null", "2", "-1", "\"\"", "\"maybe\"", "1.0"] {
+        let error = read(&format!(r#","task_result":{result}"#)).unwrap_err();
+        assert_eq!(error.to_string(), "data.task_result: is neither 0 nor 1");
+    }
+    assert!(read("").is_err());
+}
+
+#[test]
+fn a_login_has_bounds() {
+    for field in [
+        "nickname",
+        "wx_alias",
+        "head_img",
+        "local_ip",
+        "machine_id",
+        "nonce",
+    ] {
+        let long = body("login", &format!(r#"{{"{field}":"{}"}}"#, "x".repeat(4097)));
+        let error = parse(&long).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("data.{field}: is longer than 4096 bytes")
+        );
+    }
+    let broken = body("login", r#"{"nickname":"Bill \ud83d"}"#);
+    assert_eq!(login(&broken).nickname, "Bill \u{fffd}");
 }
