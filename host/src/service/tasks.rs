@@ -15,7 +15,7 @@ use crate::domain::{
 /// How many tasks one request may ask for.
 pub const SUBMIT_MAX: usize = 100;
 /// The longest idempotency key, in bytes.
-const IDEMPOTENCY_KEY_MAX_BYTES: usize = 256;
+pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 256;
 
 impl Service {
     /// Queues tasks for an account. True when the same was asked for before and
