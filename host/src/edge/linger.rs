@@ -110,7 +110,7 @@ impl Drop for Lent {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use axum::{Router, http::StatusCode, routing::post};

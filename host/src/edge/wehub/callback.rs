@@ -19,7 +19,7 @@ use bytes::Bytes;
 use super::{
     admission::{App, Config, Refusal},
     signature::sign,
-    wire::{self, BadRequest, Contacts, Incoming, LoginRequest, Report, Request, WireTask, code},
+    wire::{self, BadRequest, Incoming, LoginRequest, Report, Request, WireTask, code},
 };
 use crate::{
     domain::{AccountId, ClientKind, Task},
@@ -27,12 +27,12 @@ use crate::{
         body::{BodyError, BodyReader},
         linger,
     },
-    service::{ContactReport, Delivery, Error, Login, Reply, Reporter, Service},
+    service::{Delivery, Error, Login, Reply, Reporter, Service},
 };
 
 /// The largest body taken: contact reports of 10 MB and more happen (protocol
 /// page, section 3).
-pub const BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
+const BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// What a person sees who opens the address in a browser.
 const HELLO: &str = "This is wxhost. WeHub posts its events here: enter this address as its \
@@ -187,11 +187,7 @@ impl Callback {
             local_ips: login.local_ips,
         };
         self.0.service.login(login).await?;
-        Ok(wire::login_ack(
-            signature,
-            Some(self.0.config.report_contact),
-            None,
-        ))
+        Ok(wire::login_ack(signature, self.0.config.report_contact))
     }
 
     async fn logout(&self, report: Report, reporter: Reporter) -> Result<Bytes, Error> {
@@ -199,7 +195,7 @@ impl Callback {
             .service
             .logout(report.event, reporter, LOGGED_OUT.to_owned())
             .await?;
-        Ok(wire::logout_ack(None))
+        Ok(wire::logout_ack())
     }
 
     async fn pull(&self, account: &AccountId) -> Result<Bytes, Error> {
@@ -216,19 +212,7 @@ impl Callback {
             event: report.event,
             reporter,
             repeats_within: report.repeats_within,
-            contacts: match report.contacts {
-                Contacts::None => ContactReport::None,
-                Contacts::Changes(changes) => ContactReport::Changes(changes),
-                Contacts::Snapshot {
-                    users,
-                    groups,
-                    officials,
-                } => ContactReport::Snapshot {
-                    users,
-                    groups,
-                    officials,
-                },
-            },
+            contacts: report.contacts,
             reply: Reply::InAnswer,
         };
         let tasks = self.0.service.deliver(delivery).await?;

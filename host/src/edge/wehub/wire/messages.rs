@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     loose::{At, CONTENT_MAX_BYTES, DATA, Loose},
-    request::{BadRequest, Contacts, Report},
+    request::{BadRequest, Report},
     xml,
 };
 use crate::domain::{
@@ -15,6 +15,7 @@ use crate::domain::{
     action::is_group,
     event::{Content, File, Link},
 };
+use crate::service::ContactReport;
 
 /// WeChat began in January 2011: no message is older.
 const EARLIEST_MS: Millis = 1_293_840_000_000;
@@ -80,7 +81,7 @@ pub(super) fn read(
             what: Happening::Message(Box::new(message)),
             raw: body.clone(),
         },
-        contacts: Contacts::None,
+        contacts: ContactReport::None,
         repeats_within: None,
     })
 }

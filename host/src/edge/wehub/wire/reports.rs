@@ -7,18 +7,19 @@ use serde::Deserialize;
 use super::{
     contacts::{self, WireGroup, WireUser, each, put_group, put_user},
     loose::{At, DATA, Loose},
-    request::{BadRequest, Contacts, Report},
+    request::{BadRequest, Report},
     xml,
 };
 use crate::domain::{
     AccountId, Contact, Group, Happening, Member, User, event::FriendRequest, ports::ContactChange,
 };
+use crate::service::ContactReport;
 
 /// What a report says: the event and its facts, and what it changes.
 struct Told {
     what: Happening,
     facts: Vec<(&'static str, String)>,
-    contacts: Contacts,
+    contacts: ContactReport,
 }
 
 impl From<Happening> for Told {
@@ -26,7 +27,7 @@ impl From<Happening> for Told {
         Self {
             what,
             facts: Vec::new(),
-            contacts: Contacts::None,
+            contacts: ContactReport::None,
         }
     }
 }
@@ -34,7 +35,7 @@ impl From<Happening> for Told {
 impl Told {
     fn changing(what: Happening, changes: Vec<ContactChange>) -> Self {
         Self {
-            contacts: Contacts::Changes(changes),
+            contacts: ContactReport::Changes(changes),
             ..what.into()
         }
     }
@@ -104,7 +105,7 @@ impl ContactList<'_> {
             officials: count(officials.as_ref()),
         };
         Ok(Told {
-            contacts: Contacts::Snapshot {
+            contacts: ContactReport::Snapshot {
                 users,
                 groups,
                 officials,
@@ -348,8 +349,8 @@ fn user_info(data: Loose<'_>) -> Result<Told, BadRequest> {
     let rooms = fields::<RoomList<'_>>(data)?.room_list;
     let groups = rooms.ids(DATA.field("room_list"))?.unwrap_or_default();
     let contacts = match user.is_friend {
-        Some(true) => Contacts::Changes(vec![put_user(user.clone())]),
-        _ => Contacts::None,
+        Some(true) => ContactReport::Changes(vec![put_user(user.clone())]),
+        _ => ContactReport::None,
     };
     Ok(Told {
         contacts,

@@ -2,15 +2,15 @@
 
 use super::*;
 use crate::domain::{User, id::TaskNumber};
-use crate::edge::wehub::wire::{LoginRequest, REPEATS_WITHIN};
+use crate::edge::wehub::wire::LoginRequest;
 
 #[test]
 fn a_login() {
     let request = request("login");
     assert_eq!(request.client_session, "cs-01");
-    assert_eq!(
-        request.action,
-        Incoming::Login(LoginRequest {
+    assert_same(
+        &request.action,
+        &Incoming::Login(LoginRequest {
             nickname: "Bill".to_owned(),
             alias: "mccbill".to_owned(),
             avatar_url: "http://img.example/b.jpg".to_owned(),
@@ -19,7 +19,7 @@ fn a_login() {
             local_ips: vec!["192.168.0.104".to_owned(), "10.0.0.4".to_owned()],
             machine_id: "DESKTOP-AB12_4711".to_owned(),
             qr_session_id: None,
-        })
+        }),
     );
 }
 
@@ -67,7 +67,7 @@ fn a_logout() {
         client_version: "0.4.26".to_owned(),
         machine_id: "DESKTOP-AB12_4711".to_owned(),
     };
-    assert_eq!(request("logout").action, expected);
+    assert_same(&request("logout").action, &expected);
 }
 
 #[test]
@@ -93,37 +93,35 @@ fn logins_and_logouts_are_events() {
         })
     );
     assert!(login.event.key.as_str().starts_with("login-"));
-    assert_eq!(login.repeats_within, Some(REPEATS_WITHIN));
+    assert_eq!(login.repeats_within, Some(REPEATED_WITHIN));
 
     let logout = request("logout").session_event(&fixture("logout")).unwrap();
     assert_eq!(logout.event.what, Happening::Logout(String::new()));
     assert!(logout.event.key.as_str().starts_with("logout-"));
 
-    assert_eq!(
-        request("pull_task").session_event(&fixture("pull_task")),
-        None
-    );
+    let pull = request("pull_task").session_event(&fixture("pull_task"));
+    assert!(pull.is_none());
 }
 
 #[test]
 fn a_pull() {
-    assert_eq!(request("pull_task").action, Incoming::PullTask);
+    assert_same(&request("pull_task").action, &Incoming::PullTask);
     let without_data = format!(r#"{{"action":"pull_task","appid":"app","wxid":"{ME}"}}"#);
-    assert_eq!(
-        parse(&without_data.into()).unwrap().action,
-        Incoming::PullTask
+    assert_same(
+        &parse(&without_data.into()).unwrap().action,
+        &Incoming::PullTask,
     );
 }
 
 #[test]
 fn a_heartbeat_spelt_either_way() {
-    assert_eq!(request("heartbeat-misspelt").action, Incoming::Heartbeat);
-    assert_eq!(
-        parse(&body("heartbeat", "{}")).unwrap().action,
-        Incoming::Heartbeat
+    assert_same(&request("heartbeat-misspelt").action, &Incoming::Heartbeat);
+    assert_same(
+        &parse(&body("heartbeat", "{}")).unwrap().action,
+        &Incoming::Heartbeat,
     );
     let both = r#"{"action":"pull_task","atcion":"heartbeat","appid":"a","wxid":"w"}"#;
-    assert_eq!(parse(&both.into()).unwrap().action, Incoming::PullTask);
+    assert_same(&parse(&both.into()).unwrap().action, &Incoming::PullTask);
 }
 
 /// The fixtures have no task id of this host's.
@@ -139,21 +137,21 @@ fn results_of_tasks() {
         account: me(),
         number: TaskNumber(1_795_175_313_000_123),
     };
-    assert_eq!(
-        task_result("report_task_result-done"),
-        Incoming::TaskResult {
+    assert_same(
+        &task_result("report_task_result-done"),
+        &Incoming::TaskResult {
             task: Some(task.clone()),
             done: true,
             reason: String::new(),
-        }
+        },
     );
-    assert_eq!(
-        task_result("report_task_result-failed"),
-        Incoming::TaskResult {
+    assert_same(
+        &task_result("report_task_result-failed"),
+        &Incoming::TaskResult {
             task: Some(task),
             done: false,
             reason: "not a friend".to_owned(),
-        }
+        },
     );
 }
 
