@@ -157,8 +157,9 @@ fn router(config: &Config, service: &Service, token: AdminToken) -> Router {
     };
     let alive = || async { axum::Json(serde_json::json!({"status": "ok"})) };
     let callback = edge::wehub::Callback::new(config.wehub.clone(), service.clone());
-    // Not over the callback: it reads every body whatever comes of it.
-    let api = edge::control::router(service.clone(), token)
+    // Not over the callback, which throws away what it refuses by itself: nearly
+    // all its bodies are small and whole, and need no wrapping.
+    let api = edge::control::router(service.clone(), token, config.limits.component_bytes)
         .layer(axum::middleware::from_fn(edge::linger::linger));
     Router::new()
         .nest("/wehub", callback.router())

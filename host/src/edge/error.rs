@@ -162,11 +162,6 @@ impl Problem {
         }
     }
 
-    /// Which problem it is.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
     fn document(&self) -> Document {
         let (slug, status, title) = self.kind.parts();
         Document {
@@ -286,7 +281,7 @@ impl From<PathRejection> for Problem {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn shown(error: service::Error) -> Document {

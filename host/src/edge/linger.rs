@@ -21,16 +21,19 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 
-/// How much is thrown away at the most: the largest body that any path takes.
-const THROWN_AWAY_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// How much is thrown away at the most: a little more than the largest body that
+/// any path takes by default.
+const THROWN_AWAY_MAX_BYTES: usize = 72 * 1024 * 1024;
 /// How long that may take.
 const TIME_MAX: Duration = Duration::from_secs(10);
+/// Who sends nothing for so long waits for the answer, or is gone.
+const STALL_TIME: Duration = Duration::from_secs(2);
 
 /// The body while somebody reads it, and after.
 type Shared = Arc<Mutex<Option<Body>>>;
 
 /// Reads what a refusal left unread.
-pub async fn linger(request: Request, next: Next) -> Response {
+pub(crate) async fn linger(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
@@ -45,20 +48,24 @@ pub async fn linger(request: Request, next: Next) -> Response {
     if status.is_client_error() || status.is_server_error() {
         let rest = rest.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(rest) = rest {
-            let _ = tokio::time::timeout(TIME_MAX, throw_away(rest)).await;
+            throw_away(rest).await;
         }
     }
     response
 }
 
-async fn throw_away(mut body: Body) {
-    let mut thrown = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        thrown += frame.data_ref().map_or(0, Bytes::len);
-        if thrown > THROWN_AWAY_MAX_BYTES {
-            return;
+/// Reads the rest of a body that is refused, within bounds.
+pub(crate) async fn throw_away(mut body: Body) {
+    let all = async {
+        let mut thrown = 0;
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(STALL_TIME, body.frame()).await {
+            thrown += frame.data_ref().map_or(0, Bytes::len);
+            if thrown > THROWN_AWAY_MAX_BYTES {
+                return;
+            }
         }
-    }
+    };
+    let _ = tokio::time::timeout(TIME_MAX, all).await;
 }
 
 /// A body that goes back when its reader drops it before its end.
@@ -103,7 +110,7 @@ impl Drop for Lent {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use axum::{Router, http::StatusCode, routing::post};

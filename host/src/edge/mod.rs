@@ -1,9 +1,9 @@
 //! Where the outside speaks to wxhost: one module per peer.
 
-pub mod auth;
-pub mod body;
-pub mod control;
-pub mod error;
-pub mod linger;
-pub mod server;
-pub mod wehub;
+pub(crate) mod auth;
+pub(crate) mod body;
+pub(crate) mod control;
+pub(crate) mod error;
+pub(crate) mod linger;
+pub(crate) mod server;
+pub(crate) mod wehub;

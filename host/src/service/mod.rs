@@ -29,6 +29,8 @@ pub use accounts::Login;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
+pub use handlers::CONFIG_MAX_BYTES;
+pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, SUBMIT_MAX};
 
 use crate::domain::ports::{ActionCheck, Runtime, Store};
 

@@ -18,7 +18,7 @@ pub const SUBMIT_MAX: usize = 100;
 /// long is not worth more, and the store is not for hoarding.
 pub const QUEUE_MAX: usize = 10_000;
 /// The longest idempotency key, in bytes.
-const IDEMPOTENCY_KEY_MAX_BYTES: usize = 256;
+pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 256;
 
 impl Service {
     /// Queues tasks for an account. True when the same was asked for before and

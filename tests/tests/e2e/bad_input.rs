@@ -11,8 +11,9 @@ use wxhost_tests::{
     poll,
 };
 
-/// More than the largest body that is taken, in bytes.
-const TOO_LARGE: usize = 32 * 1024 * 1024 + 1;
+/// More than the largest body that is taken, in bytes, by more than what fits
+/// into the buffers on the way.
+const TOO_LARGE: usize = 33 * 1024 * 1024;
 
 /// A host with a bot that counts, and an account with some state.
 async fn busy_host() -> Result<(Host, WehubClient)> {
@@ -117,24 +118,40 @@ async fn fields_that_are_missing_or_of_a_wrong_type() -> Result<()> {
         let ack = answer.ack(body["action"].as_str().unwrap_or_default());
         ack.context(&name)?.refused(word).context(&name)?;
     }
-    for (path, value) in [
-        ("/data/task_id", json!(null)),
-        ("/data/task_id", json!({})),
-        ("/data/task_id", json!("wxid_a-1")),
-        ("/data/task_id", json!("../../etc")),
-        ("/data/task_result", json!("maybe")),
-    ] {
-        let result = json!({"task_id": "wxid_a-1", "task_result": 1, "error_reason": ""});
-        let body = changed(&a, "report_task_result", result, path, value.clone())?;
-        let word = if path.ends_with("id") {
-            "task_id"
-        } else {
-            "task_"
-        };
-        let ack = a.send_json(&body).await?;
-        ack.refused(word).context(format!("{path} = {value}"))?;
-    }
     unharmed(&host, &a, &before).await?;
+    host.end().await
+}
+
+#[tokio::test]
+async fn results_that_are_none_leave_the_task_as_it_is() -> Result<()> {
+    let (host, a) = busy_host().await?;
+    let api = host.api()?;
+    let action = json!({"action": "remove-friend", "user": "wxid_bob"});
+    let asked = api.ask("wxid_a", &action, None).await?;
+    assert_eq!(asked.status, 202, "{asked:?}");
+    let pulled = a.pull_task().await?.ok()?.task_id.clone();
+    let task = pulled.context("a task was handed out")?;
+    let before = api.task(&task).await?;
+    assert_eq!(before["state"], "handed-out");
+    for (path, value, word, code) in [
+        ("/data/task_id", json!(null), "task_id", 1),
+        ("/data/task_id", json!({}), "task_id", 1),
+        ("/data/task_id", json!("wxid_a-1"), "task_id", 6),
+        ("/data/task_id", json!("../../etc"), "task_id", 6),
+        ("/data/task_result", json!("maybe"), "data.task_result", 1),
+        ("/data/task_result", json!(2), "data.task_result", 1),
+        ("/data/task_result", json!(null), "data.task_result", 1),
+    ] {
+        let name = format!("{path} = {value}");
+        let result = json!({"task_id": task, "task_result": 1, "error_reason": ""});
+        let body = changed(&a, "report_task_result", result, path, value)?;
+        let ack = a.send_json(&body).await?;
+        ack.refused(word).context(&name)?;
+        assert_eq!(ack.error_code, code, "{name}");
+        assert_eq!(api.task(&task).await?, before, "{name}");
+    }
+    a.task_result(&task, None).await?.ok()?;
+    assert_eq!(api.task(&task).await?["state"], "done");
     host.end().await
 }
 
@@ -180,6 +197,15 @@ async fn what_transport_refuses() -> Result<()> {
     let (host, a) = busy_host().await?;
     let before = host.api()?.snapshot().await?;
     let target = Target::parse(&host.callback_url()?)?;
+
+    // A client that sends all before it reads gets its answer all the same.
+    let body = vec![b' '; TOO_LARGE];
+    let mut connection = Connection::open(&target.address).await?;
+    let head = target.head("POST", "", body.len());
+    connection.send(head.as_bytes()).await?;
+    connection.send(&body).await.context("sending it all")?;
+    let status = connection.receive().await?.status;
+    assert_eq!(status, 413, "a body that is too large");
 
     let head = target.head("POST", "", TOO_LARGE);
     let status = status_of(&target, &head, b"", true).await?;

@@ -11,10 +11,8 @@ use super::input::field_of;
 use crate::{
     domain::{Action, action::Segment},
     edge::error::{Kind, Problem},
+    service::SUBMIT_MAX,
 };
-
-/// How many actions one request can ask for. They become one commit.
-pub const ACTIONS_MAX: usize = 100;
 
 /// The actions of a body: one by itself, or several as `{"tasks": […]}`.
 pub fn read(body: &[u8]) -> Result<Vec<Action>, Problem> {
@@ -37,10 +35,10 @@ fn several(tasks: Value) -> Result<Vec<Action>, Problem> {
     let Value::Array(tasks) = tasks else {
         return Err(invalid("tasks", "is no list of actions"));
     };
-    if tasks.is_empty() || tasks.len() > ACTIONS_MAX {
+    if tasks.is_empty() || tasks.len() > SUBMIT_MAX {
         return Err(invalid(
             "tasks",
-            format!("has {} actions, 1 to {ACTIONS_MAX} are taken", tasks.len()),
+            format!("has {} actions, 1 to {SUBMIT_MAX} are taken", tasks.len()),
         ));
     }
     let action = |(i, task)| match task {
@@ -106,7 +104,7 @@ fn invalid(field: impl Into<String>, problem: impl std::fmt::Display) -> Problem
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn refused(body: &str) -> String {

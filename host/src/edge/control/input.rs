@@ -231,7 +231,7 @@ impl Query {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use crate::{domain::TaskState, edge::control::wire::BindRequest};
 

@@ -28,22 +28,23 @@ use crate::{
         auth::{self, AdminToken},
         error::{Kind, Problem},
     },
-    service::Service,
+    service::{CONFIG_MAX_BYTES, Service},
 };
 
-/// The largest component taken. JavaScript and Python bots carry their whole
-/// language runtime: 10 to 40 MiB.
+/// The largest component that the command line sends: the default of
+/// `limits.component_bytes`, which is what the host goes by.
 pub const COMPONENT_MAX_BYTES: usize = 64 * 1024 * 1024;
-/// The largest configuration of a handler. It is kept in memory and handed to
-/// every call.
-pub const CONFIG_MAX_BYTES: usize = 256 * 1024;
+/// The largest body with a handler's configuration: twice what its keys and
+/// values may have, for quotes and escapes.
+const CONFIG_BODY_MAX_BYTES: usize = 2 * CONFIG_MAX_BYTES;
 /// The largest body of any other request: sixty texts of full length with their
 /// JSON.
-pub const BODY_MAX_BYTES: usize = 1024 * 1024;
+const BODY_MAX_BYTES: usize = 1024 * 1024;
 
 /// The control API without its prefix: the caller nests it at `/api/v1`.
-pub fn router(service: Service, token: AdminToken) -> Router {
-    handler_routes()
+/// `component_bytes` is the largest component taken.
+pub(crate) fn router(service: Service, token: AdminToken, component_bytes: u64) -> Router {
+    handler_routes(component_bytes)
         .merge(account_routes())
         .route("/bindings", get(bindings::list))
         .route(
@@ -58,9 +59,10 @@ pub fn router(service: Service, token: AdminToken) -> Router {
         .with_state(service)
 }
 
-fn handler_routes() -> Router<Service> {
-    let deploy = put(handlers::deploy).layer(DefaultBodyLimit::max(COMPONENT_MAX_BYTES));
-    let configure = put(handlers::configure).layer(DefaultBodyLimit::max(CONFIG_MAX_BYTES));
+fn handler_routes(component_bytes: u64) -> Router<Service> {
+    let component_bytes = usize::try_from(component_bytes).unwrap_or(usize::MAX);
+    let deploy = put(handlers::deploy).layer(DefaultBodyLimit::max(component_bytes));
+    let configure = put(handlers::configure).layer(DefaultBodyLimit::max(CONFIG_BODY_MAX_BYTES));
     Router::new()
         .route("/handlers", get(handlers::list))
         .route(

@@ -14,13 +14,11 @@ use super::{
 use crate::{
     domain::{AccountId, Task, TaskId, TaskNumber, TaskState, ports::TaskFilter},
     edge::error::Problem,
-    service::{Error, Service},
+    service::{Error, IDEMPOTENCY_KEY_MAX_BYTES, Service},
 };
 
 /// The caller's own name for a request, with which it can be sent again safely.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
-/// The longest such name: a UUID and some words around it.
-pub const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
 
 pub async fn submit(
     State(service): State<Service>,
@@ -49,11 +47,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         return bad("can be given once only".to_owned());
     }
     match value.to_str() {
-        Ok(text) if (1..=IDEMPOTENCY_KEY_MAX_CHARS).contains(&text.len()) => {
+        Ok(text) if (1..=IDEMPOTENCY_KEY_MAX_BYTES).contains(&text.len()) => {
             Ok(Some(text.to_owned()))
         }
         _ => bad(format!(
-            "has 1 to {IDEMPOTENCY_KEY_MAX_CHARS} characters of ASCII"
+            "has 1 to {IDEMPOTENCY_KEY_MAX_BYTES} characters of ASCII"
         )),
     }
 }

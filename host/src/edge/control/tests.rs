@@ -1,5 +1,5 @@
 //! What the router does before it asks the service.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 
@@ -13,17 +13,19 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
-use super::{BODY_MAX_BYTES, CONFIG_MAX_BYTES, router};
+use super::{BODY_MAX_BYTES, CONFIG_BODY_MAX_BYTES, router};
 use crate::{
     domain::{
         Action, Digest,
         ports::{Call, CallError, Component, ComponentError, Effects, Runtime},
     },
     edge::{auth::AdminToken, error::Document},
-    service::Service,
+    service::{IDEMPOTENCY_KEY_MAX_BYTES, Service},
     store,
 };
 
+/// `limits.component_bytes`.
+const COMPONENT_BYTES: u64 = 2 * 1024 * 1024;
 const TOKEN: &str = "wxh_0123456789abcdef0123456789abcdef";
 
 async fn api() -> Router {
@@ -32,7 +34,7 @@ async fn api() -> Router {
     let service = Service::start(store, Arc::new(NoRuntime), check)
         .await
         .unwrap();
-    let api = router(service, AdminToken::of(TOKEN));
+    let api = router(service, AdminToken::of(TOKEN), COMPONENT_BYTES);
     Router::new().nest("/api/v1", api)
 }
 
@@ -151,16 +153,19 @@ async fn wrong_methods_are_problems_that_say_what_is_taken() {
 
 #[tokio::test]
 async fn bodies_have_limits() {
-    let config = vec![b' '; CONFIG_MAX_BYTES + 1];
+    let config = vec![b' '; CONFIG_BODY_MAX_BYTES + 1];
     assert_eq!(slug("PUT /handlers/echo/config", config).await, "too-large");
     let tasks = vec![b' '; BODY_MAX_BYTES + 1];
     assert_eq!(
         slug("POST /accounts/wxid_a/tasks", tasks).await,
         "too-large"
     );
-    // A component may be larger than any other body.
-    let component = vec![b' '; BODY_MAX_BYTES + 1];
-    assert_ne!(slug("PUT /handlers/echo", component).await, "too-large");
+    // A component may be as large as the settings say.
+    let component = |size: u64| vec![b' '; size as usize];
+    let fits = component(COMPONENT_BYTES);
+    assert_ne!(slug("PUT /handlers/echo", fits).await, "too-large");
+    let large = component(COMPONENT_BYTES + 1);
+    assert_eq!(slug("PUT /handlers/echo", large).await, "too-large");
 }
 
 #[tokio::test]
@@ -207,7 +212,7 @@ async fn bad_input_names_its_field() {
 
 #[tokio::test]
 async fn an_idempotency_key_has_bounds() {
-    for value in ["", &"x".repeat(256), "schlüssel"] {
+    for value in ["", &"x".repeat(IDEMPOTENCY_KEY_MAX_BYTES + 1), "schlüssel"] {
         let mut request = request("POST /accounts/a/tasks", "{}");
         let headers = request.headers_mut();
         headers.insert("Idempotency-Key", value.parse().unwrap());

@@ -230,7 +230,7 @@ pub struct BindRequest {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use crate::domain::{Action, TaskNumber, task::Origin};
     use serde_json::json;

@@ -19,17 +19,20 @@ use bytes::Bytes;
 use super::{
     admission::{App, Config, Refusal},
     signature::sign,
-    wire::{self, BadRequest, Contacts, Incoming, LoginRequest, Report, Request, WireTask, code},
+    wire::{self, BadRequest, Incoming, LoginRequest, Report, Request, WireTask, code},
 };
 use crate::{
     domain::{AccountId, ClientKind, Task},
-    edge::body::BodyReader,
-    service::{ContactReport, Delivery, Error, Login, Reply, Reporter, Service},
+    edge::{
+        body::{BodyError, BodyReader},
+        linger,
+    },
+    service::{Delivery, Error, Login, Reply, Reporter, Service},
 };
 
 /// The largest body taken: contact reports of 10 MB and more happen (protocol
 /// page, section 3).
-pub const BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
+const BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// What a person sees who opens the address in a browser.
 const HELLO: &str = "This is wxhost. WeHub posts its events here: enter this address as its \
@@ -76,12 +79,18 @@ impl Callback {
             .is_some_and(|it| it.is(secret))
     }
 
-    async fn answer(&self, body: Body) -> Response {
-        let body = match self.0.bodies.read(body).await {
-            Ok(body) => body,
-            Err(error) => return error.into_response(),
-        };
-        json(self.answer_to(body).await)
+    async fn answer(&self, mut body: Body) -> Response {
+        match self.0.bodies.read(&mut body).await {
+            Ok(body) => json(self.answer_to(body).await),
+            Err(error) => {
+                tracing::info!(%error, "a body was refused");
+                // Who is still sending would see a broken pipe, no answer.
+                if matches!(error, BodyError::TooLarge(_) | BodyError::NoRoom) {
+                    linger::throw_away(body).await;
+                }
+                error.into_response()
+            }
+        }
     }
 
     /// The answer to a body, whatever it holds.
@@ -140,6 +149,8 @@ impl Callback {
             (Incoming::Logout { .. }, Some(report)) => self.logout(report, reporter).await,
             (Incoming::PullTask, _) => self.pull(&request.account).await,
             (Incoming::TaskResult { task, done, reason }, _) => {
+                let unknown = || Error::WrongTask("is no task of this host".to_owned());
+                let task = task.ok_or_else(unknown)?;
                 let failure = (!done).then_some(reason);
                 let account = request.account;
                 self.0
@@ -176,11 +187,7 @@ impl Callback {
             local_ips: login.local_ips,
         };
         self.0.service.login(login).await?;
-        Ok(wire::login_ack(
-            signature,
-            Some(self.0.config.report_contact),
-            None,
-        ))
+        Ok(wire::login_ack(signature, self.0.config.report_contact))
     }
 
     async fn logout(&self, report: Report, reporter: Reporter) -> Result<Bytes, Error> {
@@ -188,7 +195,7 @@ impl Callback {
             .service
             .logout(report.event, reporter, LOGGED_OUT.to_owned())
             .await?;
-        Ok(wire::logout_ack(None))
+        Ok(wire::logout_ack())
     }
 
     async fn pull(&self, account: &AccountId) -> Result<Bytes, Error> {
@@ -205,19 +212,7 @@ impl Callback {
             event: report.event,
             reporter,
             repeats_within: report.repeats_within,
-            contacts: match report.contacts {
-                Contacts::None => ContactReport::None,
-                Contacts::Changes(changes) => ContactReport::Changes(changes),
-                Contacts::Snapshot {
-                    users,
-                    groups,
-                    officials,
-                } => ContactReport::Snapshot {
-                    users,
-                    groups,
-                    officials,
-                },
-            },
+            contacts: report.contacts,
             reply: Reply::InAnswer,
         };
         let tasks = self.0.service.deliver(delivery).await?;
@@ -324,6 +319,9 @@ async fn secret(
 ) -> Response {
     match endpoint.knows(&guess) {
         true => endpoint.answer(request.into_body()).await,
-        false => StatusCode::NOT_FOUND.into_response(),
+        false => {
+            linger::throw_away(request.into_body()).await;
+            StatusCode::NOT_FOUND.into_response()
+        }
     }
 }

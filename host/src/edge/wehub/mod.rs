@@ -5,8 +5,8 @@
 
 mod admission;
 mod callback;
-pub mod signature;
-pub mod wire;
+mod signature;
+pub(crate) mod wire;
 
-pub use admission::{App, Config};
-pub use callback::Callback;
+pub use admission::Config;
+pub(crate) use callback::Callback;

@@ -1,4 +1,4 @@
-//! The answers to WeHub (sections 1, 2, 6 and 7), as JSON. Field order is that
+//! The answers to WeHub (sections 1, 2 and 7), as JSON. Field order is that
 //! of the protocol page: some client may look for text rather than parse.
 
 use bytes::Bytes;
@@ -53,8 +53,6 @@ struct LoginData<'a> {
     signature: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     option: Option<LoginOption>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    extension_protocol: Option<Extension<'a>>,
 }
 
 #[derive(Serialize)]
@@ -63,39 +61,9 @@ struct LoginOption {
 }
 
 #[derive(Serialize)]
-struct Extension<'a> {
-    r#type: &'static str,
-    param: WebSocket<'a>,
-}
-
-/// Where a client shall connect instead of posting (section 8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct WebSocket<'a> {
-    /// A `ws://` or `wss://` address.
-    pub ws_url: &'a str,
-    /// How often it shall send a heartbeat, in seconds.
-    #[serde(rename = "heartbeat_interval")]
-    pub heartbeat_interval_s: u32,
-}
-
-#[derive(Serialize)]
-struct LogoutData {
-    exit_wehub: u32,
-    exit_wechat: u32,
-}
-
-#[derive(Serialize)]
 struct PulledTask<'a> {
     task_id: String,
     task_data: &'a WireTask<'a>,
-}
-
-#[derive(Serialize)]
-struct UploadAck<'a> {
-    error_code: i32,
-    error_reason: &'a str,
-    ack_type: &'static str,
-    file_index: &'a str,
 }
 
 /// Answers any report, a heartbeat and a task's result, with tasks to carry out
@@ -111,19 +79,11 @@ pub fn common_ack(tasks: &[WireTask<'_>]) -> Bytes {
 
 /// Answers an admitted login (section 2). `signature` is none when the login had
 /// no nonce; `report_contact` are the bits of `flag_report_contact`.
-pub fn login_ack(
-    signature: Option<&str>,
-    report_contact: Option<u32>,
-    websocket: Option<WebSocket<'_>>,
-) -> Bytes {
+pub(crate) fn login_ack(signature: Option<&str>, report_contact: u32) -> Bytes {
     let data = LoginData {
         signature: signature.unwrap_or(""),
-        option: report_contact.map(|flag_report_contact| LoginOption {
-            flag_report_contact,
-        }),
-        extension_protocol: websocket.map(|param| Extension {
-            r#type: "websocket",
-            param,
+        option: Some(LoginOption {
+            flag_report_contact: report_contact,
         }),
     };
     success("login_ack", data)
@@ -135,23 +95,13 @@ pub fn login_refusal(signature: Option<&str>, code: i32, reason: &str) -> Bytes 
     let data = LoginData {
         signature: signature.unwrap_or(""),
         option: None,
-        extension_protocol: None,
     };
     ack("login_ack", code, reason, data)
 }
 
-/// Answers a logout: whether WeHub, and its WeChat, shall end (section 7).
-pub fn logout_ack(exit: Option<(bool, bool)>) -> Bytes {
-    match exit {
-        None => success("logout_ack", Nothing {}),
-        Some((wehub, wechat)) => success(
-            "logout_ack",
-            LogoutData {
-                exit_wehub: wehub.into(),
-                exit_wechat: wechat.into(),
-            },
-        ),
-    }
+/// Answers a logout (section 7).
+pub(crate) fn logout_ack() -> Bytes {
+    success("logout_ack", Nothing {})
 }
 
 /// Answers a pull: one task at most (section 1).
@@ -166,16 +116,6 @@ pub fn pull_task_ack(task: Option<(&TaskId, &WireTask<'_>)>) -> Bytes {
             },
         ),
     }
-}
-
-/// Answers an upload (section 6). `code` is [`code::OK`] when it was taken.
-pub fn upload_file_ack(code: i32, reason: &str, file_index: &str) -> Bytes {
-    json(&UploadAck {
-        error_code: code,
-        error_reason: reason,
-        ack_type: "upload_file_ack",
-        file_index,
-    })
 }
 
 /// Refuses whatever was asked, with the `ack_type` that belongs to the action,

@@ -18,7 +18,7 @@ use crate::domain::{
 #[serde(default)]
 pub(super) struct WireUser<'a> {
     #[serde(borrow)]
-    wxid: Loose<'a>,
+    pub(super) wxid: Loose<'a>,
     wx_alias: Loose<'a>,
     nickname: Loose<'a>,
     remark_name: Loose<'a>,
@@ -37,7 +37,7 @@ pub(super) struct WireUser<'a> {
 #[serde(default)]
 pub(super) struct WireGroup<'a> {
     #[serde(borrow)]
-    wxid: Loose<'a>,
+    pub(super) wxid: Loose<'a>,
     /// The same, in answers to task 4.
     room_wxid: Loose<'a>,
     name: Loose<'a>,
@@ -50,19 +50,19 @@ pub(super) struct WireGroup<'a> {
 }
 
 impl WireUser<'_> {
-    /// None when there is no id: nobody is meant.
+    /// None when there is no id that can be one: nobody is meant.
     pub(super) fn read(&self, at: At<'_>) -> Result<Option<User>, BadRequest> {
-        let Some(id) = self.wxid.some_id(at.field("wxid"))? else {
+        let Some(id) = self.wxid.listed_id(at.field("wxid"))? else {
             return Ok(None);
         };
         Ok(Some(User {
             id,
-            nickname: self.nickname.owned(at.field("nickname"))?,
-            remark: self.remark_name.some_text(at.field("remark_name"))?,
-            account_name: self.wx_alias.some_text(at.field("wx_alias"))?,
+            nickname: self.nickname.name(at.field("nickname"))?,
+            remark: self.remark_name.some_name(at.field("remark_name"))?,
+            account_name: self.wx_alias.some_name(at.field("wx_alias"))?,
             sex: self.sex(at)?,
             region: self.region(at)?,
-            avatar_url: self.head_img.some_text(at.field("head_img"))?,
+            avatar_url: self.head_img.address(at.field("head_img"))?,
             signature: None,
             is_friend: self.is_friend(at)?,
         }))
@@ -72,7 +72,7 @@ impl WireUser<'_> {
         let Some(user) = self.read(at)? else {
             return Ok(None);
         };
-        let group_nickname = self.room_nickname.some_text(at.field("room_nickname"))?;
+        let group_nickname = self.room_nickname.some_name(at.field("room_nickname"))?;
         Ok(Some(Member {
             user,
             group_nickname,
@@ -89,9 +89,9 @@ impl WireUser<'_> {
 
     fn region(&self, at: At<'_>) -> Result<Option<Region>, BadRequest> {
         let region = Region {
-            country: self.country.owned(at.field("country"))?,
-            province: self.province.owned(at.field("province"))?,
-            city: self.city.owned(at.field("city"))?,
+            country: self.country.name(at.field("country"))?,
+            province: self.province.name(at.field("province"))?,
+            city: self.city.name(at.field("city"))?,
         };
         Ok((region != Region::default()).then_some(region))
     }
@@ -106,12 +106,12 @@ impl WireUser<'_> {
 }
 
 impl WireGroup<'_> {
-    /// None when there is no id: no group is meant. A missing count is that of
+    /// None when there is no id that can be one: no group is meant. A missing count is that of
     /// the members who came along.
     pub(super) fn read(&self, at: At<'_>, members: usize) -> Result<Option<Group>, BadRequest> {
-        let id = match self.wxid.some_id(at.field("wxid"))? {
+        let id = match self.wxid.listed_id(at.field("wxid"))? {
             Some(id) => Some(id),
-            None => self.room_wxid.some_id(at.field("room_wxid"))?,
+            None => self.room_wxid.listed_id(at.field("room_wxid"))?,
         };
         let Some(id) = id else {
             return Ok(None);
@@ -120,10 +120,10 @@ impl WireGroup<'_> {
         let count = told.unwrap_or(members as u64);
         Ok(Some(Group {
             id,
-            name: self.name.owned(at.field("name"))?,
-            owner: self.owner_wxid.some_id(at.field("owner_wxid"))?,
+            name: self.name.name(at.field("name"))?,
+            owner: self.owner_wxid.listed_id(at.field("owner_wxid"))?,
             member_count: u32::try_from(count).unwrap_or(u32::MAX),
-            avatar_url: self.head_img.some_text(at.field("head_img"))?,
+            avatar_url: self.head_img.address(at.field("head_img"))?,
         }))
     }
 
@@ -180,7 +180,9 @@ pub(super) fn update(entry: Loose<'_>, at: At<'_>) -> Result<Option<ContactChang
     let Some(user) = entry.object::<WireUser<'_>>(at)? else {
         return Ok(None);
     };
-    let id = user.wxid.id(at.field("wxid"))?;
+    let Some(id) = user.wxid.listed_id(at.field("wxid"))? else {
+        return Ok(None);
+    };
     if is_group(&id) {
         let group = entry.object::<WireGroup<'_>>(at)?.unwrap_or_default();
         return Ok(group

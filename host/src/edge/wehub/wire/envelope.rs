@@ -72,7 +72,7 @@ impl<'a> Envelope<'a> {
             }
             Some(_) => {}
         }
-        let action = spelling.owned(at)?;
+        let action = spelling.text(at)?.into_owned();
         match action.len() {
             0 => Err(BadRequest::new(at, "is empty")),
             1..=ACTION_MAX_BYTES => Ok(action),
@@ -90,7 +90,7 @@ impl<'a> Envelope<'a> {
             .map_err(|error| BadRequest::new("wxid", error.to_string()))?;
         Ok(Request {
             appid,
-            client_session: self.client_session.owned(At::Root("client_session"))?,
+            client_session: self.client_session.field(At::Root("client_session"))?,
             action: self.incoming(action, &account, body)?,
             account,
         })
@@ -169,13 +169,13 @@ impl Login<'_> {
             .qrcode_session_id
             .some_id(at.field("qrcode_session_id"))?;
         Ok(LoginRequest {
-            nickname: self.nickname.owned(at.field("nickname"))?,
-            alias: self.wx_alias.owned(at.field("wx_alias"))?,
-            avatar_url: self.head_img.owned(at.field("head_img"))?,
-            client_version: self.client_version.owned(at.field("client_version"))?,
+            nickname: self.nickname.field(at.field("nickname"))?,
+            alias: self.wx_alias.field(at.field("wx_alias"))?,
+            avatar_url: self.head_img.field(at.field("head_img"))?,
+            client_version: self.client_version.field(at.field("client_version"))?,
             nonce: self.nonce(at.field("nonce"))?,
-            local_ips: addresses(&self.local_ip.text(at.field("local_ip"))?),
-            machine_id: self.machine_id.owned(at.field("machine_id"))?,
+            local_ips: addresses(&self.local_ip.field(at.field("local_ip"))?),
+            machine_id: self.machine_id.field(at.field("machine_id"))?,
             qr_session_id: qr_session_id.or(qrcode_session_id),
         })
     }
@@ -183,7 +183,8 @@ impl Login<'_> {
     /// An empty nonce is one too: a client that sends it may check.
     fn nonce(&self, at: At<'_>) -> Result<Option<String>, BadRequest> {
         match self.nonce.raw() {
-            Some(_) => self.nonce.owned(at).map(Some),
+            // To the letter, since it is signed.
+            Some(_) => self.nonce.handle(at).map(Some),
             None => Ok(None),
         }
     }
@@ -209,8 +210,8 @@ struct Logout<'a> {
 impl Logout<'_> {
     fn read(&self) -> Result<Incoming, BadRequest> {
         Ok(Incoming::Logout {
-            client_version: self.client_version.owned(DATA.field("client_version"))?,
-            machine_id: self.machine_id.owned(DATA.field("machine_id"))?,
+            client_version: self.client_version.field(DATA.field("client_version"))?,
+            machine_id: self.machine_id.field(DATA.field("machine_id"))?,
         })
     }
 }
@@ -227,16 +228,24 @@ struct TaskResult<'a> {
 impl TaskResult<'_> {
     fn read(&self) -> Result<Incoming, BadRequest> {
         let at = DATA.field("task_id");
-        let task = self
-            .task_id
-            .some_id(at)?
-            .ok_or_else(|| BadRequest::new(at, "is missing or empty"))?
-            .parse()
-            .map_err(|_| BadRequest::new(at, "is no task id of this host"))?;
+        let task = self.task_id.handle(at)?;
+        if task.is_empty() {
+            return Err(BadRequest::new(at, "is missing or empty"));
+        }
         Ok(Incoming::TaskResult {
-            task,
-            done: self.task_result.text(DATA.field("task_result"))? == "1",
-            reason: self.error_reason.owned(DATA.field("error_reason"))?,
+            task: task.parse().ok(),
+            done: self.done()?,
+            reason: self.error_reason.name(DATA.field("error_reason"))?,
         })
+    }
+
+    /// A guess would end a task that may still be under way.
+    fn done(&self) -> Result<bool, BadRequest> {
+        let at = DATA.field("task_result");
+        match self.task_result.text(at)?.as_ref() {
+            "1" => Ok(true),
+            "0" => Ok(false),
+            _ => Err(BadRequest::new(at, "is neither 0 nor 1")),
+        }
     }
 }

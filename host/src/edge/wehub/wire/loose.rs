@@ -42,6 +42,21 @@ impl fmt::Display for At<'_> {
     }
 }
 
+/// The longest id of a person, group, message or customer; WeChat's have some 30.
+pub(super) const ID_MAX_BYTES: usize = 256;
+/// The longest name that is kept of somebody. WeChat's have 32 characters. With
+/// [`ADDRESS_MAX_BYTES`] it keeps the few hundred contacts of one commit below
+/// what a commit may hold.
+pub(super) const NAME_MAX_BYTES: usize = 512;
+/// The longest address of a picture that is kept of somebody.
+pub(super) const ADDRESS_MAX_BYTES: usize = 2 * 1024;
+/// The longest field of a login, and the longest handle: a text that only its
+/// maker understands, such as a file's.
+pub(super) const FIELD_MAX_BYTES: usize = 4 * 1024;
+/// The longest text or XML of a message. WeChat takes texts of 16 KiB; the XML
+/// of forwarded conversations is the longest there is.
+pub(super) const CONTENT_MAX_BYTES: usize = 256 * 1024;
+
 /// A value of any type, or none: missing and null are the same.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Loose<'a>(Option<&'a RawValue>);
@@ -114,6 +129,15 @@ impl<'a> Loose<'a> {
     /// Text that names something. As [`Self::text`], but a fraction or a boolean
     /// can't have been meant: taken as text it would name something else.
     pub(super) fn id(self, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
+        at_most(self.naming(at)?, ID_MAX_BYTES, at)
+    }
+
+    /// As [`Self::id`], for what only its maker understands: it may be longer.
+    pub(super) fn handle(self, at: At<'_>) -> Result<String, BadRequest> {
+        at_most(self.naming(at)?, FIELD_MAX_BYTES, at).map(Cow::into_owned)
+    }
+
+    fn naming(self, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
         match self.shape() {
             Shape::Number(digits) if digits.contains(['.', 'e', 'E']) => Err(BadRequest::new(
                 at,
@@ -130,15 +154,64 @@ impl<'a> Loose<'a> {
             .map(|id| (!id.is_empty()).then(|| id.into_owned()))
     }
 
-    /// As [`Self::text`], owned, and none when empty.
-    pub(super) fn some_text(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
-        self.text(at)
-            .map(|text| (!text.is_empty()).then(|| text.into_owned()))
+    /// As [`Self::some_id`], for an entry of a list: none too when it can't be
+    /// anybody's id, so that one entry does not cost all the others.
+    pub(super) fn listed_id(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
+        if let Shape::Text(json) = self.shape() {
+            let id = unquote(json, at).ok();
+            let id = id.filter(|id| (1..=ID_MAX_BYTES).contains(&id.len()));
+            return Ok(id.map(Cow::into_owned));
+        }
+        match self.naming(at)? {
+            id if id.len() > ID_MAX_BYTES || id.is_empty() => Ok(None),
+            id => Ok(Some(id.into_owned())),
+        }
     }
 
-    /// As [`Self::text`], owned.
-    pub(super) fn owned(self, at: At<'_>) -> Result<String, BadRequest> {
-        self.text(at).map(Cow::into_owned)
+    /// Text for people's eyes. As [`Self::text`], but half a character, as it
+    /// remains of a name that was cut off, becomes U+FFFD.
+    fn words(self, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
+        match self.shape() {
+            Shape::Text(json) => unquote(json, at).or_else(|_| unquote_lossy(json, at)),
+            _ => self.text(at),
+        }
+    }
+
+    /// A name of somebody's, cut off where it gets too long.
+    pub(super) fn name(self, at: At<'_>) -> Result<String, BadRequest> {
+        let mut name = self.words(at)?.into_owned();
+        name.truncate(name.floor_char_boundary(NAME_MAX_BYTES));
+        Ok(name)
+    }
+
+    /// As [`Self::name`], and none when empty.
+    pub(super) fn some_name(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
+        self.name(at).map(|name| (!name.is_empty()).then_some(name))
+    }
+
+    /// An address of a picture; none when it is too long to be kept or no text:
+    /// part of an address leads nowhere.
+    pub(super) fn address(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
+        let address = self.words(at)?;
+        let whole = (1..=ADDRESS_MAX_BYTES).contains(&address.len())
+            && !address.contains(char::REPLACEMENT_CHARACTER);
+        Ok(whole.then(|| address.into_owned()))
+    }
+
+    /// A text that stands by itself, and is refused when it is too long.
+    pub(super) fn field(self, at: At<'_>) -> Result<String, BadRequest> {
+        at_most(self.words(at)?, FIELD_MAX_BYTES, at).map(Cow::into_owned)
+    }
+
+    /// Text or XML of a message.
+    pub(super) fn content(self, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
+        at_most(self.words(at)?, CONTENT_MAX_BYTES, at)
+    }
+
+    /// As [`Self::content`], owned, and none when empty.
+    pub(super) fn some_content(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
+        self.content(at)
+            .map(|text| (!text.is_empty()).then(|| text.into_owned()))
     }
 
     /// A number from zero up; none for nothing, an empty text or less than zero.
@@ -160,13 +233,13 @@ impl<'a> Loose<'a> {
         }
     }
 
-    /// A list of ids, without empty ones; none when there is no list.
+    /// A list of ids, without those that can't be any; none when there is no list.
     pub(super) fn ids(self, at: At<'_>) -> Result<Option<Vec<String>>, BadRequest> {
         let Some(entries) = self.list(at)? else {
             return Ok(None);
         };
         let ids = entries.into_iter().enumerate();
-        ids.filter_map(|(index, entry)| entry.some_id(at.entry(index)).transpose())
+        ids.filter_map(|(index, entry)| entry.listed_id(at.entry(index)).transpose())
             .collect::<Result<_, _>>()
             .map(Some)
     }
@@ -191,6 +264,72 @@ fn unquote<'a>(json: &'a str, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
             // Half of a surrogate pair, for one.
             Err(_) => Err(BadRequest::new(at, "holds an escape that is no character")),
         },
+    }
+}
+
+/// As [`unquote`], with U+FFFD for every half of a surrogate pair. Rare, so it
+/// need not be fast.
+fn unquote_lossy<'a>(json: &str, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
+    let mut mended = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some((before, escape)) = rest.split_once('\\') {
+        mended.push_str(before);
+        // An escape has one character after its backslash, or `u` and four digits.
+        let length = escape.chars().next().map_or(0, |c| match c {
+            'u' => 5,
+            c => c.len_utf8(),
+        });
+        let (code, after) = escape.split_at_checked(length).unwrap_or((escape, ""));
+        let low = after.strip_prefix('\\').and_then(|after| after.get(..5));
+        let (code, after) = match (surrogate(code), low.and_then(surrogate)) {
+            (Some(Half::High), Some(Half::Low)) => {
+                mended.push('\\');
+                mended.push_str(code);
+                let (low, after) = after.split_at_checked(6).unwrap_or((after, ""));
+                mended.push_str(low);
+                rest = after;
+                continue;
+            }
+            (Some(_), _) => ("ufffd", after),
+            (None, _) => (code, after),
+        };
+        mended.push('\\');
+        mended.push_str(code);
+        rest = after;
+    }
+    mended.push_str(rest);
+    serde_json::from_str(&mended)
+        .map(Cow::Owned)
+        .map_err(|_| BadRequest::new(at, "holds an escape that is no character"))
+}
+
+/// One of the two escapes that make up a character beyond U+FFFF.
+enum Half {
+    High,
+    Low,
+}
+
+/// Which half an escape, without its backslash, is.
+fn surrogate(code: &str) -> Option<Half> {
+    let digits = code.strip_prefix('u')?;
+    match u16::from_str_radix(digits, 16).ok()? {
+        0xD800..=0xDBFF => Some(Half::High),
+        0xDC00..=0xDFFF => Some(Half::Low),
+        _ => None,
+    }
+}
+
+fn at_most<'a>(
+    text: Cow<'a, str>,
+    max_bytes: usize,
+    at: At<'_>,
+) -> Result<Cow<'a, str>, BadRequest> {
+    match text.len() > max_bytes {
+        true => Err(BadRequest::new(
+            at,
+            format!("is longer than {max_bytes} bytes"),
+        )),
+        false => Ok(text),
     }
 }
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{
-    loose::{At, DATA, Loose},
-    request::{BadRequest, Contacts, Report},
+    loose::{At, CONTENT_MAX_BYTES, DATA, Loose},
+    request::{BadRequest, Report},
     xml,
 };
 use crate::domain::{
@@ -15,6 +15,7 @@ use crate::domain::{
     action::is_group,
     event::{Content, File, Link},
 };
+use crate::service::ContactReport;
 
 /// WeChat began in January 2011: no message is older.
 const EARLIEST_MS: Millis = 1_293_840_000_000;
@@ -80,7 +81,7 @@ pub(super) fn read(
             what: Happening::Message(Box::new(message)),
             raw: body.clone(),
         },
-        contacts: Contacts::None,
+        contacts: ContactReport::None,
         repeats_within: None,
     })
 }
@@ -141,7 +142,7 @@ impl<'a> Reader<'a, '_> {
     fn content(&self) -> Result<Content, BadRequest> {
         let kind = self.fields.msg_type.text(self.at.field("msg_type"))?;
         Ok(match kind.as_ref() {
-            "1" => Content::Text(self.fields.msg.owned(self.at.field("msg"))?),
+            "1" => Content::Text(self.fields.msg.content(self.at.field("msg"))?.into_owned()),
             "3" => Content::Image(self.file()?),
             "34" => Content::Voice(self.file()?),
             "42" => self.card()?,
@@ -152,21 +153,27 @@ impl<'a> Reader<'a, '_> {
             "4902" => self.transfer()?,
             "4903" => Content::Document(self.document()?),
             "10000" => Content::Notice(self.raw_msg()?.into_owned()),
-            _ => Content::Raw(self.json.to_owned()),
+            _ => Content::Raw(self.as_it_came()?),
         })
     }
 
+    fn as_it_came(&self) -> Result<String, BadRequest> {
+        match self.json.len() > CONTENT_MAX_BYTES {
+            true => Err(BadRequest::new(
+                self.at,
+                format!("is longer than {CONTENT_MAX_BYTES} bytes"),
+            )),
+            false => Ok(self.json.to_owned()),
+        }
+    }
+
     fn raw_msg(&self) -> Result<Cow<'a, str>, BadRequest> {
-        self.fields.raw_msg.text(self.at.field("raw_msg"))
+        self.fields.raw_msg.content(self.at.field("raw_msg"))
     }
 
     fn file(&self) -> Result<File, BadRequest> {
         Ok(File {
-            id: self
-                .fields
-                .file_index
-                .id(self.at.field("file_index"))?
-                .into_owned(),
+            id: self.fields.file_index.handle(self.at.field("file_index"))?,
             ..File::default()
         })
     }
@@ -176,7 +183,7 @@ impl<'a> Reader<'a, '_> {
             url: self
                 .fields
                 .emoji_url
-                .some_text(self.at.field("emoji_url"))?,
+                .some_content(self.at.field("emoji_url"))?,
             ..File::default()
         })
     }
@@ -186,7 +193,7 @@ impl<'a> Reader<'a, '_> {
             name: self
                 .fields
                 .file_name
-                .some_text(self.at.field("file_name"))?,
+                .some_content(self.at.field("file_name"))?,
             size: self.fields.file_size.number(self.at.field("file_size"))?,
             ..self.file()?
         })
@@ -205,9 +212,21 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn link(&self) -> Result<Content, BadRequest> {
-        let title = self.fields.link_title.owned(self.at.field("link_title"))?;
-        let description = self.fields.link_desc.owned(self.at.field("link_desc"))?;
-        let url = self.fields.link_url.owned(self.at.field("link_url"))?;
+        let title = self
+            .fields
+            .link_title
+            .content(self.at.field("link_title"))?
+            .into_owned();
+        let description = self
+            .fields
+            .link_desc
+            .content(self.at.field("link_desc"))?
+            .into_owned();
+        let url = self
+            .fields
+            .link_url
+            .content(self.at.field("link_url"))?
+            .into_owned();
         let sub_type = self.fields.sub_type.text(self.at.field("sub_type"))?;
         if sub_type == "5" && is_group_invitation(&url) {
             return Ok(Content::GroupInvitation {
@@ -221,7 +240,7 @@ impl<'a> Reader<'a, '_> {
             title,
             description,
             url,
-            thumbnail_url: thumbnail.some_text(self.at.field("link_img_url"))?,
+            thumbnail_url: thumbnail.some_content(self.at.field("link_img_url"))?,
             app_name: None,
         }))
     }
@@ -237,17 +256,13 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn transfer(&self) -> Result<Content, BadRequest> {
-        let state = self.fields.paysubtype.text(self.at.field("paysubtype"))?;
+        let state = self.fields.paysubtype.name(self.at.field("paysubtype"))?;
         Ok(Content::Transfer {
-            id: self
-                .fields
-                .transferid
-                .id(self.at.field("transferid"))?
-                .into_owned(),
-            state: match state.as_ref() {
+            id: self.fields.transferid.handle(self.at.field("transferid"))?,
+            state: match state.as_str() {
                 "1" => "offered".to_owned(),
                 "3" => "accepted".to_owned(),
-                _ => state.into_owned(),
+                _ => state,
             },
         })
     }

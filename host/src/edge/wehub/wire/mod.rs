@@ -19,10 +19,9 @@ mod xml;
 #[cfg(test)]
 mod tests;
 
-pub use answers::{
-    WebSocket, code, common_ack, login_ack, login_refusal, logout_ack, pull_task_ack, refusal,
-    upload_file_ack,
+pub(crate) use answers::{
+    code, common_ack, login_ack, login_refusal, logout_ack, pull_task_ack, refusal,
 };
-pub use envelope::parse;
-pub use request::{BadRequest, Contacts, Incoming, LoginRequest, REPEATS_WITHIN, Report, Request};
-pub use tasks::{WireTask, check, login_by_qr, task};
+pub(crate) use envelope::parse;
+pub(crate) use request::{BadRequest, Incoming, LoginRequest, Report, Request};
+pub(crate) use tasks::{WireTask, check, task};

@@ -7,18 +7,19 @@ use serde::Deserialize;
 use super::{
     contacts::{self, WireGroup, WireUser, each, put_group, put_user},
     loose::{At, DATA, Loose},
-    request::{BadRequest, Contacts, Report},
+    request::{BadRequest, Report},
     xml,
 };
 use crate::domain::{
     AccountId, Contact, Group, Happening, Member, User, event::FriendRequest, ports::ContactChange,
 };
+use crate::service::ContactReport;
 
 /// What a report says: the event and its facts, and what it changes.
 struct Told {
     what: Happening,
     facts: Vec<(&'static str, String)>,
-    contacts: Contacts,
+    contacts: ContactReport,
 }
 
 impl From<Happening> for Told {
@@ -26,7 +27,7 @@ impl From<Happening> for Told {
         Self {
             what,
             facts: Vec::new(),
-            contacts: Contacts::None,
+            contacts: ContactReport::None,
         }
     }
 }
@@ -34,7 +35,7 @@ impl From<Happening> for Told {
 impl Told {
     fn changing(what: Happening, changes: Vec<ContactChange>) -> Self {
         Self {
-            contacts: Contacts::Changes(changes),
+            contacts: ContactReport::Changes(changes),
             ..what.into()
         }
     }
@@ -104,7 +105,7 @@ impl ContactList<'_> {
             officials: count(officials.as_ref()),
         };
         Ok(Told {
-            contacts: Contacts::Snapshot {
+            contacts: ContactReport::Snapshot {
                 users,
                 groups,
                 officials,
@@ -170,14 +171,14 @@ struct NewFriend<'a> {
 impl NewFriend<'_> {
     fn told(&self) -> Result<Told, BadRequest> {
         let user = User {
-            nickname: self.nickname.owned(DATA.field("nickname"))?,
-            account_name: self.wx_alias.some_text(DATA.field("wx_alias"))?,
-            avatar_url: self.head_img.some_text(DATA.field("head_img"))?,
+            nickname: self.nickname.name(DATA.field("nickname"))?,
+            account_name: self.wx_alias.some_name(DATA.field("wx_alias"))?,
+            avatar_url: self.head_img.address(DATA.field("head_img"))?,
             is_friend: Some(true),
             ..User::unknown(subject(self.fans_wxid, DATA.field("fans_wxid"))?)
         };
         let put = ContactChange::Put(Contact::User(user.clone()));
-        let greeting = self.notice_word.owned(DATA.field("notice_word"))?;
+        let greeting = self.notice_word.field(DATA.field("notice_word"))?;
         Ok(Told {
             facts: self.sources()?,
             ..Told::changing(Happening::FriendAdded { user, greeting }, vec![put])
@@ -188,10 +189,10 @@ impl NewFriend<'_> {
     fn sources(&self) -> Result<Vec<(&'static str, String)>, BadRequest> {
         let username = self
             .sourceusername
-            .some_text(DATA.field("sourceusername"))?;
+            .listed_id(DATA.field("sourceusername"))?;
         let nickname = self
             .sourcenickname
-            .some_text(DATA.field("sourcenickname"))?;
+            .some_name(DATA.field("sourcenickname"))?;
         let username = username.map(|text| ("source-username", text));
         let nickname = nickname.map(|text| ("source-nickname", text));
         Ok(username.into_iter().chain(nickname).collect())
@@ -210,7 +211,7 @@ struct FriendAddRequest<'a> {
 
 impl FriendAddRequest<'_> {
     fn told(&self) -> Result<Told, BadRequest> {
-        let xml = self.raw_msg.text(DATA.field("raw_msg"))?;
+        let xml = self.raw_msg.content(DATA.field("raw_msg"))?;
         let attribute = |name| xml::attribute(&xml, "msg", name).unwrap_or_default();
         let request = FriendRequest {
             ticket: self.ticket()?,
@@ -218,7 +219,7 @@ impl FriendAddRequest<'_> {
                 nickname: attribute("fromnickname"),
                 ..User::unknown(attribute("fromusername"))
             },
-            greeting: self.notice_word.owned(DATA.field("notice_word"))?,
+            greeting: self.notice_word.field(DATA.field("notice_word"))?,
             // WeChat's number for the way: by search, out of a group, by card, ….
             source: attribute("scene"),
         };
@@ -232,8 +233,8 @@ impl FriendAddRequest<'_> {
     /// Both halves in one text (read again for task 13). Empty when there is
     /// nothing to give back, so that accepting fails at once.
     fn ticket(&self) -> Result<String, BadRequest> {
-        let v1 = self.v1.id(DATA.field("v1"))?;
-        let v2 = self.v2.id(DATA.field("v2"))?;
+        let v1 = self.v1.handle(DATA.field("v1"))?;
+        let v2 = self.v2.handle(DATA.field("v2"))?;
         if v1.is_empty() && v2.is_empty() {
             return Ok(String::new());
         }
@@ -257,6 +258,7 @@ impl Removed<'_> {
 }
 
 fn new_room(room: &WireGroup<'_>) -> Result<Told, BadRequest> {
+    subject(room.wxid, DATA.field("wxid"))?;
     let (group, members) = room
         .with_members(DATA)?
         .ok_or_else(|| nameless(DATA.field("wxid")))?;
@@ -339,14 +341,16 @@ struct RoomList<'a> {
 
 /// `head_img_data` is not taken along: it is large, and in the event's JSON.
 fn user_info(data: Loose<'_>) -> Result<Told, BadRequest> {
-    let user = fields::<WireUser<'_>>(data)?
+    let told: WireUser<'_> = fields(data)?;
+    subject(told.wxid, DATA.field("wxid"))?;
+    let user = told
         .read(DATA)?
         .ok_or_else(|| nameless(DATA.field("wxid")))?;
     let rooms = fields::<RoomList<'_>>(data)?.room_list;
     let groups = rooms.ids(DATA.field("room_list"))?.unwrap_or_default();
     let contacts = match user.is_friend {
-        Some(true) => Contacts::Changes(vec![put_user(user.clone())]),
-        _ => Contacts::None,
+        Some(true) => ContactReport::Changes(vec![put_user(user.clone())]),
+        _ => ContactReport::None,
     };
     Ok(Told {
         contacts,
@@ -365,8 +369,8 @@ struct ZoomCheck<'a> {
 impl ZoomCheck<'_> {
     fn told(&self) -> Result<Told, BadRequest> {
         let user = subject(self.wxid, DATA.field("wxid"))?;
-        let result = self.result.text(DATA.field("result"))?;
-        let state = match result.as_ref() {
+        let result = self.result.name(DATA.field("result"))?;
+        let state = match result.as_str() {
             "0" => "normal",
             "1" => "blocked-me",
             "2" => "deleted-me",

@@ -4,21 +4,14 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
-use crate::domain::{
-    AccountId, Event, EventKey, Group, Happening, TaskId, User, ports::ContactChange,
-};
-
-/// How long a body's digest stands for one event. Only messages have ids. WeHub
-/// waits 30 s for an answer (section 1), so the very same body within a minute
-/// is the same event again; later it may rightly be a new one: somebody can
-/// leave a group twice.
-pub const REPEATS_WITHIN: Duration = Duration::from_secs(60);
+use crate::domain::{AccountId, Event, EventKey, Happening, TaskId, User};
+use crate::service::{ContactReport, REPEATED_WITHIN};
 
 /// How much of the peer's own text an error shows, in characters.
 const SHOWN_MAX_CHARS: usize = 80;
 
 /// One call of WeHub (section 1).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Request {
     /// The customer id. Never empty.
     pub appid: String,
@@ -31,9 +24,11 @@ pub struct Request {
 }
 
 /// What a call is about (section 3).
-#[derive(Debug, Clone, PartialEq)]
-// Made once a call and soon taken apart: a box would cost more than it saves.
-#[allow(clippy::large_enum_variant)]
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once a call and soon taken apart: a box would cost more than it saves"
+)]
 pub enum Incoming {
     /// Somebody logged in.
     Login(LoginRequest),
@@ -49,8 +44,8 @@ pub enum Incoming {
     /// A pulled task has ended. Whose it is has not been checked: hold
     /// `task.account` against the request's account.
     TaskResult {
-        /// Which task.
-        task: TaskId,
+        /// Which task; none when this host gives no such id.
+        task: Option<TaskId>,
         /// Done rather than failed.
         done: bool,
         /// Why it failed.
@@ -84,34 +79,15 @@ pub struct LoginRequest {
 }
 
 /// Something that becomes an event.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Report {
     /// The event. Its `at_ms` is 0 when WeHub gave no plausible time: the caller
     /// fills in its own. A message's `author_name` is empty: WeHub sends none.
     pub event: Event,
     /// What it changes about known contacts.
-    pub contacts: Contacts,
+    pub contacts: ContactReport,
     /// How long the event's key stands for it; none for good.
     pub repeats_within: Option<Duration>,
-}
-
-/// What a report changes about known contacts.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Contacts {
-    /// Nothing.
-    None,
-    /// These, in order.
-    Changes(Vec<ContactChange>),
-    /// The whole list, kind by kind. None says nothing about that kind, an
-    /// empty list that there are none.
-    Snapshot {
-        /// Friends.
-        users: Option<Vec<User>>,
-        /// Groups, each with the ids of its members.
-        groups: Option<Vec<(Group, Vec<String>)>>,
-        /// Public accounts.
-        officials: Option<Vec<User>>,
-    },
 }
 
 /// Why a body is refused. The client's fault; the same body never gets better.
@@ -233,8 +209,8 @@ impl Report {
                 facts,
                 raw: body.clone(),
             },
-            contacts: Contacts::None,
-            repeats_within: Some(REPEATS_WITHIN),
+            contacts: ContactReport::None,
+            repeats_within: Some(REPEATED_WITHIN),
         }
     }
 }

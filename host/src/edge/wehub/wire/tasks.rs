@@ -88,12 +88,6 @@ pub fn task(action: &Action) -> Result<WireTask<'_>, Refused> {
     }
 }
 
-/// Task 200: starts another WeHub on the same machine, which uploads a login QR
-/// code under this session id (section 7).
-pub fn login_by_qr(session_id: &str) -> WireTask<'_> {
-    made(200, [("qrcode_session_id", Value::Text(session_id))])
-}
-
 fn made<'a, const N: usize>(
     task_type: u32,
     task_dict: [(&'static str, Value<'a>); N],

@@ -3,8 +3,7 @@
 use super::*;
 use crate::domain::Action;
 use crate::edge::wehub::wire::{
-    WebSocket, code, common_ack, login_ack, login_refusal, logout_ack, pull_task_ack, refusal,
-    task, upload_file_ack,
+    code, common_ack, login_ack, login_refusal, logout_ack, pull_task_ack, refusal, task,
 };
 
 fn text(answer: Bytes) -> String {
@@ -34,22 +33,12 @@ fn to_reports() {
 
 #[test]
 fn to_logins() {
-    assert_eq!(
-        text(login_ack(None, None, None)),
-        r#"{"error_code":0,"error_reason":"","ack_type":"login_ack","data":{"signature":""}}"#
-    );
-    let websocket = WebSocket {
-        ws_url: "ws://host/ws",
-        heartbeat_interval_s: 30,
-    };
-    assert_eq!(
-        text(login_ack(Some("4B8D"), Some(7), Some(websocket))),
-        concat!(
-            r#"{"error_code":0,"error_reason":"","ack_type":"login_ack","data":{"signature":"4B8D","#,
-            r#""option":{"flag_report_contact":7},"#,
-            r#""extension_protocol":{"type":"websocket","param":{"ws_url":"ws://host/ws","heartbeat_interval":30}}}}"#
-        )
-    );
+    for (signature, shown) in [(Some("4B8D"), "4B8D"), (None, "")] {
+        let expected = format!(
+            r#"{{"error_code":0,"error_reason":"","ack_type":"login_ack","data":{{"signature":"{shown}","option":{{"flag_report_contact":7}}}}}}"#
+        );
+        assert_eq!(text(login_ack(signature, 7)), expected);
+    }
     assert_eq!(
         text(login_refusal(Some("4B8D"), code::NOT_ADMITTED, "no")),
         r#"{"error_code":3,"error_reason":"no","ack_type":"login_ack","data":{"signature":"4B8D"}}"#
@@ -58,12 +47,10 @@ fn to_logins() {
 
 #[test]
 fn to_logouts() {
-    let answer = |data: &str| {
-        format!(r#"{{"error_code":0,"error_reason":"","ack_type":"logout_ack","data":{data}}}"#)
-    };
-    assert_eq!(text(logout_ack(None)), answer("{}"));
-    let exit = r#"{"exit_wehub":1,"exit_wechat":0}"#;
-    assert_eq!(text(logout_ack(Some((true, false)))), answer(exit));
+    assert_eq!(
+        text(logout_ack()),
+        r#"{"error_code":0,"error_reason":"","ack_type":"logout_ack","data":{}}"#
+    );
 }
 
 #[test]
@@ -76,14 +63,6 @@ fn to_pulls() {
     let task = task(&Action::RefreshContacts).unwrap();
     let data = r#"{"task_id":"wxid_a-17","task_data":{"task_type":14,"task_dict":{"flag_report_contact":7}}}"#;
     assert_eq!(text(pull_task_ack(Some((&id, &task)))), answer(data));
-}
-
-#[test]
-fn to_uploads() {
-    assert_eq!(
-        text(upload_file_ack(code::OK, "", "aa01")),
-        r#"{"error_code":0,"error_reason":"","ack_type":"upload_file_ack","file_index":"aa01"}"#
-    );
 }
 
 #[test]

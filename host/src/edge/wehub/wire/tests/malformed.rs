@@ -147,8 +147,8 @@ fn fields_of_a_message_beyond_tolerance() {
             "data.msg.msg: is an object, not text",
         ),
         (
-            r#""msg_id":"1","msg":"\ud800""#,
-            "data.msg.msg: holds an escape that is no character",
+            r#""msg_id":"\ud800""#,
+            "data.msg.msg_id: holds an escape that is no character",
         ),
         (
             r#""msg_id":"1","atUserList":"x""#,
@@ -165,6 +165,28 @@ fn fields_of_a_message_beyond_tolerance() {
     ] {
         assert_eq!(fault(fields), expected);
     }
+}
+
+#[test]
+fn messages_beyond_all_measure() {
+    let long = "x".repeat(256 * 1024 + 1);
+    for (kind, field) in [(1, "msg"), (10000, "raw_msg"), (49, "link_url")] {
+        let data = format!(r#"{{"msg":{{"msg_id":1,"msg_type":{kind},"{field}":"{long}"}}}}"#);
+        assert_eq!(
+            fault_in("report_new_msg", &data),
+            format!("data.msg.{field}: is longer than 262144 bytes")
+        );
+    }
+    let data = format!(r#"{{"msg":{{"msg_id":1,"msg_type":99,"x":"{long}"}}}}"#);
+    assert_eq!(
+        fault_in("report_new_msg", &data),
+        "data.msg: is longer than 262144 bytes"
+    );
+    let data = format!(r#"{{"msg":{{"msg_id":"{}"}}}}"#, "1".repeat(257));
+    assert_eq!(
+        fault_in("report_new_msg", &data),
+        "data.msg.msg_id: is longer than 256 bytes"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::domain::{
 
 fn message(name: &str) -> Message {
     let report = report(name);
-    assert_eq!(report.contacts, Contacts::None);
+    assert_same(&report.contacts, &ContactReport::None);
     assert_eq!(report.repeats_within, None);
     match report.event {
         Event {

@@ -1,10 +1,11 @@
 //! What WeHub says and hears, by the fixtures in `testdata/`.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::indexing_slicing
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
 )]
 
 mod answers;
@@ -15,10 +16,13 @@ mod robust;
 mod sessions;
 mod tasks;
 
+use std::fmt::Debug;
+
 use bytes::Bytes;
 
-use super::{BadRequest, Contacts, Incoming, Report, Request, parse};
+use super::{BadRequest, Incoming, Report, Request, parse};
 use crate::domain::{AccountId, Event, Happening};
+use crate::service::{ContactReport, REPEATED_WITHIN};
 
 /// The account of all fixtures.
 const ME: &str = "wxid_p9597egc5j1c21";
@@ -98,6 +102,12 @@ fn report(name: &str) -> Report {
 
 fn me() -> AccountId {
     ME.try_into().unwrap()
+}
+
+/// Compares what is no more than passed on, and so is not made to be compared.
+#[track_caller]
+fn assert_same<T: Debug>(found: &T, expected: &T) {
+    assert_eq!(format!("{found:#?}"), format!("{expected:#?}"));
 }
 
 /// A body of this action with this `data`.

@@ -7,17 +7,16 @@ use crate::domain::{
     event::FriendRequest,
     ports::ContactChange::{self, Put, PutMember, Remove, RemoveMember},
 };
-use crate::edge::wehub::wire::REPEATS_WITHIN;
 
 /// The event, and the changes of contacts.
 fn told(name: &str) -> (Happening, Vec<ContactChange>) {
     let report = report(name);
     assert_eq!(report.event.at_ms, 0);
-    assert_eq!(report.repeats_within, Some(REPEATS_WITHIN));
+    assert_eq!(report.repeats_within, Some(REPEATED_WITHIN));
     let changes = match report.contacts {
-        Contacts::None => Vec::new(),
-        Contacts::Changes(changes) => changes,
-        snapshot @ Contacts::Snapshot { .. } => panic!("{snapshot:?}"),
+        ContactReport::None => Vec::new(),
+        ContactReport::Changes(changes) => changes,
+        snapshot @ ContactReport::Snapshot { .. } => panic!("{snapshot:?}"),
     };
     (report.event.what, changes)
 }
@@ -101,13 +100,13 @@ fn the_contact_list() {
         ..User::unknown("gh_7ec28ec1ef37")
     };
     let members = [ME, "wxid_friend01", "wxid_friend02"].map(str::to_owned);
-    assert_eq!(
-        report.contacts,
-        Contacts::Snapshot {
+    assert_same(
+        &report.contacts,
+        &ContactReport::Snapshot {
             users: Some(vec![friend01, friend02]),
             groups: Some(vec![(group, members.to_vec())]),
             officials: Some(vec![official]),
-        }
+        },
     );
 }
 
@@ -115,12 +114,72 @@ fn the_contact_list() {
 fn a_contact_list_says_nothing_about_the_kinds_it_leaves_out() {
     let data = r#"{"friend_list":[null,{},{"wxid":""}],"group_list":null}"#;
     let report = try_report("report_contact", data).unwrap();
-    let expected = Contacts::Snapshot {
+    let expected = ContactReport::Snapshot {
         users: Some(Vec::new()),
         groups: None,
         officials: None,
     };
-    assert_eq!(report.contacts, expected);
+    assert_same(&report.contacts, &expected);
+}
+
+/// The friends of a report with these entries.
+fn friends(entries: &str) -> Vec<User> {
+    let data = format!(r#"{{"friend_list":[{entries}]}}"#);
+    match try_report("report_contact", &data).unwrap().contacts {
+        ContactReport::Snapshot {
+            users: Some(users), ..
+        } => users,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn names_that_are_too_long_are_cut_and_addresses_left_out() {
+    let name = format!("x{}", "好".repeat(200));
+    let (short, long) = ("a".repeat(2048), "a".repeat(2049));
+    let users = friends(&format!(
+        r#"{{"wxid":"a","nickname":"{name}","remark_name":"{name}","head_img":"{short}"}},
+           {{"wxid":"b","head_img":"{long}"}}"#
+    ));
+    let [a, b] = users.as_slice() else {
+        panic!("{users:?}")
+    };
+    assert_eq!(a.nickname, format!("x{}", "好".repeat(170)));
+    assert_eq!(a.remark.as_ref(), Some(&a.nickname));
+    assert_eq!((&a.avatar_url, &b.avatar_url), (&Some(short), &None));
+}
+
+#[test]
+fn half_a_character_costs_a_name_that_character_alone() {
+    for (escaped, expected) in [
+        (r"a\ud83d", "a\u{fffd}"),
+        (r"\ude00\ud83d\ud83d\ude00b", "\u{fffd}\u{fffd}\u{1f600}b"),
+        (r"\ud83d\n\\ud83d\u4f60", "\u{fffd}\n\\ud83d你"),
+        (r"\ud83d\\\ude00", "\u{fffd}\\\u{fffd}"),
+    ] {
+        let users = friends(&format!(r#"{{"wxid":"a","nickname":"{escaped}"}}"#));
+        assert_eq!(users[0].nickname, expected, "{escaped}");
+    }
+}
+
+#[test]
+fn entries_whose_id_can_be_none_are_left_out() {
+    let long = "x".repeat(257);
+    let users = friends(&format!(
+        r#"{{"wxid":"\ud83d"}},{{"wxid":"a"}},{{"wxid":"{long}"}}"#
+    ));
+    assert_eq!(users.len(), 1);
+    let data = format!(r#"{{"wxid":"{GROUP}","memberInfo_list":[{{"wxid":"{long}"}}]}}"#);
+    let group = try_report("report_new_room", &data).unwrap();
+    assert!(matches!(group.contacts, ContactReport::Changes(changes) if changes.len() == 1));
+    let data = format!(r#"{{"update_list":[{{"wxid":"{long}"}},{{"wxid":"a"}}]}}"#);
+    let updates = try_report("report_contact_update", &data).unwrap();
+    assert!(matches!(updates.contacts, ContactReport::Changes(changes) if changes.len() == 1));
+    let error = try_report("report_user_info", &format!(r#"{{"wxid":"{long}"}}"#));
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "data.wxid: is longer than 256 bytes"
+    );
 }
 
 #[test]
@@ -160,7 +219,7 @@ fn updates_of_strangers_public_accounts_and_enterprise_groups() {
         Put(Contact::Group(group)),
     ];
     let report = try_report("report_contact_update", data).unwrap();
-    assert_eq!(report.contacts, Contacts::Changes(expected));
+    assert_same(&report.contacts, &ContactReport::Changes(expected));
 }
 
 #[test]
@@ -266,7 +325,7 @@ fn members_that_come_and_go() {
     let data = format!(r#"{{"room_wxid":"{GROUP}","wxid_list":["a"],"flag":"0"}}"#);
     let left = try_report("report_room_member_change", &data).unwrap();
     let changes = vec![RemoveMember(GROUP.to_owned(), "a".to_owned())];
-    assert_eq!(left.contacts, Contacts::Changes(changes));
+    assert_same(&left.contacts, &ContactReport::Changes(changes));
 }
 
 #[test]
@@ -288,7 +347,7 @@ fn details_of_a_stranger_and_of_a_friend() {
         ..User::unknown("a")
     };
     let changes = vec![Put(Contact::User(user))];
-    assert_eq!(friend.contacts, Contacts::Changes(changes));
+    assert_same(&friend.contacts, &ContactReport::Changes(changes));
 }
 
 #[test]

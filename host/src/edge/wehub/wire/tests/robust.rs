@@ -208,7 +208,7 @@ fn ten_megabytes_of_contacts_are_read_in_a_moment() {
     };
     let took = began.elapsed();
     assert!(
-        matches!(report.contacts, Contacts::Snapshot { users: Some(users), .. } if users.len() == 20_000)
+        matches!(report.contacts, ContactReport::Snapshot { users: Some(users), .. } if users.len() == 20_000)
     );
     // A quarter of a second without optimisation; the bound is for a busy machine.
     assert!(took.as_secs() < 5, "{} bytes took {took:?}", body.len());

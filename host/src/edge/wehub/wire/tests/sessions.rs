@@ -2,15 +2,15 @@
 
 use super::*;
 use crate::domain::{User, id::TaskNumber};
-use crate::edge::wehub::wire::{LoginRequest, REPEATS_WITHIN};
+use crate::edge::wehub::wire::LoginRequest;
 
 #[test]
 fn a_login() {
     let request = request("login");
     assert_eq!(request.client_session, "cs-01");
-    assert_eq!(
-        request.action,
-        Incoming::Login(LoginRequest {
+    assert_same(
+        &request.action,
+        &Incoming::Login(LoginRequest {
             nickname: "Bill".to_owned(),
             alias: "mccbill".to_owned(),
             avatar_url: "http://img.example/b.jpg".to_owned(),
@@ -19,7 +19,7 @@ fn a_login() {
             local_ips: vec!["192.168.0.104".to_owned(), "10.0.0.4".to_owned()],
             machine_id: "DESKTOP-AB12_4711".to_owned(),
             qr_session_id: None,
-        })
+        }),
     );
 }
 
@@ -67,7 +67,7 @@ fn a_logout() {
         client_version: "0.4.26".to_owned(),
         machine_id: "DESKTOP-AB12_4711".to_owned(),
     };
-    assert_eq!(request("logout").action, expected);
+    assert_same(&request("logout").action, &expected);
 }
 
 #[test]
@@ -93,37 +93,35 @@ fn logins_and_logouts_are_events() {
         })
     );
     assert!(login.event.key.as_str().starts_with("login-"));
-    assert_eq!(login.repeats_within, Some(REPEATS_WITHIN));
+    assert_eq!(login.repeats_within, Some(REPEATED_WITHIN));
 
     let logout = request("logout").session_event(&fixture("logout")).unwrap();
     assert_eq!(logout.event.what, Happening::Logout(String::new()));
     assert!(logout.event.key.as_str().starts_with("logout-"));
 
-    assert_eq!(
-        request("pull_task").session_event(&fixture("pull_task")),
-        None
-    );
+    let pull = request("pull_task").session_event(&fixture("pull_task"));
+    assert!(pull.is_none());
 }
 
 #[test]
 fn a_pull() {
-    assert_eq!(request("pull_task").action, Incoming::PullTask);
+    assert_same(&request("pull_task").action, &Incoming::PullTask);
     let without_data = format!(r#"{{"action":"pull_task","appid":"app","wxid":"{ME}"}}"#);
-    assert_eq!(
-        parse(&without_data.into()).unwrap().action,
-        Incoming::PullTask
+    assert_same(
+        &parse(&without_data.into()).unwrap().action,
+        &Incoming::PullTask,
     );
 }
 
 #[test]
 fn a_heartbeat_spelt_either_way() {
-    assert_eq!(request("heartbeat-misspelt").action, Incoming::Heartbeat);
-    assert_eq!(
-        parse(&body("heartbeat", "{}")).unwrap().action,
-        Incoming::Heartbeat
+    assert_same(&request("heartbeat-misspelt").action, &Incoming::Heartbeat);
+    assert_same(
+        &parse(&body("heartbeat", "{}")).unwrap().action,
+        &Incoming::Heartbeat,
     );
     let both = r#"{"action":"pull_task","atcion":"heartbeat","appid":"a","wxid":"w"}"#;
-    assert_eq!(parse(&both.into()).unwrap().action, Incoming::PullTask);
+    assert_same(&parse(&both.into()).unwrap().action, &Incoming::PullTask);
 }
 
 /// The fixtures have no task id of this host's.
@@ -139,30 +137,71 @@ fn results_of_tasks() {
         account: me(),
         number: TaskNumber(1_795_175_313_000_123),
     };
-    assert_eq!(
-        task_result("report_task_result-done"),
-        Incoming::TaskResult {
-            task: task.clone(),
+    assert_same(
+        &task_result("report_task_result-done"),
+        &Incoming::TaskResult {
+            task: Some(task.clone()),
             done: true,
             reason: String::new(),
-        }
+        },
     );
-    assert_eq!(
-        task_result("report_task_result-failed"),
-        Incoming::TaskResult {
-            task,
+    assert_same(
+        &task_result("report_task_result-failed"),
+        &Incoming::TaskResult {
+            task: Some(task),
             done: false,
             reason: "not a friend".to_owned(),
-        }
+        },
     );
 }
 
 #[test]
 fn a_result_of_a_task_that_was_never_ours() {
-    let error = parse(&fixture("report_task_result-done")).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "data.task_id: is no task id of this host"
-    );
-    assert_eq!(error.action.as_deref(), Some("report_task_result"));
+    match request("report_task_result-done").action {
+        Incoming::TaskResult { task: None, .. } => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_result_is_one_of_two() {
+    let read = |result: &str| {
+        let data = format!(r#"{{"task_id":"{ME}-1"{result}}}"#);
+        parse(&body("report_task_result", &data)).map(|request| match request.action {
+            Incoming::TaskResult { done, .. } => done,
+            other => panic!("{other:?}"),
+        })
+    };
+    for (result, expected) in [("1", true), ("\"1\"", true), ("true", true)] {
+        assert_eq!(read(&format!(r#","task_result":{result}"#)), Ok(expected));
+    }
+    for result in ["0", "\"0\"", "false"] {
+        assert_eq!(read(&format!(r#","task_result":{result}"#)), Ok(false));
+    }
+    for result in ["null", "2", "-1", "\"\"", "\"maybe\"", "1.0"] {
+        let error = read(&format!(r#","task_result":{result}"#)).unwrap_err();
+        assert_eq!(error.to_string(), "data.task_result: is neither 0 nor 1");
+    }
+    assert!(read("").is_err());
+}
+
+#[test]
+fn a_login_has_bounds() {
+    for field in [
+        "nickname",
+        "wx_alias",
+        "head_img",
+        "local_ip",
+        "machine_id",
+        "nonce",
+    ] {
+        let long = body("login", &format!(r#"{{"{field}":"{}"}}"#, "x".repeat(4097)));
+        let error = parse(&long).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("data.{field}: is longer than 4096 bytes")
+        );
+    }
+    let broken = body("login", r#"{"nickname":"Bill \ud83d"}"#);
+    assert_eq!(login(&broken).nickname, "Bill \u{fffd}");
 }

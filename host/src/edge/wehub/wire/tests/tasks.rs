@@ -7,7 +7,7 @@ use crate::domain::{
     Action,
     action::{FileSource, LinkCard, MiniProgramCard, Segment},
 };
-use crate::edge::wehub::wire::{check, login_by_qr, task};
+use crate::edge::wehub::wire::{check, task};
 
 /// The task of an action written as in the control API.
 fn made(action: Value) -> (u64, Value) {
@@ -153,14 +153,6 @@ fn tasks_about_tags() {
     ] {
         assert_eq!(made(action), expected);
     }
-}
-
-#[test]
-fn a_login_by_qr() {
-    assert_eq!(
-        serde_json::to_string(&login_by_qr("S-1")).unwrap(),
-        r#"{"task_type":200,"task_dict":{"qrcode_session_id":"S-1"}}"#
-    );
 }
 
 fn sent(conversation: &str, segments: Vec<Segment>) -> Value {
