@@ -291,7 +291,7 @@ pub fn failure(error: &NotTaken) -> wit::Failure {
     let code = match error {
         NotTaken::Refused(Refused::Unsupported { .. }) => "unsupported",
         NotTaken::Refused(Refused::Invalid { .. }) => "bad-request",
-        NotTaken::TooMany(_) => "too-many",
+        NotTaken::TooMany(_) | NotTaken::TooLarge(_) => "too-many",
     };
     coded(code, error.to_string())
 }

@@ -1,17 +1,24 @@
 //! What the host holds for one call: its limits and what the guest asked for.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::{Limits, invoke::Host, output::Output};
 use crate::domain::{
-    Action, HandlerName, Millis, TaskId,
+    Action, HandlerName, Millis, TaskId, TaskNumber,
     action::Refused,
     handler::FailureKind,
     ports::{ActionCheck, Call, Effects, KeyValueWrite, Store, StoreError},
 };
+
+/// What is counted for a task beside its action: its id and origin (two names
+/// and an event's key), its state, its times, and its number in the event's record.
+const TASK_BYTES: usize = 1024;
+/// What is counted for a write beside its key and value: the names that the
+/// store puts before the key.
+const WRITE_BYTES: usize = 512;
 
 /// Why the host stopped a guest. Travels through wasmtime as the error of a
 /// host call and is found again in `invoke`.
@@ -42,9 +49,11 @@ pub struct CallState {
     pub deadline_ms: Millis,
     /// Ticks that passed while the guest computed.
     pub ticks: u64,
-    tasks: Vec<(crate::domain::TaskNumber, Action)>,
+    tasks: Vec<(TaskNumber, Action)>,
     /// The guest's writes, read back by its own reads.
     written: BTreeMap<String, Option<Vec<u8>>>,
+    /// What tasks and writes come to, as they are stored.
+    effects_bytes: usize,
     host_calls: u32,
     memory_bytes: usize,
     /// A request for memory was refused: explains the trap that follows.
@@ -80,6 +89,7 @@ impl CallState {
             ticks: 0,
             tasks: Vec::new(),
             written: BTreeMap::new(),
+            effects_bytes: 0,
             host_calls: 0,
             memory_bytes: 0,
             memory_refused: false,
@@ -101,15 +111,37 @@ impl CallState {
     /// guest's to handle.
     pub fn act(&mut self, action: Action) -> Result<TaskId, NotTaken> {
         (self.check)(self.call.client, &action)?;
-        if self.tasks.len() >= self.limits.call_tasks as usize {
-            return Err(NotTaken::TooMany(self.limits.call_tasks));
-        }
+        self.check_tasks_room(1)?;
+        self.effects_bytes = self.effects_with(0, task_bytes(&action))?;
         let number = self.store.reserve(1);
         self.tasks.push((number, action));
-        Ok(TaskId {
+        Ok(self.task_id(number))
+    }
+
+    fn task_id(&self, number: TaskNumber) -> TaskId {
+        TaskId {
             account: self.call.event.account.clone(),
             number,
-        })
+        }
+    }
+
+    /// Whether this many more tasks may be asked for.
+    pub fn check_tasks_room(&self, more: usize) -> Result<(), NotTaken> {
+        let limit = self.limits.call_tasks;
+        if self.tasks.len().saturating_add(more) > limit as usize {
+            return Err(NotTaken::TooMany(limit));
+        }
+        Ok(())
+    }
+
+    /// What the effects come to with this instead of that, if it may be.
+    fn effects_with(&self, instead_of: usize, bytes: usize) -> Result<usize, NotTaken> {
+        let limit = self.limits.call_effects_bytes;
+        let sum = self.effects_bytes.saturating_sub(instead_of) + bytes;
+        if sum > limit as usize {
+            return Err(NotTaken::TooLarge(limit));
+        }
+        Ok(sum)
     }
 
     /// The handler that runs.
@@ -138,6 +170,11 @@ impl CallState {
         if self.written.len() >= limit as usize && !self.written.contains_key(&key) {
             return Err(NotTaken::TooMany(limit));
         }
+        let former = self
+            .written
+            .get(&key)
+            .map_or(0, |former| write_bytes(&key, former.as_ref()));
+        self.effects_bytes = self.effects_with(former, write_bytes(&key, value.as_ref()))?;
         self.written.insert(key, value);
         Ok(())
     }
@@ -161,6 +198,31 @@ impl CallState {
     }
 }
 
+fn task_bytes(action: &Action) -> usize {
+    // Only counted, not kept. An action is plain data: there is no error.
+    let mut count = Counted(0);
+    let _ = serde_json::to_writer(&mut count, action);
+    count.0 + TASK_BYTES
+}
+
+fn write_bytes(key: &str, value: Option<&Vec<u8>>) -> usize {
+    key.len() + value.map_or(0, Vec::len) + WRITE_BYTES
+}
+
+/// Counts what is written to it.
+struct Counted(usize);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Why a request of the guest is not taken on.
 #[derive(Debug, thiserror::Error)]
 pub enum NotTaken {
@@ -170,6 +232,12 @@ pub enum NotTaken {
     /// The call asked for too much.
     #[error("at most {0} of these may be asked for in one call")]
     TooMany(u32),
+    /// What the call asked for comes to too many bytes.
+    #[error(
+        "all that one call asks for may have at most {0} bytes together \
+         (limits.call_effects_bytes)"
+    )]
+    TooLarge(u32),
 }
 
 impl WasiView for CallState {
@@ -213,3 +281,6 @@ impl wasmtime::ResourceLimiter for CallState {
         Ok(fits)
     }
 }
+
+#[cfg(test)]
+mod tests;
