@@ -20,6 +20,10 @@ const TASK_BYTES: usize = 1024;
 /// store puts before the key.
 const WRITE_BYTES: usize = 512;
 
+/// Random bytes of one call. Keys and seeds need some dozens; the 64 MiB that
+/// wasmtime allows take a core for longer than a tick, and memory of the host's.
+const RANDOM_BYTES_MAX: u64 = 64 * 1024;
+
 /// Why the host stopped a guest. Travels through wasmtime as the error of a
 /// host call and is found again in `invoke`.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -52,6 +56,8 @@ pub struct CallState {
     tasks: Vec<(TaskNumber, Action)>,
     /// The guest's writes, read back by its own reads.
     written: BTreeMap<String, Option<Vec<u8>>>,
+    /// The last key of each page of keys that the guest may continue after.
+    key_cursors: Vec<String>,
     /// What tasks and writes come to, as they are stored.
     effects_bytes: usize,
     host_calls: u32,
@@ -73,6 +79,7 @@ impl CallState {
             .stderr(output.clone())
             .allow_tcp(false)
             .allow_udp(false)
+            .max_random_size(RANDOM_BYTES_MAX)
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.call_handles as usize);
@@ -89,6 +96,7 @@ impl CallState {
             ticks: 0,
             tasks: Vec::new(),
             written: BTreeMap::new(),
+            key_cursors: Vec::new(),
             effects_bytes: 0,
             host_calls: 0,
             memory_bytes: 0,
@@ -98,6 +106,15 @@ impl CallState {
 
     /// Counts a host call, and stops the guest at the limit. Every function of
     /// `imports/` begins with it.
+    ///
+    /// WASI's own functions are not counted. They can't hold up other accounts:
+    /// the epoch interrupts the guest between them, each time lets other calls
+    /// run, and ends it at its time; and one of them alone is short, since
+    /// everything that makes it long is bounded: random bytes and what a write
+    /// makes of a number (both 64 KiB), what the guest hands over (4 MiB, so the
+    /// list of `poll` has some hundred thousand entries of at most
+    /// `call_handles` pollables, some ms), and the handles. There are no files,
+    /// directories or sockets to open, and no names are looked up.
     pub fn enter(&mut self) -> Result<(), Stopped> {
         self.host_calls += 1;
         if self.host_calls > self.limits.call_host_calls {
@@ -162,6 +179,18 @@ impl CallState {
     /// All that the guest wrote during this call.
     pub fn all_written(&self) -> &BTreeMap<String, Option<Vec<u8>>> {
         &self.written
+    }
+
+    /// A cursor that stands for this key until the call ends.
+    pub fn new_key_cursor(&mut self, key: String) -> u64 {
+        self.key_cursors.push(key);
+        self.key_cursors.len() as u64
+    }
+
+    /// The key that a cursor stands for.
+    pub fn key_cursor(&self, cursor: u64) -> Option<&str> {
+        let index = usize::try_from(cursor).ok()?.checked_sub(1)?;
+        self.key_cursors.get(index).map(String::as_str)
     }
 
     /// Notes a write. Several to one key are one.
