@@ -127,19 +127,25 @@ impl CallState {
     /// Takes on an action and gives its task an id. What can't be done is the
     /// guest's to handle.
     pub fn act(&mut self, action: Action) -> Result<TaskId, NotTaken> {
-        (self.check)(self.call.client, &action)?;
-        self.check_tasks_room(1)?;
-        self.effects_bytes = self.effects_with(0, task_bytes(&action))?;
-        let number = self.store.reserve(1);
-        self.tasks.push((number, action));
-        Ok(self.task_id(number))
+        self.act_all(vec![action])
     }
 
-    fn task_id(&self, number: TaskNumber) -> TaskId {
-        TaskId {
-            account: self.call.event.account.clone(),
-            number,
+    /// Takes on all of these or none, and gives the last one's id.
+    pub fn act_all(&mut self, actions: Vec<Action>) -> Result<TaskId, NotTaken> {
+        for action in &actions {
+            (self.check)(self.call.client, action)?;
         }
+        self.check_tasks_room(actions.len())?;
+        let bytes = actions.iter().map(task_bytes).sum();
+        self.effects_bytes = self.effects_with(0, bytes)?;
+        let count = actions.len() as u64;
+        let TaskNumber(first) = self.store.reserve(count as u32);
+        let numbers = (first..).map(TaskNumber);
+        self.tasks.extend(numbers.zip(actions));
+        Ok(TaskId {
+            account: self.call.event.account.clone(),
+            number: TaskNumber(first + count.saturating_sub(1)),
+        })
     }
 
     /// Whether this many more tasks may be asked for.

@@ -90,3 +90,31 @@ async fn whatever_a_call_may_ask_for_can_be_committed() {
     let committed = store.commit(&event.account, Epoch::default(), commit);
     assert_eq!(committed.await.unwrap(), Committed::Ok);
 }
+
+#[test]
+fn several_targets_are_taken_on_together_or_not_at_all() {
+    use crate::runtime::bindings::wxhost::bot::groups::{Host as Groups, InviteBy};
+
+    let mut state = state(Limits {
+        call_tasks: 3,
+        call_host_calls: 10,
+        ..Limits::default()
+    });
+    let users = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let mut invite = |names| {
+        let group = "1@chatroom".to_owned();
+        let started = state.invite(group, users(names), InviteBy::Invitation);
+        (started.unwrap().map_err(|it| it.code), state.tasks.len())
+    };
+    assert_eq!(invite(&[]), (Err("bad-request".to_owned()), 0));
+    assert_eq!(invite(&["a", "b", ""]), (Err("bad-request".to_owned()), 0));
+    let (id, count) = invite(&["a", "b"]);
+    assert_eq!(count, 2);
+    assert_eq!(invite(&["c", "d"]), (Err("too-many".to_owned()), 2));
+    let account = state.call.event.account.clone();
+    let number = state.tasks.last().unwrap().0;
+    assert_eq!(id, Ok(TaskId { account, number }.to_string()));
+    // Each target counts as a host call.
+    let group = "1@chatroom".to_owned();
+    assert!(state.kick(group, users(&["a", "b", "c"])).is_err());
+}
