@@ -286,7 +286,7 @@ fn check_preamble(bytes: &[u8], max_bytes: u64) -> Result<(), ComponentError> {
     }
 }
 
-#[allow(
+#[expect(
     unsafe_code,
     reason = "wasmtime trusts what it loads: see the comment below"
 )]
