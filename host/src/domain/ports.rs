@@ -446,6 +446,10 @@ pub enum CallError {
         /// How long it waited for room.
         waited_ms: u64,
     },
+    /// The component could not be loaded when the host started, or was dropped:
+    /// nothing ran, the event can come again.
+    #[error("the component {0} is not loaded: deploy the handler again")]
+    Unloaded(Digest),
     /// The store failed while the guest read from it: nothing of the call
     /// happened, the event can come again.
     #[error(transparent)]
@@ -462,7 +466,8 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     /// Makes a kept component ready to be called.
     async fn prepare(&self, digest: Digest) -> Result<(), ComponentError>;
 
-    /// Drops components from disk and memory that are none of these.
+    /// Drops components from disk and memory that are none of these, and were
+    /// none of those of the call before: an event may just have chosen its bot.
     async fn retain(&self, in_use: &[Digest]);
 
     /// Calls a bot in a fresh instance, within its limits.

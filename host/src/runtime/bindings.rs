@@ -1,12 +1,6 @@
 //! The one place where host bindings are made from `wit/`. The names below it
 //! are the package's own.
 
-#![allow(
-    missing_docs,
-    clippy::all,
-    reason = "generated from wit/, which is documented"
-)]
-
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "wxhost:bot/bot",

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{bindings::wxhost::bot::model as wit, state::NotTaken};
 use crate::domain::{
     Account, AccountId, ClientKind, Contact, Digest, Event, EventKey, Group, Handler, HandlerName,
-    Happening, Member, Message, User,
+    Happening, Member, Message, TaskId, TaskState, User,
     action::{FileSource, LinkCard, MiniProgramCard, Refused, Segment},
     contact::{Region, Sex},
     event::{Content, File, FriendRequest, Link},
@@ -25,23 +25,18 @@ pub fn event(event: &Event) -> wit::Event {
 }
 
 fn happening(what: &Happening, me: &str) -> wit::Happening {
+    use Happening as H;
     use wit::Happening as W;
     match what {
-        Happening::Login(who) => W::Login(user(who)),
-        Happening::Logout(reason) => W::Logout(reason.clone()),
-        Happening::Message(said) => W::Message(message(said, me)),
-        Happening::FriendRequest(request) => W::FriendRequest(friend_request(request)),
-        Happening::FriendAdded {
-            user: who,
-            greeting,
-        } => W::FriendAdded(wit::FriendAdded {
-            user: user(who),
-            greeting: greeting.clone(),
-        }),
-        Happening::FriendRemoved(id) => W::FriendRemoved(id.clone()),
-        Happening::GroupJoined(joined) => W::GroupJoined(group(joined)),
-        Happening::GroupLeft(id) => W::GroupLeft(id.clone()),
-        Happening::GroupRenamed {
+        H::Login(who) => W::Login(user(who)),
+        H::Logout(reason) => W::Logout(reason.clone()),
+        H::Message(said) => W::Message(message(said, me)),
+        H::FriendRequest(request) => W::FriendRequest(friend_request(request)),
+        H::FriendAdded { user, greeting } => W::FriendAdded(friend_added(user, greeting)),
+        H::FriendRemoved(id) => W::FriendRemoved(id.clone()),
+        H::GroupJoined(joined) => W::GroupJoined(group(joined)),
+        H::GroupLeft(id) => W::GroupLeft(id.clone()),
+        H::GroupRenamed {
             group,
             name,
             previous,
@@ -50,17 +45,13 @@ fn happening(what: &Happening, me: &str) -> wit::Happening {
             name: name.clone(),
             previous: previous.clone(),
         }),
-        Happening::MembersChanged {
+        H::MembersChanged {
             group,
             joined,
             left,
-        } => W::MembersChanged(wit::MembersChanged {
-            group: group.clone(),
-            joined: joined.clone(),
-            left: left.clone(),
-        }),
-        Happening::MembersReported(groups) => W::MembersReported(groups.clone()),
-        Happening::ContactsReported {
+        } => W::MembersChanged(members_changed(group, joined, left)),
+        H::MembersReported(groups) => W::MembersReported(groups.clone()),
+        H::ContactsReported {
             users,
             groups,
             officials,
@@ -69,26 +60,49 @@ fn happening(what: &Happening, me: &str) -> wit::Happening {
             groups: *groups,
             officials: *officials,
         }),
-        Happening::ContactsUpdated(ids) => W::ContactsUpdated(ids.clone()),
-        Happening::UserInfo { user: who, groups } => W::UserInfo(wit::UserInfo {
-            user: user(who),
-            groups: groups.clone(),
-        }),
-        Happening::FriendChecked { user, state } => W::FriendChecked(wit::FriendCheck {
+        H::ContactsUpdated(ids) => W::ContactsUpdated(ids.clone()),
+        H::UserInfo { user, groups } => W::UserInfo(user_info(user, groups)),
+        H::FriendChecked { user, state } => W::FriendChecked(wit::FriendCheck {
             user: user.clone(),
             state: state.clone(),
         }),
-        Happening::TaskEnded {
+        H::TaskEnded {
             task,
             state,
             reason,
-        } => W::TaskEnded(wit::TaskEnd {
-            task: task.to_string(),
-            state: state.as_str().to_owned(),
-            reason: reason.clone(),
-            message: None,
-        }),
-        Happening::Other(name) => W::Other(name.clone()),
+        } => W::TaskEnded(task_end(task, *state, reason.as_ref())),
+        H::Other(name) => W::Other(name.clone()),
+    }
+}
+
+fn friend_added(who: &User, greeting: &str) -> wit::FriendAdded {
+    wit::FriendAdded {
+        user: user(who),
+        greeting: greeting.to_owned(),
+    }
+}
+
+fn members_changed(group: &str, joined: &[String], left: &[String]) -> wit::MembersChanged {
+    wit::MembersChanged {
+        group: group.to_owned(),
+        joined: joined.to_vec(),
+        left: left.to_vec(),
+    }
+}
+
+fn user_info(who: &User, groups: &[String]) -> wit::UserInfo {
+    wit::UserInfo {
+        user: user(who),
+        groups: groups.to_vec(),
+    }
+}
+
+fn task_end(task: &TaskId, state: TaskState, reason: Option<&String>) -> wit::TaskEnd {
+    wit::TaskEnd {
+        task: task.to_string(),
+        state: state.as_str().to_owned(),
+        reason: reason.cloned(),
+        message: None,
     }
 }
 
@@ -243,11 +257,11 @@ pub fn me(id: &AccountId, account: Option<&Account>) -> wit::User {
 }
 
 /// The pieces of a message that the guest sends.
-pub fn segments(pieces: Vec<wit::Segment>) -> Result<Vec<Segment>, Refused> {
+pub fn segments(pieces: Vec<wit::Segment>) -> Result<Vec<Segment>, wit::Failure> {
     pieces.into_iter().map(segment).collect()
 }
 
-fn segment(piece: wit::Segment) -> Result<Segment, Refused> {
+fn segment(piece: wit::Segment) -> Result<Segment, wit::Failure> {
     use wit::Segment as W;
     Ok(match piece {
         W::Text(text) => Segment::Text(text),
@@ -274,15 +288,15 @@ fn segment(piece: wit::Segment) -> Result<Segment, Refused> {
     })
 }
 
-fn file_source(field: &'static str, source: wit::FileSource) -> Result<FileSource, Refused> {
+fn file_source(field: &str, source: wit::FileSource) -> Result<FileSource, wit::Failure> {
     match source {
         wit::FileSource::Held(id) => Ok(FileSource::Held(id)),
         wit::FileSource::Url(url) => Ok(FileSource::Url(url)),
         // Bytes would have to be kept and served: the host holds no files yet.
-        wit::FileSource::Bytes(_) => Err(Refused::Invalid {
-            field,
-            problem: "bytes can't be sent yet: give a url".to_owned(),
-        }),
+        wit::FileSource::Bytes(_) => Err(coded(
+            "unsupported",
+            format!("{field}: this host can't send bytes yet: give a url"),
+        )),
     }
 }
 
@@ -291,7 +305,7 @@ pub fn failure(error: &NotTaken) -> wit::Failure {
     let code = match error {
         NotTaken::Refused(Refused::Unsupported { .. }) => "unsupported",
         NotTaken::Refused(Refused::Invalid { .. }) => "bad-request",
-        NotTaken::TooMany(_) => "too-many",
+        NotTaken::TooMany(_) | NotTaken::TooLarge(_) => "too-many",
     };
     coded(code, error.to_string())
 }
@@ -328,5 +342,17 @@ pub fn trial_call() -> Call {
             facts: Vec::new(),
             raw: Bytes::from_static(b"{}"),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_a_lack_of_the_host() {
+        let piece = wit::Segment::Image(wit::FileSource::Bytes(vec![1]));
+        let failure = segments(vec![piece]).err();
+        assert_eq!(failure.map(|it| it.code).as_deref(), Some("unsupported"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::{Store as WasmStore, Trap, UpdateDeadline};
+use wasmtime::{Store as WasmStore, Trap, UpdateDeadline, WasmBacktrace};
 
 use super::{
     Limits, convert,
@@ -18,6 +18,12 @@ use crate::domain::{
 
 /// How long a failure's text may be: a backtrace of a deep recursion is long.
 const MESSAGE_MAX_BYTES: usize = 8 * 1024;
+
+/// What the guest may hand over in one host call, in bytes as the host holds it.
+/// It is read before the call is counted or its arguments are looked at, so this
+/// bounds what `concurrent_calls` guests can make the host allocate. A commit
+/// holds no more either, so no sensible call needs it. wasmtime allows 128 MiB.
+const HOST_CALL_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What the host brings to every call.
 #[derive(Clone)]
@@ -79,6 +85,7 @@ fn new_store(engine: &Engine, host: &Host, call: Call) -> WasmStore<CallState> {
     let state = CallState::new(host.clone(), call);
     let mut wasm = WasmStore::new(&engine.wasm, state);
     wasm.limiter(|state| state);
+    wasm.set_hostcall_fuel(HOST_CALL_BYTES_MAX);
     let ticks_max = limits.call_cpu_ms.div_ceil(TICK.as_millis() as u64).max(1);
     wasm.set_epoch_deadline(1);
     // Waiting moves the epoch on too, but is noticed once only: ticks are counted
@@ -93,11 +100,6 @@ fn new_store(engine: &Engine, host: &Host, call: Call) -> WasmStore<CallState> {
         Ok(UpdateDeadline::Yield(1))
     });
     wasm
-}
-
-/// A failure that is the host's own.
-pub fn host_failure(message: String) -> CallError {
-    failed(FailureKind::Host, message, String::new())
 }
 
 fn refused(mut message: String, state: &CallState) -> CallError {
@@ -130,10 +132,32 @@ fn classify(error: &wasmtime::Error, state: &CallState) -> CallError {
         (Some(Stopped::Store(error)), _) => return CallError::Store(error.clone()),
         (Some(Stopped::Limit(kind, _)), _) => *kind,
         _ if state.memory_refused => FailureKind::Memory,
-        _ if is_table_full(error) => FailureKind::HostCalls,
+        _ if is_table_full(error) || is_too_much_data(error) => FailureKind::HostCalls,
         _ => FailureKind::Trap,
     };
-    failed(kind, chain(error), state.output.tail())
+    failed(kind, reason(error), state.output.tail())
+}
+
+/// The causes in the first line, then where it happened. wasmtime has them the
+/// other way round, but the first line is what the log shows.
+fn reason(error: &wasmtime::Error) -> String {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
+        return chain(error);
+    };
+    let backtrace = backtrace.to_string();
+    let causes: Vec<_> = error
+        .chain()
+        .map(ToString::to_string)
+        .filter(|cause| *cause != backtrace)
+        .collect();
+    format!("{}\n{backtrace}", causes.join(": "))
+}
+
+/// Whether the guest handed over more than `HOST_CALL_BYTES_MAX`. wasmtime's
+/// type for it is its own: there is only the text.
+fn is_too_much_data(error: &wasmtime::Error) -> bool {
+    let text = error.root_cause().to_string();
+    text.contains("fuel allocated for hostcalls has been exhausted")
 }
 
 fn is_table_full(error: &wasmtime::Error) -> bool {
@@ -155,3 +179,6 @@ fn failed(kind: FailureKind, mut message: String, output: String) -> CallError {
         output,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,23 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::ports::{COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX};
+
 const MIB: u64 = 1024 * 1024;
+
+/// The most that `call_effects_bytes` can be set to. All effects of a call go
+/// into one commit, and the rest of what it may hold is for the event's record
+/// and its failure.
+const EFFECTS_BYTES_MAX: u32 = 3 * 1024 * 1024;
+const _: () = assert!((EFFECTS_BYTES_MAX as usize) < COMMIT_BYTES_MAX);
+
+/// Changes of a commit that are kept free for what settles the event: its
+/// record, its failure, the task and the account that it changes.
+const SETTLING_CHANGES: usize = 8;
+
+/// The most that waiting for room and the call may take together. Waiting for
+/// the account's turn can take another 10 s, and WeHub waits 30 s for an answer.
+const ANSWER_MS_MAX: u64 = 15_000;
 
 /// Limits of one call, and of all calls together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,11 +34,12 @@ pub struct Limits {
     /// Computing time of one call, in ms; rounded up to whole ticks of 10 ms.
     /// What the guest spends waiting does not count.
     pub call_cpu_ms: u64,
-    /// Time of one call in all, waiting included, in ms. WeHub gives up on an
-    /// answer after 30 s.
+    /// Time of one call in all, waiting included, in ms. At most 15 s together
+    /// with `queue_wait_ms`: WeHub gives up on an answer after 30 s.
     pub call_wall_ms: u64,
     /// Calls to the interfaces of `wxhost:bot`, `wasi:keyvalue`, `wasi:config`
-    /// and `wasi:logging` during one call.
+    /// and `wasi:logging` during one call. The rest of WASI reaches nothing of
+    /// the host but clocks and random numbers, and is bounded by time.
     pub call_host_calls: u32,
     /// Resources (buckets, streams) that one call may hold at a time.
     pub call_handles: u32,
@@ -32,6 +49,9 @@ pub struct Limits {
     pub call_tasks: u32,
     /// Key-value writes that one event may cause.
     pub call_key_value_writes: u32,
+    /// Size of all tasks and writes of one event together, in bytes as they are
+    /// stored. They go into one commit, which is bounded.
+    pub call_effects_bytes: u32,
     /// Size of one value in a guest's key-value store, in bytes. sled is built
     /// for small values.
     pub value_bytes: u32,
@@ -57,6 +77,7 @@ impl Default for Limits {
             call_log_bytes: 64 * 1024,
             call_tasks: 100,
             call_key_value_writes: 256,
+            call_effects_bytes: 2 * 1024 * 1024,
             value_bytes: 64 * 1024,
             concurrent_calls: 64,
             queue_wait_ms: 5_000,
@@ -95,21 +116,61 @@ impl Limits {
         if self.call_memory_bytes > 4096 * MIB {
             return Err("limits.call_memory_bytes: at most 4 GiB can be addressed".to_owned());
         }
-        if self.call_wall_ms + self.queue_wait_ms > 25_000 {
-            return Err(
-                "limits.call_wall_ms and limits.queue_wait_ms: together at most 25000, \
-                 since WeHub waits 30 s for an answer"
-                    .to_owned(),
-            );
+        if self.call_wall_ms.saturating_add(self.queue_wait_ms) > ANSWER_MS_MAX {
+            return Err(format!(
+                "limits.call_wall_ms and limits.queue_wait_ms: together at most \
+                 {ANSWER_MS_MAX}, since waiting for the account's turn may take another \
+                 10 s and WeHub waits 30 s for an answer"
+            ));
         }
-        // One commit holds all effects of a call, the event and its failure too.
-        let effects = self.call_tasks + self.call_key_value_writes + 8;
-        if effects as usize > crate::domain::ports::COMMIT_CHANGES_MAX {
-            return Err(
-                "limits.call_tasks and limits.call_key_value_writes: together at most 1016"
-                    .to_owned(),
-            );
+        self.check_effects()
+    }
+
+    /// One commit holds all effects of a call, and what settles the event too.
+    fn check_effects(&self) -> Result<(), String> {
+        let effects = self.call_tasks.saturating_add(self.call_key_value_writes);
+        let room = COMMIT_CHANGES_MAX - SETTLING_CHANGES;
+        if effects as usize > room {
+            return Err(format!(
+                "limits.call_tasks and limits.call_key_value_writes: together at most {room}, \
+                 since one commit holds them all"
+            ));
+        }
+        if self.call_effects_bytes > EFFECTS_BYTES_MAX {
+            return Err(format!(
+                "limits.call_effects_bytes: at most {EFFECTS_BYTES_MAX}, since one commit \
+                 holds them all"
+            ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(change: impl FnOnce(&mut Limits)) -> String {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        limits.check().err().unwrap_or_default()
+    }
+
+    #[test]
+    fn the_defaults_are_sound() {
+        assert_eq!(Limits::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_can_not_work_is_refused_by_name() {
+        let longest = refusal(|it| it.call_wall_ms = u64::MAX);
+        assert!(longest.starts_with("limits.call_wall_ms"), "{longest}");
+        let long = refusal(|it| it.queue_wait_ms = 10_001);
+        assert!(long.contains("limits.queue_wait_ms"), "{long}");
+        let many = refusal(|it| it.call_tasks = u32::MAX);
+        assert!(many.contains("at most 1016"), "{many}");
+        let large = refusal(|it| it.call_effects_bytes = 3 * 1024 * 1024 + 1);
+        assert!(large.starts_with("limits.call_effects_bytes"), "{large}");
+        assert_eq!(refusal(|it| it.queue_wait_ms = 10_000), "");
     }
 }

@@ -14,6 +14,8 @@ mod limits;
 mod output;
 mod registry;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -75,12 +77,13 @@ impl Runtime for Wasm {
     }
 
     async fn call(&self, call: Call) -> Result<Effects, CallError> {
-        let bot = self.registry.get(call.handler.digest).ok_or_else(|| {
-            invoke::host_failure(format!(
-                "the component {} is not loaded",
-                call.handler.digest
-            ))
-        })?;
+        // Not loaded here: what could not be loaded at the start would be tried,
+        // and maybe compiled, at every event.
+        let digest = call.handler.digest;
+        let bot = self
+            .registry
+            .get(digest)
+            .ok_or(CallError::Unloaded(digest))?;
         let _room = self.engine.room(self.host.limits.queue_wait()).await?;
         invoke::call(&self.engine, &self.host, &bot, call).await
     }

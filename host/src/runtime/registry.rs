@@ -5,10 +5,11 @@
 //! second kind is a cache: it can be deleted at any time.
 
 use std::{
+    collections::HashSet,
     hash::{BuildHasher, Hash, Hasher},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -40,6 +41,9 @@ pub struct Registry {
     linker: wasmtime::component::Linker<CallState>,
     dir: PathBuf,
     ready: DashMap<Digest, Bot>,
+    /// What was of no use when `retain` was last called. It goes next time: an
+    /// event may have chosen its bot just before that changed.
+    unused: Mutex<HashSet<Digest>>,
     /// Compiling uses every core it gets: one at a time leaves some for calls.
     compiling: Arc<Semaphore>,
     component_bytes: u64,
@@ -56,6 +60,7 @@ impl Registry {
             linker: engine.linker.clone(),
             dir,
             ready: DashMap::new(),
+            unused: Mutex::default(),
             compiling: Arc::new(Semaphore::new(1)),
             component_bytes: limits.component_bytes,
             compile_time: Duration::from_millis(limits.compile_ms),
@@ -116,21 +121,42 @@ impl Registry {
         Ok(())
     }
 
-    /// Drops what is none of these, from memory and disk.
+    /// Drops what is none of these, and was none of those of the call before,
+    /// from memory and disk.
     pub async fn retain(&self, in_use: &[Digest]) {
-        self.ready.retain(|digest, _| in_use.contains(digest));
+        let in_use: HashSet<_> = in_use.iter().copied().collect();
+        let files = self.files().await;
+        let held = self.ready.iter().map(|bot| *bot.key());
+        let unused: HashSet<_> = held
+            .chain(files.iter().map(|(digest, _)| *digest))
+            .filter(|digest| !in_use.contains(digest))
+            .collect();
+        let former = {
+            let mut kept = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *kept, unused.clone())
+        };
+        let goes = |digest: &Digest| unused.contains(digest) && former.contains(digest);
+        self.ready.retain(|digest, _| !goes(digest));
+        for (_, path) in files.iter().filter(|(digest, _)| goes(digest)) {
+            // What stays is tried again next time.
+            let _ = tokio::fs::remove_file(path).await;
+        }
+    }
+
+    /// The files of components, compiled ones included.
+    async fn files(&self) -> Vec<(Digest, PathBuf)> {
+        let mut files = Vec::new();
         let Ok(mut entries) = tokio::fs::read_dir(&self.dir).await else {
-            return;
+            return files;
         };
         while let Ok(Some(entry)) = entries.next_entry().await {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let used = name
+            let digest = name
                 .get(..64)
                 .and_then(|hex| Digest::try_from(hex.to_owned()).ok());
-            if used.is_some_and(|digest| !in_use.contains(&digest)) {
-                let _ = tokio::fs::remove_file(entry.path()).await;
-            }
+            files.extend(digest.map(|digest| (digest, entry.path())));
         }
+        files
     }
 
     async fn compiled(
@@ -260,7 +286,7 @@ fn check_preamble(bytes: &[u8], max_bytes: u64) -> Result<(), ComponentError> {
     }
 }
 
-#[allow(
+#[expect(
     unsafe_code,
     reason = "wasmtime trusts what it loads: see the comment below"
 )]

@@ -1,17 +1,28 @@
 //! What the host holds for one call: its limits and what the guest asked for.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::{Limits, invoke::Host, output::Output};
 use crate::domain::{
-    Action, HandlerName, Millis, TaskId,
+    Action, HandlerName, Millis, TaskId, TaskNumber,
     action::Refused,
     handler::FailureKind,
     ports::{ActionCheck, Call, Effects, KeyValueWrite, Store, StoreError},
 };
+
+/// What is counted for a task beside its action: its id and origin (two names
+/// and an event's key), its state, its times, and its number in the event's record.
+const TASK_BYTES: usize = 1024;
+/// What is counted for a write beside its key and value: the names that the
+/// store puts before the key.
+const WRITE_BYTES: usize = 512;
+
+/// Random bytes of one call. Keys and seeds need some dozens; the 64 MiB that
+/// wasmtime allows take a core for longer than a tick, and memory of the host's.
+const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 
 /// Why the host stopped a guest. Travels through wasmtime as the error of a
 /// host call and is found again in `invoke`.
@@ -42,9 +53,13 @@ pub struct CallState {
     pub deadline_ms: Millis,
     /// Ticks that passed while the guest computed.
     pub ticks: u64,
-    tasks: Vec<(crate::domain::TaskNumber, Action)>,
+    tasks: Vec<(TaskNumber, Action)>,
     /// The guest's writes, read back by its own reads.
     written: BTreeMap<String, Option<Vec<u8>>>,
+    /// The last key of each page of keys that the guest may continue after.
+    key_cursors: Vec<String>,
+    /// What tasks and writes come to, as they are stored.
+    effects_bytes: usize,
     host_calls: u32,
     memory_bytes: usize,
     /// A request for memory was refused: explains the trap that follows.
@@ -64,6 +79,7 @@ impl CallState {
             .stderr(output.clone())
             .allow_tcp(false)
             .allow_udp(false)
+            .max_random_size(RANDOM_BYTES_MAX)
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.call_handles as usize);
@@ -80,6 +96,8 @@ impl CallState {
             ticks: 0,
             tasks: Vec::new(),
             written: BTreeMap::new(),
+            key_cursors: Vec::new(),
+            effects_bytes: 0,
             host_calls: 0,
             memory_bytes: 0,
             memory_refused: false,
@@ -88,6 +106,15 @@ impl CallState {
 
     /// Counts a host call, and stops the guest at the limit. Every function of
     /// `imports/` begins with it.
+    ///
+    /// WASI's own functions are not counted. They can't hold up other accounts:
+    /// the epoch interrupts the guest between them, each time lets other calls
+    /// run, and ends it at its time; and one of them alone is short, since
+    /// everything that makes it long is bounded: random bytes and what a write
+    /// makes of a number (both 64 KiB), what the guest hands over (4 MiB, so the
+    /// list of `poll` has some hundred thousand entries of at most
+    /// `call_handles` pollables, some ms), and the handles. There are no files,
+    /// directories or sockets to open, and no names are looked up.
     pub fn enter(&mut self) -> Result<(), Stopped> {
         self.host_calls += 1;
         if self.host_calls > self.limits.call_host_calls {
@@ -100,16 +127,44 @@ impl CallState {
     /// Takes on an action and gives its task an id. What can't be done is the
     /// guest's to handle.
     pub fn act(&mut self, action: Action) -> Result<TaskId, NotTaken> {
-        (self.check)(self.call.client, &action)?;
-        if self.tasks.len() >= self.limits.call_tasks as usize {
-            return Err(NotTaken::TooMany(self.limits.call_tasks));
+        self.act_all(vec![action])
+    }
+
+    /// Takes on all of these or none, and gives the last one's id.
+    pub fn act_all(&mut self, actions: Vec<Action>) -> Result<TaskId, NotTaken> {
+        for action in &actions {
+            (self.check)(self.call.client, action)?;
         }
-        let number = self.store.reserve(1);
-        self.tasks.push((number, action));
+        self.check_tasks_room(actions.len())?;
+        let bytes = actions.iter().map(task_bytes).sum();
+        self.effects_bytes = self.effects_with(0, bytes)?;
+        let count = actions.len() as u64;
+        let TaskNumber(first) = self.store.reserve(count as u32);
+        let numbers = (first..).map(TaskNumber);
+        self.tasks.extend(numbers.zip(actions));
         Ok(TaskId {
             account: self.call.event.account.clone(),
-            number,
+            number: TaskNumber(first + count.saturating_sub(1)),
         })
+    }
+
+    /// Whether this many more tasks may be asked for.
+    pub fn check_tasks_room(&self, more: usize) -> Result<(), NotTaken> {
+        let limit = self.limits.call_tasks;
+        if self.tasks.len().saturating_add(more) > limit as usize {
+            return Err(NotTaken::TooMany(limit));
+        }
+        Ok(())
+    }
+
+    /// What the effects come to with this instead of that, if it may be.
+    fn effects_with(&self, instead_of: usize, bytes: usize) -> Result<usize, NotTaken> {
+        let limit = self.limits.call_effects_bytes;
+        let sum = self.effects_bytes.saturating_sub(instead_of) + bytes;
+        if sum > limit as usize {
+            return Err(NotTaken::TooLarge(limit));
+        }
+        Ok(sum)
     }
 
     /// The handler that runs.
@@ -132,12 +187,29 @@ impl CallState {
         &self.written
     }
 
+    /// A cursor that stands for this key until the call ends.
+    pub fn new_key_cursor(&mut self, key: String) -> u64 {
+        self.key_cursors.push(key);
+        self.key_cursors.len() as u64
+    }
+
+    /// The key that a cursor stands for.
+    pub fn key_cursor(&self, cursor: u64) -> Option<&str> {
+        let index = usize::try_from(cursor).ok()?.checked_sub(1)?;
+        self.key_cursors.get(index).map(String::as_str)
+    }
+
     /// Notes a write. Several to one key are one.
     pub fn write(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), NotTaken> {
         let limit = self.limits.call_key_value_writes;
         if self.written.len() >= limit as usize && !self.written.contains_key(&key) {
             return Err(NotTaken::TooMany(limit));
         }
+        let former = self
+            .written
+            .get(&key)
+            .map_or(0, |former| write_bytes(&key, former.as_ref()));
+        self.effects_bytes = self.effects_with(former, write_bytes(&key, value.as_ref()))?;
         self.written.insert(key, value);
         Ok(())
     }
@@ -161,6 +233,31 @@ impl CallState {
     }
 }
 
+fn task_bytes(action: &Action) -> usize {
+    // Only counted, not kept. An action is plain data: there is no error.
+    let mut count = Counted(0);
+    let _ = serde_json::to_writer(&mut count, action);
+    count.0 + TASK_BYTES
+}
+
+fn write_bytes(key: &str, value: Option<&Vec<u8>>) -> usize {
+    key.len() + value.map_or(0, Vec::len) + WRITE_BYTES
+}
+
+/// Counts what is written to it.
+struct Counted(usize);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Why a request of the guest is not taken on.
 #[derive(Debug, thiserror::Error)]
 pub enum NotTaken {
@@ -170,6 +267,12 @@ pub enum NotTaken {
     /// The call asked for too much.
     #[error("at most {0} of these may be asked for in one call")]
     TooMany(u32),
+    /// What the call asked for comes to too many bytes.
+    #[error(
+        "all that one call asks for may have at most {0} bytes together \
+         (limits.call_effects_bytes)"
+    )]
+    TooLarge(u32),
 }
 
 impl WasiView for CallState {
@@ -213,3 +316,6 @@ impl wasmtime::ResourceLimiter for CallState {
         Ok(fits)
     }
 }
+
+#[cfg(test)]
+mod tests;

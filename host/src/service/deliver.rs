@@ -364,6 +364,7 @@ impl Service {
             Err(busy @ CallError::Busy { .. }) => Err(Error::Busy {
                 reason: busy.to_string(),
             }),
+            Err(unloaded @ CallError::Unloaded(_)) => Err(Error::Host(unloaded.to_string())),
             Err(CallError::Store(error)) => Err(error.into()),
         }
     }

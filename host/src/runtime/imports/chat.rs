@@ -6,7 +6,6 @@ use crate::{
     runtime::{
         bindings::wxhost::bot::{chat::Host, model::Segment},
         convert,
-        state::NotTaken,
     },
 };
 
@@ -33,9 +32,9 @@ impl Host for CallState {
                 conversation,
                 segments,
             }),
-            Err(refused) => {
+            Err(failure) => {
                 self.enter()?;
-                Ok(Err(convert::failure(&NotTaken::Refused(refused))))
+                Ok(Err(failure))
             }
         }
     }

@@ -2,7 +2,7 @@
 //! guest's actions. The guest sees its own writes at once, everybody else when
 //! the call succeeded.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Bound};
 
 use wasmtime::component::Resource;
 
@@ -70,31 +70,72 @@ impl CallState {
             .or_else(|error| other(error.to_string()))
     }
 
-    /// Keys after `after` in order, own writes included. At most a page.
-    async fn page_of_keys(&mut self, skip: u64) -> Result<(Vec<String>, bool), Stopped> {
+    /// Keys after this one in order, own writes included: at most a page, and
+    /// whether more follow. Reads on while the guest's own deletions leave the
+    /// page short, so it is short at the end only.
+    async fn page_of_keys(&mut self, after: Option<&str>) -> Result<(Vec<String>, bool), Stopped> {
+        let mut keys = Vec::new();
+        let mut after = after.map(str::to_owned);
+        loop {
+            let mut stored = self.stored_keys(after.as_deref()).await?;
+            // What was read is complete up to its last key, or to the end.
+            let upto = match stored.len() > KEYS_PAGE {
+                true => stored.last().cloned(),
+                false => None,
+            };
+            self.merge_written(&mut stored, after.as_deref(), upto.as_deref());
+            keys.extend(stored);
+            if keys.len() > KEYS_PAGE || upto.is_none() {
+                break;
+            }
+            after = upto;
+            // Counted per page read.
+            self.enter()?;
+        }
+        let more = keys.len() > KEYS_PAGE;
+        keys.truncate(KEYS_PAGE);
+        Ok((keys, more))
+    }
+
+    /// A page of what the store has, and one more if there is one.
+    async fn stored_keys(&mut self, after: Option<&str>) -> Result<BTreeSet<String>, Stopped> {
         let account = &self.call.event.account;
-        let wanted = usize::try_from(skip)
-            .unwrap_or(usize::MAX)
-            .saturating_add(KEYS_PAGE + 1);
-        let wanted = wanted.min(self.limits.call_host_calls as usize * 10);
-        let stored = self
+        let keys = self
             .store
-            .keys(account, self.handler(), None, wanted)
+            .keys(account, self.handler(), after, KEYS_PAGE + 1)
             .await?;
-        let mut keys: BTreeSet<String> = stored.into_iter().collect();
-        for (key, value) in self.all_written() {
+        Ok(keys.into_iter().collect())
+    }
+
+    /// Adds what the guest wrote after the one key and up to the other, and
+    /// takes out what it deleted.
+    fn merge_written(&self, keys: &mut BTreeSet<String>, after: Option<&str>, upto: Option<&str>) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let to = upto.map_or(Bound::Unbounded, Bound::Included);
+        for (key, value) in self.all_written().range::<str, _>((from, to)) {
             match value {
                 Some(_) => keys.insert(key.clone()),
                 None => keys.remove(key),
             };
         }
-        let rest: Vec<_> = keys
-            .into_iter()
-            .skip(skip as usize)
-            .take(KEYS_PAGE + 1)
-            .collect();
-        let more = rest.len() > KEYS_PAGE;
-        Ok((rest.into_iter().take(KEYS_PAGE).collect(), more))
+    }
+
+    /// One answer to `list-keys`. The package wants a cursor to be a number: it
+    /// counts the cursors that this call was given, and stands for the last key
+    /// of its page. So it goes with the call; `call_host_calls` bounds them.
+    async fn list_keys_page(
+        &mut self,
+        cursor: Option<u64>,
+    ) -> Result<Result<KeyResponse, Error>, Stopped> {
+        let after = match cursor.map(|cursor| self.key_cursor(cursor)) {
+            None => None,
+            Some(Some(key)) => Some(key.to_owned()),
+            Some(None) => return Ok(other("this cursor was not given out during this call")),
+        };
+        let (keys, more) = self.page_of_keys(after.as_deref()).await?;
+        let last = keys.last().filter(|_| more).cloned();
+        let cursor = last.map(|key| self.new_key_cursor(key));
+        Ok(Ok(KeyResponse { keys, cursor }))
     }
 }
 
@@ -141,13 +182,9 @@ impl store::HostBucket for CallState {
         }
     }
 
-    /// The cursor counts keys, so that it can be a number.
     async fn list_keys(&mut self, _: Handle, cursor: Option<u64>) -> Answer<KeyResponse> {
         self.enter()?;
-        let skip = cursor.unwrap_or(0);
-        let (keys, more) = self.page_of_keys(skip).await?;
-        let cursor = more.then(|| skip + keys.len() as u64);
-        Ok(Ok(KeyResponse { keys, cursor }))
+        Ok(self.list_keys_page(cursor).await?)
     }
 
     async fn drop(&mut self, bucket: Handle) -> wasmtime::Result<()> {
@@ -241,3 +278,6 @@ fn check_batch(size: usize) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

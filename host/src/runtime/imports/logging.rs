@@ -1,11 +1,13 @@
 //! `wasi:logging/logging`: lines for the people who run the bot.
 
+use std::{borrow::Cow, fmt::Write};
+
 use super::CallState;
 use crate::runtime::bindings::wasi::logging::logging::{Host, Level};
 
 impl Host for CallState {
     /// Goes to the host's own log, and is kept with a failure. What is over the
-    /// call's limit goes to neither.
+    /// call's limit goes to neither. What it prints is only kept.
     fn log(&mut self, level: Level, context: String, message: String) -> wasmtime::Result<()> {
         self.enter()?;
         let line = match context.is_empty() {
@@ -13,7 +15,7 @@ impl Host for CallState {
             false => format!("{context}: {message}\n"),
         };
         if self.output.add(line.as_bytes()) {
-            self.tell(level, line.trim_end());
+            self.tell(level, &one_line(line.trim_end()));
         }
         Ok(())
     }
@@ -34,5 +36,46 @@ impl CallState {
             Level::Warn => at!(warn),
             Level::Error | Level::Critical => at!(error),
         }
+    }
+}
+
+/// The text without what would end the line or command a terminal: a guest
+/// can't write lines that look like the host's.
+fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(commands) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match commands(c) {
+            // Writing to a text never fails.
+            true => drop(write!(line, "{}", c.escape_default())),
+            false => line.push(c),
+        }
+    }
+    Cow::Owned(line)
+}
+
+/// Control characters, line and paragraph separators, and what turns the
+/// direction of writing.
+fn commands(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_writes_one_line_and_no_commands() {
+        assert_eq!(one_line("héllo 你好 \\n"), "héllo 你好 \\n");
+        assert!(matches!(one_line("plain"), Cow::Borrowed(_)));
+        assert_eq!(
+            one_line("a\n2026-01-01 INFO all is well\r\tb"),
+            "a\\n2026-01-01 INFO all is well\\r\\tb"
+        );
+        assert_eq!(one_line("\u{1b}[2Jgone\u{9b}1m"), "\\u{1b}[2Jgone\\u{9b}1m");
+        assert_eq!(one_line("\u{2028}\u{202e}"), "\\u{2028}\\u{202e}");
     }
 }

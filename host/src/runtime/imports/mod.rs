@@ -19,9 +19,9 @@ mod web;
 use super::{
     bindings::wxhost::bot::model::{Failure, Host},
     convert,
-    state::CallState,
+    state::{CallState, NotTaken},
 };
-use crate::domain::Action;
+use crate::domain::{Action, TaskId};
 
 /// What starts a task: its id, or why not; or the end of the call.
 type Started = wasmtime::Result<Result<String, Failure>>;
@@ -36,16 +36,31 @@ impl CallState {
             .map_err(|error| convert::failure(&error)))
     }
 
-    /// Takes on one action per target; the last task's id stands for all.
+    /// Takes on one action per target, all or none; the last task's id stands
+    /// for all.
     fn start_each(&mut self, targets: Vec<String>, action: impl Fn(String) -> Action) -> Started {
-        let mut last = Err(convert::coded("bad-request", "users: can't be empty"));
-        for target in targets {
-            last = self.start(action(target))?;
-            if last.is_err() {
-                break;
-            }
+        self.enter()?;
+        // As many calls as it would be one by one.
+        for _ in targets.iter().skip(1) {
+            self.enter()?;
         }
-        Ok(last)
+        if targets.is_empty() {
+            return Ok(Err(convert::coded("bad-request", "users: can't be empty")));
+        }
+        Ok(self
+            .act_on_each(targets, action)
+            .map(|id| id.to_string())
+            .map_err(|error| convert::failure(&error)))
+    }
+
+    fn act_on_each(
+        &mut self,
+        targets: Vec<String>,
+        action: impl Fn(String) -> Action,
+    ) -> Result<TaskId, NotTaken> {
+        // First, since each action has what they share once more.
+        self.check_tasks_room(targets.len())?;
+        self.act_all(targets.into_iter().map(action).collect())
     }
 }
 

@@ -1,0 +1,120 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+use crate::{
+    domain::ports::{COMMIT_BYTES_MAX, Commit, Committed, Epoch},
+    runtime::convert,
+    store,
+};
+
+/// A call of a bot with these limits, on a store in memory.
+fn state(limits: Limits) -> CallState {
+    let host = Host {
+        limits: Arc::new(limits),
+        store: store::in_memory(Arc::new(|| 1)),
+        check: |client, action| action.check(client),
+    };
+    CallState::new(host, convert::trial_call())
+}
+
+fn text(bytes: usize) -> Action {
+    Action::text("wxid_bob", "\u{1}".repeat(bytes))
+}
+
+#[test]
+fn tasks_and_writes_share_a_bound_in_bytes() {
+    let mut state = state(Limits {
+        call_effects_bytes: 10_000,
+        ..Limits::default()
+    });
+    // A control character takes six bytes in a record.
+    state.act(text(1000)).unwrap();
+    let large = state.act(text(1000)).unwrap_err();
+    assert!(matches!(large, NotTaken::TooLarge(10_000)), "{large}");
+    assert_eq!(convert::failure(&large).code, "too-many");
+    assert!(state.write("key".to_owned(), Some(vec![0; 3000])).is_err());
+    state.write("key".to_owned(), Some(vec![0; 1000])).unwrap();
+}
+
+#[test]
+fn a_write_to_the_same_key_counts_instead_of_the_former() {
+    let mut state = state(Limits {
+        call_effects_bytes: 10_000,
+        ..Limits::default()
+    });
+    for _ in 0..100 {
+        state.write("key".to_owned(), Some(vec![0; 9000])).unwrap();
+    }
+    assert!(
+        state
+            .write("other".to_owned(), Some(vec![0; 9000]))
+            .is_err()
+    );
+    state.write("key".to_owned(), None).unwrap();
+    state
+        .write("other".to_owned(), Some(vec![0; 8000]))
+        .unwrap();
+}
+
+#[tokio::test]
+async fn whatever_a_call_may_ask_for_can_be_committed() {
+    let limits = Limits {
+        call_effects_bytes: 3 * 1024 * 1024,
+        ..Limits::default()
+    };
+    assert_eq!(limits.check(), Ok(()));
+    let mut state = state(limits);
+    while state.act(text(16 * 1024)).is_ok() {}
+    for number in 0..256 {
+        let value = vec![0; 10_000];
+        if state.write(format!("{number}"), Some(value)).is_err() {
+            break;
+        }
+    }
+    assert!(state.effects_bytes > COMMIT_BYTES_MAX / 2);
+    let (store, event) = (Arc::clone(&state.store), Arc::clone(&state.call.event));
+    let effects = state.into_effects();
+    let origin = crate::domain::task::Origin::Bot {
+        handler: HandlerName::trial(),
+        event: event.key.clone(),
+    };
+    let tasks = effects.tasks.into_iter().map(|(number, action)| {
+        let account = event.account.clone();
+        crate::domain::Task::queued(TaskId { account, number }, action, origin.clone(), 1)
+    });
+    let commit = Commit {
+        tasks: tasks.collect(),
+        key_values: effects.key_values,
+        ..Commit::default()
+    };
+    let committed = store.commit(&event.account, Epoch::default(), commit);
+    assert_eq!(committed.await.unwrap(), Committed::Ok);
+}
+
+#[test]
+fn several_targets_are_taken_on_together_or_not_at_all() {
+    use crate::runtime::bindings::wxhost::bot::groups::{Host as Groups, InviteBy};
+
+    let mut state = state(Limits {
+        call_tasks: 3,
+        call_host_calls: 10,
+        ..Limits::default()
+    });
+    let users = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let mut invite = |names| {
+        let group = "1@chatroom".to_owned();
+        let started = state.invite(group, users(names), InviteBy::Invitation);
+        (started.unwrap().map_err(|it| it.code), state.tasks.len())
+    };
+    assert_eq!(invite(&[]), (Err("bad-request".to_owned()), 0));
+    assert_eq!(invite(&["a", "b", ""]), (Err("bad-request".to_owned()), 0));
+    let (id, count) = invite(&["a", "b"]);
+    assert_eq!(count, 2);
+    assert_eq!(invite(&["c", "d"]), (Err("too-many".to_owned()), 2));
+    let account = state.call.event.account.clone();
+    let number = state.tasks.last().unwrap().0;
+    assert_eq!(id, Ok(TaskId { account, number }.to_string()));
+    // Each target counts as a host call.
+    let group = "1@chatroom".to_owned();
+    assert!(state.kick(group, users(&["a", "b", "c"])).is_err());
+}
