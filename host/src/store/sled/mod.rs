@@ -5,7 +5,6 @@ mod pieces;
 mod read;
 mod stage;
 mod sweep;
-mod syncer;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,7 +29,6 @@ use tokio::{
 use self::{
     job::{Job, Waiter},
     read::Read,
-    syncer::{BATCHES_AHEAD_MAX, Syncer},
     writer::Writer,
 };
 use super::{
@@ -82,33 +80,21 @@ pub fn open(directory: &Path, cache_bytes: u64, clock: Clock) -> Result<SledStor
     start(db, Box::new(move || file.sync_data()), clock)
 }
 
-fn start(db: Db, fsync: syncer::Fsync, clock: Clock) -> Result<SledStore, StoreError> {
+fn start(db: Db, fsync: writer::Fsync, clock: Clock) -> Result<SledStore, StoreError> {
     let mark: u64 = Read(&db)
         .record(codec::mark().as_bytes())?
         .unwrap_or_default();
     let (jobs, queue) = mpsc::channel(QUEUE_JOBS_MAX);
     let ended = Arc::new(OnceLock::new());
-    let (applied, to_sync) = std::sync::mpsc::sync_channel(BATCHES_AHEAD_MAX);
-    let syncer = Syncer {
-        db: db.clone(),
-        fsync,
-        applied: to_sync,
-        jobs: jobs.downgrade(),
-        ended: Arc::clone(&ended),
-    };
-    let no_thread = |error: io::Error| StoreError::Failed(format!("no thread to write: {error}"));
-    let syncer = thread::Builder::new()
-        .name("store-syncer".to_owned())
-        .spawn(move || syncer.run())
-        .map_err(no_thread)?;
     let writer = Writer {
         db: db.clone(),
+        fsync,
         jobs: queue,
-        applied,
-        syncer,
         ended: Arc::clone(&ended),
         mark,
+        last_batch: 0,
     };
+    let no_thread = |error: io::Error| StoreError::Failed(format!("no thread to write: {error}"));
     let writer = thread::Builder::new()
         .name("store-writer".to_owned())
         .spawn(move || writer.run())

@@ -1,19 +1,19 @@
 //! The one thread that writes.
 //!
-//! It takes what has queued up, decides each job and applies one batch. The
-//! syncer beside it makes durable what was applied and only then tells whoever
-//! waits. So many accounts share one fsync, the next batch is decided while the
-//! disk works on the last, and no job sees another half done.
+//! It takes what has queued up, decides each job, applies one batch, makes it
+//! durable once and only then tells whoever waits. So many accounts share one
+//! fsync, and no job sees another half done.
 //!
-//! Both stop for good at the first error of writing. After a failed fsync Linux
+//! It stops for good at the first error of writing. After a failed fsync Linux
 //! forgets which pages were not written, so a later success would prove nothing;
 //! and sled may have taken the batch in memory without having it on disk. The
 //! cure is to end the host, see to the disk, and start it again: sled then reads
 //! back what is really there, and peers send again what was never answered.
 
 use std::{
-    sync::{Arc, OnceLock, mpsc::SyncSender},
-    thread::JoinHandle,
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use sled::{Batch, Db};
@@ -23,7 +23,6 @@ use super::{
     failed,
     job::{Job, Waiter},
     stage::Stage,
-    syncer::{self, Applied},
 };
 use crate::{
     domain::ports::{Committed, Enqueued, Epoch, StoreError},
@@ -38,28 +37,38 @@ const BATCH_JOBS_MAX: usize = 256;
 /// applies a batch nobody can read: this bounds the wait to some ms.
 const BATCH_CHANGES_MAX: usize = 2048;
 
+/// How long the writer waits at a time for the others of a batch, when the last
+/// batch had several: a flush costs some hundred µs however many share it. A
+/// client that is alone is never kept waiting.
+const GATHER_WAIT: Duration = Duration::from_micros(100);
+/// How often it waits for one batch, as long as more keep coming.
+const GATHER_WAITS_MAX: u32 = 10;
+
 /// How far above the numbers in use the mark is set, in µs: one write of the
 /// mark a minute.
 const MARK_AHEAD: u64 = 60_000_000;
+
+/// Makes what was written survive a power cut.
+pub type Fsync = Box<dyn FnMut() -> io::Result<()> + Send>;
 
 /// The writer.
 pub struct Writer {
     /// Where to write.
     pub db: Db,
+    /// How to make it durable once sled has flushed.
+    pub fsync: Fsync,
     /// What to do.
     pub jobs: Receiver<Job>,
-    /// What was applied goes here.
-    pub applied: SyncSender<Applied>,
-    /// Makes it durable.
-    pub syncer: JoinHandle<Result<(), StoreError>>,
     /// Why no job is taken any more, once that is so.
     pub ended: Arc<OnceLock<StoreError>>,
     /// The mark on disk: no number above it is acknowledged.
     pub mark: u64,
+    /// How many jobs the last batch had.
+    pub last_batch: usize,
 }
 
 /// A job that is decided, to be answered when the batch is durable.
-pub enum Decided {
+enum Decided {
     Commit(Waiter<Committed>, Committed),
     Enqueue(Waiter<Enqueued>, Enqueued),
     TakeOver(Waiter<Epoch>, Epoch),
@@ -68,7 +77,7 @@ pub enum Decided {
 
 impl Decided {
     /// Answers. Nobody may be waiting any more, which is no fault.
-    pub fn answer(self, written: Result<(), StoreError>) {
+    fn answer(self, written: Result<(), StoreError>) {
         let _ = match self {
             Self::Commit(waiter, answer) => waiter.send(written.map(|()| answer)).is_ok(),
             Self::Enqueue(waiter, answer) => waiter.send(written.map(|()| answer)).is_ok(),
@@ -84,16 +93,28 @@ impl Writer {
         let _guard = PanicGuard(Arc::clone(&self.ended));
         let mut closers = Vec::new();
         while let Some(first) = self.jobs.blocking_recv() {
-            if let Some(error) = self.ended.get().cloned() {
-                first.refuse(error.clone());
-                return self.refuse_all(&error, closers);
-            }
+            self.await_company();
             let batch = self.gather(first, &mut closers);
+            self.last_batch = batch.len();
             if let Err(error) = self.settle(batch) {
                 return self.refuse_all(&error, closers);
             }
         }
         self.finish(closers);
+    }
+
+    /// Lets as many jobs queue up as came last time, while they keep coming and
+    /// for a bounded time.
+    fn await_company(&self) {
+        let mut seen = usize::MAX;
+        for _ in 0..GATHER_WAITS_MAX {
+            let waiting = self.jobs.len();
+            if waiting + 1 >= self.last_batch || waiting == seen {
+                return;
+            }
+            seen = waiting;
+            std::thread::sleep(GATHER_WAIT);
+        }
     }
 
     /// What has queued up, within the bounds of a batch.
@@ -128,26 +149,13 @@ impl Writer {
             .filter_map(|job| decide(&mut stage, job))
             .collect();
         let written = match stage.into_batch() {
-            Some((batch, top)) => self.write(batch, top),
+            Some((batch, top)) => self.write(batch, top).map_err(|error| self.stop(error)),
             None => Ok(()),
         };
-        if let Err(error) = written {
-            let error = syncer::stop(&self.ended, error);
-            syncer::answer(decided, &Err(error.clone()));
-            return Err(error);
+        for job in decided {
+            job.answer(written.clone());
         }
-        // Even what changed nothing waits its turn: its answer may rest on a
-        // batch that is not durable yet.
-        self.hand_over(decided)
-    }
-
-    fn hand_over(&self, decided: Vec<Decided>) -> Result<(), StoreError> {
-        self.applied.send(decided).map_err(|unsent| {
-            let gone = || StoreError::Failed("its syncer is gone".to_owned());
-            let error = self.ended.get().cloned().unwrap_or_else(gone);
-            syncer::answer(unsent.0, &Err(error.clone()));
-            error
-        })
+        written
     }
 
     fn write(&mut self, mut batch: Batch, top: u64) -> Result<(), StoreError> {
@@ -157,27 +165,41 @@ impl Writer {
             codec::encode(&mut value, &self.mark)?;
             batch.insert(codec::mark().into_bytes(), value);
         }
-        self.db.apply_batch(batch).map_err(failed)
+        self.db.apply_batch(batch).map_err(failed)?;
+        self.make_durable()
     }
 
-    fn finish(self, closers: Vec<Waiter<()>>) {
-        let Self {
-            db,
-            ended,
-            applied,
-            syncer,
-            ..
-        } = self;
-        // Without more to come, the syncer ends with a last flush.
-        drop(applied);
-        let panicked = |_| Err(StoreError::Failed("its syncer panicked".to_owned()));
-        let result = syncer.join().unwrap_or_else(panicked);
+    /// sled's own flush leaves the data with the kernel, which survives the end
+    /// of this process but no power cut.
+    fn make_durable(&mut self) -> Result<(), StoreError> {
+        self.db.flush().map_err(failed)?;
+        (self.fsync)().map_err(|error| StoreError::Failed(format!("fsync: {error}")))
+    }
+
+    fn finish(mut self, closers: Vec<Waiter<()>>) {
+        let result = self.make_durable();
+        let Self { db, ended, .. } = self;
         let _ = ended.set(StoreError::Closed);
         // Before anyone hears of it, so that the files are free by then.
         drop(db);
         for closer in closers {
             Decided::Other(closer).answer(result.clone());
         }
+    }
+
+    /// Takes no more work, and says so before anyone learns of the failure.
+    fn stop(&self, error: StoreError) -> StoreError {
+        let what = match error {
+            StoreError::Failed(what) => what,
+            other => other.to_string(),
+        };
+        tracing::error!(error = what, "the store failed and takes no more work");
+        let error = StoreError::Failed(format!(
+            "{what}. It takes no more work, since it can't tell what is on disk: \
+             end the host, see to the disk (full? broken?), and start it again"
+        ));
+        let _ = self.ended.set(error.clone());
+        error
     }
 
     fn refuse_all(mut self, error: &StoreError, closers: Vec<Waiter<()>>) {
@@ -235,7 +257,7 @@ fn or_refuse<T>(
 
 /// sled panics on some of its own faults. The store has failed then, and must
 /// say so instead of waiting for a thread that is gone.
-pub struct PanicGuard(pub Arc<OnceLock<StoreError>>);
+struct PanicGuard(Arc<OnceLock<StoreError>>);
 
 impl Drop for PanicGuard {
     fn drop(&mut self) {
