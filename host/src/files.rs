@@ -1,16 +1,30 @@
 //! Files that must be whole or not there, and directories for this user only.
 
-use std::{fs, io, os::unix::fs::DirBuilderExt, path::Path};
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::Path,
+};
 
 use bytes::Bytes;
 
+/// Permission bits that let others write.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
 /// Makes a directory that only this user can enter, with its parents. One that
-/// exists is left as it is.
+/// exists is left as it is, and refused when others can write to it: what lies
+/// there is trusted, compiled code for one.
 pub fn private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(path)
+        .create(path)?;
+    let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
+    if mode & WRITABLE_BY_OTHERS != 0 {
+        let problem = format!("others can write to it (mode {mode:04o}): chmod go-w it first");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
+    }
+    Ok(())
 }
 
 /// Writes a file so that it is there in full or not at all, whenever the machine
@@ -71,6 +85,17 @@ mod tests {
         write_durably_blocking(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        private_dir(&path).unwrap();
+        private_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        let error = private_dir(&path).unwrap_err().to_string();
+        assert!(error.contains("0777"), "{error}");
     }
 
     #[test]

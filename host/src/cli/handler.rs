@@ -18,10 +18,7 @@ use super::{
 };
 use crate::{
     domain::{HandlerName, handler::Scope, id::BadId},
-    edge::control::{
-        COMPONENT_MAX_BYTES,
-        wire::{BindRequest, ConfigKeys, HandlerView, List},
-    },
+    edge::control::wire::{BindRequest, ConfigKeys, HandlerView, List},
 };
 
 /// How much of a digest tables show: enough to tell two apart.
@@ -148,14 +145,6 @@ async fn deploy(
     file: &Path,
 ) -> Result<Printed, Failure> {
     let component = fs::read(file).map_err(|error| unreadable(file, &error))?;
-    if component.len() > COMPONENT_MAX_BYTES {
-        return Err(Failure::Usage(format!(
-            "{} has {}, a component has at most {}",
-            file.display(),
-            size(component.len() as u64),
-            size(COMPONENT_MAX_BYTES as u64)
-        )));
-    }
     let start = Instant::now();
     let reply = client.deploy(name.as_str(), component).await?;
     let took = start.elapsed();

@@ -9,14 +9,18 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use dashmap::DashMap;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig,
     component::{HasSelf, Linker},
 };
 
 use super::{Limits, bindings, state::CallState};
-use crate::domain::ports::{CallError, ComponentError};
+use crate::domain::{
+    HandlerName,
+    ports::{CallError, ComponentError},
+};
 
 /// How often a computing guest is interrupted, to let others run and to count
 /// its time.
@@ -39,8 +43,15 @@ pub struct Engine {
     pub wasm: wasmtime::Engine,
     pub linker: Linker<CallState>,
     room: Arc<Semaphore>,
+    /// Room for the calls of one handler: never all of it, so that a bot that
+    /// waits in every call leaves some for the others.
+    shares: DashMap<HandlerName, Arc<Semaphore>>,
+    share: usize,
     _ticker: Ticker,
 }
+
+/// Room for one call, given back when it is dropped.
+pub struct Room(#[expect(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]);
 
 impl Engine {
     /// Builds the engine. Fails when the machine can't give the pool its
@@ -55,23 +66,35 @@ impl Engine {
             wasm,
             linker,
             room,
+            shares: DashMap::new(),
+            share: (limits.concurrent_calls as usize / 2).max(1),
             _ticker: ticker,
         })
     }
 
-    /// Waits for room for one more call. The pool itself does not queue: without
-    /// this, the call after the last would fail at once.
-    pub async fn room(&self, wait: Duration) -> Result<OwnedSemaphorePermit, CallError> {
-        let busy = || CallError::Busy {
-            waited_ms: wait.as_millis() as u64,
+    /// Waits for room for one more call of this handler. The pool itself does
+    /// not queue: without this, the call after the last would fail at once.
+    pub async fn room(&self, handler: &HandlerName, wait: Duration) -> Result<Room, CallError> {
+        let share = self.share_of(handler);
+        let both = async {
+            let own = share.acquire_owned().await;
+            let common = Arc::clone(&self.room).acquire_owned().await;
+            Ok::<_, AcquireError>(Room([own?, common?]))
         };
-        if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
-            return Ok(permit);
+        match tokio::time::timeout(wait, both).await {
+            Ok(Ok(room)) => Ok(room),
+            Ok(Err(_)) | Err(_) => Err(CallError::Busy {
+                waited_ms: wait.as_millis() as u64,
+            }),
         }
-        match tokio::time::timeout(wait, Arc::clone(&self.room).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(busy()),
+    }
+
+    fn share_of(&self, handler: &HandlerName) -> Arc<Semaphore> {
+        if let Some(share) = self.shares.get(handler) {
+            return Arc::clone(&share);
         }
+        let new = || Arc::new(Semaphore::new(self.share));
+        Arc::clone(&self.shares.entry(handler.clone()).or_insert_with(new))
     }
 }
 

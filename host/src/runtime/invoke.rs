@@ -12,6 +12,7 @@ use super::{
     state::{CallState, Stopped},
 };
 use crate::domain::{
+    HandlerName,
     handler::FailureKind,
     ports::{ActionCheck, Call, CallError, CallFailure, ComponentError, Effects, Store},
 };
@@ -68,7 +69,7 @@ pub async fn try_out(engine: &Engine, host: &Host, bot: &Bot) -> Result<(), Comp
     let limits = &host.limits;
     let unfit = |problem: String| ComponentError::Unfit(format!("it does not start: {problem}"));
     let _room = engine
-        .room(limits.queue_wait())
+        .room(&HandlerName::trial(), limits.queue_wait())
         .await
         .map_err(|error| ComponentError::Host(error.to_string()))?;
     let mut wasm = new_store(engine, host, convert::trial_call());

@@ -84,7 +84,8 @@ impl Runtime for Wasm {
             .registry
             .get(digest)
             .ok_or(CallError::Unloaded(digest))?;
-        let _room = self.engine.room(self.host.limits.queue_wait()).await?;
+        let wait = self.host.limits.queue_wait();
+        let _room = self.engine.room(&call.handler.name, wait).await?;
         invoke::call(&self.engine, &self.host, &bot, call).await
     }
 }

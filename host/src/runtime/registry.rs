@@ -173,7 +173,7 @@ impl Registry {
             .serialize()
             .map_err(|error| ComponentError::Host(chain(&error)))?;
         // A cache that can't be written costs time, no more.
-        if let Err(error) = files::write_durably(&cached, compiled.into()).await {
+        if let Err(error) = write_cache(&cached, compiled.into()).await {
             tracing::warn!(path = %cached.display(), %error, "the compiled component is not cached");
         }
         Ok(component)
@@ -286,12 +286,36 @@ fn check_preamble(bytes: &[u8], max_bytes: u64) -> Result<(), ComponentError> {
     }
 }
 
+/// Writes compiled code and beside it its digest, which is there only when the
+/// code is there in full.
+async fn write_cache(path: &Path, compiled: Bytes) -> io::Result<()> {
+    let digest = Digest::of(&compiled).to_string();
+    files::write_durably(path, compiled).await?;
+    files::write_durably(&digest_path(path), digest.into()).await
+}
+
+fn digest_path(path: &Path) -> PathBuf {
+    path.with_extension("cwasm-b3")
+}
+
+/// Compiled code is run as it is: a disk that lost a bit of it must not crash
+/// the host. wasmtime checks its version and settings only.
+fn is_as_written(path: &Path) -> bool {
+    match (
+        std::fs::read(path),
+        std::fs::read_to_string(digest_path(path)),
+    ) {
+        (Ok(bytes), Ok(digest)) => Digest::of(&bytes).to_string() == digest,
+        _ => false,
+    }
+}
+
 #[expect(
     unsafe_code,
     reason = "wasmtime trusts what it loads: see the comment below"
 )]
 fn load(engine: &wasmtime::Engine, path: &Path) -> Option<WasmComponent> {
-    if !path.exists() {
+    if !is_as_written(path) {
         return None;
     }
     // SAFETY: the file was written by `compiled` into a directory that only this

@@ -18,7 +18,7 @@ const BYTES_PER_COMMIT: usize = 1024 * 1024;
 const PAGE: usize = 500;
 
 /// What a report says about contacts.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub enum ContactReport {
     /// Nothing.
     #[default]
@@ -146,6 +146,7 @@ impl Service {
                 .members(account, group, after.as_deref(), PAGE)
                 .await?;
             ids.extend(page.items.into_iter().map(|member| member.user.id));
+            tokio::task::consume_budget().await;
             after = page.next;
             if after.is_none() {
                 return Ok(ids);
@@ -162,6 +163,8 @@ impl Service {
     ) -> Result<Vec<ContactChange>, Error> {
         let mut kept = Vec::with_capacity(changes.len());
         for change in changes {
+            // A long list must not keep a worker from others.
+            tokio::task::consume_budget().await;
             if let ContactChange::PutMember(group, member) = &change
                 && member.user == User::unknown(member.user.id.as_str())
                 && self
@@ -231,6 +234,7 @@ impl Service {
                 .store
                 .contacts(account, Some(kind), after.as_deref(), PAGE)
                 .await?;
+            tokio::task::consume_budget().await;
             for known in &page.items {
                 match fresh.get(known.id()) {
                     None => changes.push(ContactChange::Remove(known.id().to_owned())),

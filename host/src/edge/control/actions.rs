@@ -86,6 +86,9 @@ fn place_in_segments(object: &Map<String, Value>, text: &str) -> Option<String> 
     here.then(|| field_of(&path, text)).flatten()
 }
 
+/// How many fields are looked at for the one that is wrong.
+const KEYS_LOOKED_AT: usize = 32;
+
 /// The field without which the object would have another error or none.
 fn culprit(object: &Map<String, Value>, text: &str) -> Option<String> {
     let matters = |key: &&String| {
@@ -93,7 +96,11 @@ fn culprit(object: &Map<String, Value>, text: &str) -> Option<String> {
         without.remove(*key);
         parse(&without).err().as_deref() != Some(text)
     };
-    let mut keys = object.keys().filter(|key| *key != "action");
+    // Each look costs as much as the whole object: no action has so many fields.
+    let mut keys = object
+        .keys()
+        .filter(|key| *key != "action")
+        .take(KEYS_LOOKED_AT);
     keys.find(matters).cloned()
 }
 

@@ -1,6 +1,8 @@
 //! How requests are read: strictly, and with every error a problem document
 //! that names the part of the request at fault.
 
+use std::time::Duration;
+
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::request::Parts,
@@ -73,6 +75,9 @@ impl PathParts {
     }
 }
 
+/// How long a body may take: a component over a slow line.
+const BODY_TIME: Duration = Duration::from_secs(120);
+
 /// The whole body, up to the limit of its route.
 #[derive(Debug)]
 pub struct Body(pub Bytes);
@@ -81,7 +86,15 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        Ok(Self(Bytes::from_request(request, state).await?))
+        let reading = Bytes::from_request(request, state);
+        match tokio::time::timeout(BODY_TIME, reading).await {
+            Ok(bytes) => Ok(Self(bytes?)),
+            Err(_) => {
+                let seconds = BODY_TIME.as_secs();
+                let problem = format!("did not come within {seconds} s");
+                Err(Problem::bad_field("body", problem))
+            }
+        }
     }
 }
 

@@ -31,9 +31,6 @@ use crate::{
     service::{CONFIG_MAX_BYTES, Service},
 };
 
-/// The largest component that the command line sends: the default of
-/// `limits.component_bytes`, which is what the host goes by.
-pub const COMPONENT_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The largest body with a handler's configuration: twice what its keys and
 /// values may have, for quotes and escapes.
 const CONFIG_BODY_MAX_BYTES: usize = 2 * CONFIG_MAX_BYTES;

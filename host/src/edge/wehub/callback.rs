@@ -34,6 +34,9 @@ use crate::{
 /// page, section 3).
 const BODY_MAX_BYTES: usize = 32 * 1024 * 1024;
 
+/// Up to this size a body is taken apart before its sender is known.
+const TRUSTED_BYTES: usize = 64 * 1024;
+
 /// What a person sees who opens the address in a browser.
 const HELLO: &str = "This is wxhost. WeHub posts its events here: enter this address as its \
                      callback URL.\n";
@@ -95,6 +98,9 @@ impl Callback {
 
     /// The answer to a body, whatever it holds.
     async fn answer_to(&self, body: Bytes) -> Bytes {
+        if let Some(refusal) = self.refuse_large(&body) {
+            return refusal;
+        }
         let request = match wire::parse(&body) {
             Ok(request) => request,
             Err(bad) => return refuse_bad(&bad),
@@ -111,16 +117,25 @@ impl Callback {
         }
     }
 
+    /// Refuses a large body of a stranger before it is taken apart, which takes
+    /// many times its memory.
+    fn refuse_large(&self, body: &Bytes) -> Option<Bytes> {
+        if body.len() <= TRUSTED_BYTES {
+            return None;
+        }
+        let (action, appid, account) = wire::sender(body).ok()?;
+        let refusal = self.0.config.admit(&appid, &account).err()?;
+        let reason = refusal.reason(&appid, &account);
+        Some(refuse(&action, None, refusal_code(refusal), &reason))
+    }
+
     /// Refuses somebody who is on no list. A login of a known customer is signed
     /// all the same, else WeHub shows a wrong signature as the reason.
     fn refuse_unadmitted(&self, request: &Request, refusal: Refusal) -> Bytes {
         tracing::info!(appid = request.appid, account = %request.account, ?refusal, "refused");
         let known = self.0.config.app(&request.appid);
         let signature = known.and_then(|app| login_signature(app, request));
-        let code = match refusal {
-            Refusal::UnknownAppid => code::UNKNOWN_APPID,
-            Refusal::NotAdmitted => code::NOT_ADMITTED,
-        };
+        let code = refusal_code(refusal);
         let reason = refusal.reason(&request.appid, &request.account);
         refuse(
             action_name(&request.action),
@@ -255,6 +270,13 @@ fn action_name(action: &Incoming) -> &'static str {
         Incoming::TaskResult { .. } => "report_task_result",
         Incoming::Heartbeat => "heartbeat",
         Incoming::Report(_) => "report",
+    }
+}
+
+fn refusal_code(refusal: Refusal) -> i32 {
+    match refusal {
+        Refusal::UnknownAppid => code::UNKNOWN_APPID,
+        Refusal::NotAdmitted => code::NOT_ADMITTED,
     }
 }
 

@@ -42,6 +42,10 @@ impl fmt::Display for At<'_> {
     }
 }
 
+/// How many entries a list may have: some times what the largest account has. An
+/// entry takes a hundred times as much memory as its shortest text.
+const LIST_MAX: usize = 100_000;
+
 /// The longest id of a person, group, message or customer; WeChat's have some 30.
 pub(super) const ID_MAX_BYTES: usize = 256;
 /// The longest name that is kept of somebody. WeChat's have 32 characters. With
@@ -228,7 +232,14 @@ impl<'a> Loose<'a> {
     pub(super) fn list(self, at: At<'_>) -> Result<Option<Vec<Loose<'a>>>, BadRequest> {
         match self.shape() {
             Shape::Absent => Ok(None),
-            Shape::List(json) => parse_known(json, at).map(Some),
+            Shape::List(json) => {
+                let list: Vec<_> = parse_known(json, at)?;
+                if list.len() > LIST_MAX {
+                    let problem = format!("has more than {LIST_MAX} entries");
+                    return Err(BadRequest::new(at, problem));
+                }
+                Ok(Some(list))
+            }
             other => Err(other.unfit(at, "a list")),
         }
     }

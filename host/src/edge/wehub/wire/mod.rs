@@ -22,6 +22,6 @@ mod tests;
 pub(crate) use answers::{
     code, common_ack, login_ack, login_refusal, logout_ack, pull_task_ack, refusal,
 };
-pub(crate) use envelope::parse;
+pub(crate) use envelope::{parse, sender};
 pub(crate) use request::{BadRequest, Incoming, LoginRequest, Report, Request};
 pub(crate) use tasks::{WireTask, check, task};
