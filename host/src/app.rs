@@ -82,6 +82,8 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
         error,
     })?;
     let store = store::open(&config.store, &data)?;
+    // The store is ours alone from here, and so is the directory.
+    files::remove_leftovers(&data);
     let served = serve_on(&config, Arc::clone(&store), shutdown).await;
     let closed = store.close().await;
     served?;

@@ -8,6 +8,9 @@ use std::{
 
 use bytes::Bytes;
 
+/// What the names of files begin with that are not whole yet.
+const TEMPORARY: &str = ".tmp-";
+
 /// Permission bits that let others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
@@ -25,6 +28,15 @@ pub fn private_dir(path: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
     }
     Ok(())
+}
+
+/// Removes what a process that was killed while it wrote has left behind.
+pub fn remove_leftovers(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Writes a file so that it is there in full or not at all, whenever the machine
@@ -45,7 +57,7 @@ pub fn write_durably_blocking(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .ok_or_else(|| io::Error::other("the path has no directory"))?;
     let mut nonce = [0; 8];
     getrandom::fill(&mut nonce).map_err(io::Error::other)?;
-    let temporary = dir.join(format!(".tmp-{:016x}", u64::from_ne_bytes(nonce)));
+    let temporary = dir.join(format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(nonce)));
     let written = private_file(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()
@@ -85,6 +97,17 @@ mod tests {
         write_durably_blocking(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(".tmp-0123"), b"half").unwrap();
+        fs::write(dir.path().join("whole"), b"whole").unwrap();
+        remove_leftovers(dir.path());
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().flatten().collect();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left.first().unwrap().file_name(), "whole");
     }
 
     #[test]

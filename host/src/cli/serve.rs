@@ -14,6 +14,9 @@ use crate::{app, config::Config, telemetry};
 /// How long threads that still work may take once everything is closed.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 
+/// Files that are open besides the connections: the store's, the log, the timers.
+const FILES_BESIDES: u64 = 128;
+
 /// Settings that flags override.
 #[derive(Debug, Default)]
 pub struct Overrides {
@@ -32,6 +35,7 @@ pub fn serve(file: Option<&Path>, overrides: Overrides) -> ExitCode {
     if let Err(problem) = telemetry::start(&config.log) {
         return fail(&problem, 2);
     }
+    allow_many_sockets(config.server.connections_max);
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => fail(&problem, 1),
@@ -63,6 +67,30 @@ fn load(file: Option<&Path>, overrides: Overrides) -> Result<Config, String> {
     config.data = overrides.data.unwrap_or(config.data);
     config.server.listen = overrides.listen.unwrap_or(config.server.listen);
     Ok(config)
+}
+
+/// Raises the limit of open files as far as the system lets us: every connection
+/// is one.
+fn allow_many_sockets(connections_max: u32) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let allowed = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let needed = u64::from(connections_max) + FILES_BESIDES;
+    if allowed.is_some_and(|allowed| allowed < needed) {
+        tracing::warn!(
+            allowed,
+            connections_max,
+            "the system allows fewer open files than server.connections_max needs: \
+             raise the limit (ulimit -n) or lower the setting"
+        );
+    }
 }
 
 fn run(config: Config) -> Result<(), String> {

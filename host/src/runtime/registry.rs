@@ -55,6 +55,7 @@ impl Registry {
     pub fn open(engine: &Engine, limits: &Limits, data_dir: &Path) -> Result<Self, ComponentError> {
         let dir = data_dir.join("components");
         files::private_dir(&dir).map_err(|error| disk(&dir, &error))?;
+        files::remove_leftovers(&dir);
         Ok(Self {
             engine: engine.wasm.clone(),
             linker: engine.linker.clone(),
