@@ -31,8 +31,11 @@ enum Command {
     /// Serves the bare handler that the host is held against.
     #[command(hide = true)]
     Native,
-    /// Keeps a host with the Rust bot busy, for a profiler to look at.
+    /// Keeps a host with one bot busy, for a profiler to look at.
     Busy {
+        /// Which guest answers: `echo` or `faq`.
+        #[arg(long, default_value = "echo")]
+        guest: String,
         /// For how long, in seconds.
         #[arg(long, default_value_t = 10)]
         seconds: u64,
@@ -80,8 +83,13 @@ fn main() -> Result<()> {
     let runtime = runtime.enable_all().build()?;
     match &arguments.command {
         Some(Command::Native) => runtime.block_on(native::serve()),
-        Some(Command::Busy { seconds, set }) => {
-            runtime.block_on(speed::busy(Duration::from_secs(*seconds), set))
+        Some(Command::Busy {
+            guest,
+            seconds,
+            set,
+        }) => {
+            let time = Duration::from_secs(*seconds);
+            runtime.block_on(speed::busy(guest, time, set))
         }
         None => runtime.block_on(bench(&arguments)),
     }

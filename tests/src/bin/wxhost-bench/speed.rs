@@ -113,8 +113,8 @@ pub async fn in_turns(plan: Plan, contenders: &mut [Contender]) -> Result<()> {
     Ok(())
 }
 
-/// Keeps a host with the Rust bot busy and says what it reached.
-pub async fn busy(time: Duration, settings: &[String]) -> Result<()> {
+/// Keeps a host with this bot busy and says what it reached.
+pub async fn busy(guest: &str, time: Duration, settings: &[String]) -> Result<()> {
     let mut all = Settings::default();
     for setting in settings {
         let (key, value) = setting.split_once('=').context("KEY=VALUE")?;
@@ -123,7 +123,11 @@ pub async fn busy(time: Duration, settings: &[String]) -> Result<()> {
     }
     let host = Host::with(all).await?;
     let target = Target::parse(&host.callback_url()?)?;
-    host.serve_guest("*", "echo").await?;
+    host.serve_guest("*", guest).await?;
+    if guest == "faq" {
+        host.configure("faq", json!({"fallback": "Pardon?"}))
+            .await?;
+    }
     log_in(target.clone(), 0, CONNECTIONS).await?;
     let mut load = messages(target, 0, CONNECTIONS);
     load.stop = Stop::After(time);
