@@ -429,7 +429,7 @@ export interface GroupRenamed {
   previous: string | null;
 }
 
-/** A task of this bot has ended. */
+/** A task of the account has ended. Tasks sent in an answer never tell. */
 export interface TaskEnd {
   /** Which task. */
   task: TaskId;
@@ -496,7 +496,7 @@ export type Happening =
   | { tag: "friend-checked"; val: FriendCheck }
   /** A file that was asked for is there, or will not come. */
   | { tag: "file-ready"; val: FileReady }
-  /** A task of this bot has ended. */
+  /** A task of the account has ended. Tasks sent in an answer never tell. */
   | { tag: "task-ended"; val: TaskEnd }
   /** A timer came due. */
   | { tag: "timer"; val: TimerFired }
@@ -790,8 +790,8 @@ export const context: {
   /** The kind of client that drives the account: "wehub" or "openwx". */
   clientKind(): string;
   /**
-   * 1 for the first try of this event; more when an earlier one was cut short
-   * by the host's end, and nothing of it happened.
+   * 1 for the first try of this event. Always 1 on this host: a try that was
+   * cut short leaves nothing behind, not even a count.
    */
   attempt(): number;
   /** When the host will stop this call. */

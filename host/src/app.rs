@@ -31,8 +31,10 @@ use crate::{
     store,
 };
 
-/// How often what is too old is looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
+/// How often what is too old is looked for: every record is looked at.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How often idle accounts are dropped from memory.
+const FORGET_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How often the store is asked whether it still works.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
 /// How long the sweep rests between two steps, so that nobody notices it.
@@ -113,7 +115,8 @@ async fn serve_on(
     warn_of_open_doors(config, address);
     tracing::info!(addr = %address, data = %data.display(), "listening");
 
-    let sweeper = tokio::spawn(sweep(Arc::clone(&store), service.clone()));
+    let sweeper = tokio::spawn(sweep(Arc::clone(&store)));
+    let forgetter = tokio::spawn(forget_idle(service.clone()));
     edge::server::run(listener, router, &config.server, async {
         tokio::select! {
             () = shutdown => tracing::info!("ending: no new work is taken"),
@@ -123,6 +126,7 @@ async fn serve_on(
     })
     .await;
     sweeper.abort();
+    forgetter.abort();
     service.drain().await;
     drop(file);
     store.health()?;
@@ -148,11 +152,12 @@ fn router(config: &Config, service: &Service, token: AdminToken) -> Router {
                 axum::Json(serde_json::json!({"status": "ready"})),
             ),
             Err(error) => {
-                let status = match error {
-                    service::Error::Draining => "draining",
-                    _ => "failed",
+                // Anybody can ask: what went wrong inside is for the log.
+                let (status, reason) = match error {
+                    service::Error::Draining => ("draining", "the host is ending"),
+                    _ => ("failed", "the store has failed; the host's log says why"),
                 };
-                let body = serde_json::json!({"status": status, "reason": error.to_string()});
+                let body = serde_json::json!({"status": status, "reason": reason});
                 (StatusCode::SERVICE_UNAVAILABLE, axum::Json(body))
             }
         }
@@ -197,8 +202,16 @@ fn warn_of_open_doors(config: &Config, address: SocketAddr) {
     }
 }
 
+/// Keeps memory to the accounts that are served.
+async fn forget_idle(service: Service) {
+    loop {
+        tokio::time::sleep(FORGET_EVERY).await;
+        service.forget_idle();
+    }
+}
+
 /// Forgets what is too old, a little at a time.
-async fn sweep(store: Arc<dyn Store>, service: Service) {
+async fn sweep(store: Arc<dyn Store>) {
     let kept_ms = KEPT.as_millis() as u64;
     loop {
         loop {
@@ -211,7 +224,6 @@ async fn sweep(store: Arc<dyn Store>, service: Service) {
                 }
             }
         }
-        service.forget_idle();
         tokio::time::sleep(SWEEP_EVERY).await;
     }
 }

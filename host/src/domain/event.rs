@@ -90,7 +90,7 @@ pub enum Happening {
         /// `normal`, `blocked-me`, `deleted-me`, or the client's own word.
         state: String,
     },
-    /// A task of the bot has ended.
+    /// A task of the account that a bot asked for has ended.
     TaskEnded {
         /// Which task.
         task: TaskId,

@@ -91,6 +91,11 @@ impl Engine {
         }
     }
 
+    /// Forgets the shares of handlers that nobody calls at the moment.
+    pub fn forget_shares(&self) {
+        self.shares.retain(|_, share| Arc::strong_count(share) > 1);
+    }
+
     fn share_of(&self, handler: &HandlerName) -> Arc<Semaphore> {
         if let Some(share) = self.shares.get(handler) {
             return Arc::clone(&share);

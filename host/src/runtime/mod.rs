@@ -73,6 +73,7 @@ impl Runtime for Wasm {
     }
 
     async fn retain(&self, in_use: &[Digest]) {
+        self.engine.forget_shares();
         self.registry.retain(in_use).await;
     }
 
