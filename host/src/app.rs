@@ -106,7 +106,8 @@ async fn serve_on(
         Arc::clone(&store),
         check_action,
     )?);
-    let service = Service::start(Arc::clone(&store), runtime, check_action).await?;
+    let service =
+        Service::start(Arc::clone(&store), runtime, check_action, config.policies()).await?;
     let router = router(config, &service, token);
 
     let listener = listen(config.server.listen).await?;

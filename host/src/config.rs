@@ -10,7 +10,12 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{edge, runtime, store, telemetry};
+use crate::{
+    domain::{file::FilePolicy, login::LoginPolicy, pacing::PacingPolicy, task::TaskPolicy},
+    edge, runtime,
+    service::Policies,
+    store, telemetry,
+};
 
 /// Where everything lasting is kept when nobody says.
 pub const DATA_DEFAULT: &str = "wxhost-data";
@@ -29,6 +34,14 @@ pub struct Config {
     pub server: edge::server::Config,
     /// The WeHub callback.
     pub wehub: edge::wehub::Config,
+    /// How long tasks wait.
+    pub tasks: TaskPolicy,
+    /// When QR logins are given up.
+    pub logins: LoginPolicy,
+    /// How files are taken and kept.
+    pub files: FilePolicy,
+    /// How fast accounts write, and when a bot talks to another bot.
+    pub pacing: PacingPolicy,
     /// What one call of a guest may use.
     pub limits: runtime::Limits,
     /// The store.
@@ -43,6 +56,10 @@ impl Default for Config {
             data: DATA_DEFAULT.into(),
             server: Default::default(),
             wehub: Default::default(),
+            tasks: Default::default(),
+            logins: Default::default(),
+            files: Default::default(),
+            pacing: Default::default(),
             limits: Default::default(),
             store: Default::default(),
             log: Default::default(),
@@ -83,8 +100,22 @@ impl Config {
         Ok(config)
     }
 
+    /// What rules the use cases.
+    pub fn policies(&self) -> Policies {
+        Policies {
+            tasks: self.tasks.clone(),
+            logins: self.logins.clone(),
+            files: self.files.clone(),
+            pacing: self.pacing.clone(),
+        }
+    }
+
     /// Says which setting can't work, and why.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.tasks.check().map_err(ConfigError::Unfit)?;
+        self.logins.check().map_err(ConfigError::Unfit)?;
+        self.files.check().map_err(ConfigError::Unfit)?;
+        self.pacing.check().map_err(ConfigError::Unfit)?;
         self.limits.check().map_err(ConfigError::Unfit)?;
         self.wehub.check().map_err(ConfigError::Unfit)?;
         self.server.check().map_err(ConfigError::Unfit)

@@ -259,6 +259,7 @@ fn maker(origin: &Origin) -> &str {
     match origin {
         Origin::Api => "api",
         Origin::Bot { handler, .. } => handler.as_str(),
+        Origin::Login(_) => "login",
     }
 }
 
@@ -293,6 +294,7 @@ fn about(task: &Task, style: &Style) -> String {
     let made_by = match &task.origin {
         Origin::Api => "the control API".to_owned(),
         Origin::Bot { handler, event } => format!("handler {handler} at event {event}"),
+        Origin::Login(login) => format!("login {login}"),
     };
     let action = serde_json::to_string_pretty(&task.action);
     let mut known = vec![

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, Millis};
+use super::{AccountId, LoginId, Millis};
 
 /// Which kind of native client drives an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,18 @@ pub struct Session {
     /// The client machine's own addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub local_ips: Vec<String>,
+    /// The QR login that it came out of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qr_login: Option<LoginId>,
+}
+
+impl Session {
+    /// Whether a process that names itself so may be the one of this session. What
+    /// a client does not tell proves nothing.
+    pub fn may_be_of(&self, machine_id: &str, client_session: &str) -> bool {
+        let differ = |a: &str, b: &str| !a.is_empty() && !b.is_empty() && a != b;
+        !differ(&self.machine_id, machine_id) && !differ(&self.client_session, client_session)
+    }
 }
 
 /// How a session ended.

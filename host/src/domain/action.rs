@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ClientKind;
+use super::{ClientKind, LoginId};
 
 /// How many pieces one message may have.
 pub const SEGMENTS_MAX: usize = 100;
@@ -188,6 +188,11 @@ pub enum Action {
         /// Its name from now on.
         to: String,
     },
+    /// Start another client and log it in by a QR code. Only the host asks for it.
+    StartLogin {
+        /// Which login.
+        login: LoginId,
+    },
     /// A task in the client's own JSON.
     Raw {
         /// A JSON object as text.
@@ -323,6 +328,7 @@ impl Action {
             Self::RemoveTag { .. } => "remove-tag",
             Self::DeleteTag { .. } => "delete-tag",
             Self::RenameTag { .. } => "rename-tag",
+            Self::StartLogin { .. } => "start-login",
             Self::Raw { .. } => "raw",
         }
     }
@@ -451,6 +457,10 @@ impl Action {
                 required("tag", tag)?;
                 required("to", to)
             }
+            Self::StartLogin { .. } => invalid(
+                "action",
+                "QR logins are started with POST /api/v1/logins, not as a task",
+            ),
             Self::Raw { json } => raw_json("json", json),
         }
     }

@@ -90,6 +90,13 @@ pub enum Happening {
         /// `normal`, `blocked-me`, `deleted-me`, or the client's own word.
         state: String,
     },
+    /// A file that a bot asked for is there, or will not come.
+    FileReady {
+        /// The file; with type, size and address when it is there.
+        file: File,
+        /// Why it will not come.
+        failure: Option<String>,
+    },
     /// A task of the account that a bot asked for has ended.
     TaskEnded {
         /// Which task.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub const ACCOUNT_ID_MAX_BYTES: usize = 256;
 /// The longest handler name. It becomes part of a path and of log lines.
 pub const HANDLER_NAME_MAX_CHARS: usize = 64;
+/// The longest id of a QR login; ours have 43 characters.
+pub const LOGIN_ID_MAX_BYTES: usize = 128;
 /// The longest id of an event. Longer ones are named by their digest.
 pub const EVENT_KEY_MAX_BYTES: usize = 200;
 
@@ -55,8 +57,10 @@ impl TryFrom<&str> for AccountId {
                 "an account id has no spaces, slashes or control characters",
             ));
         }
-        if text == "*" {
-            return Err(BadId("`*` stands for all accounts and can't be one"));
+        if text.starts_with('*') {
+            return Err(BadId(
+                "`*` stands for all accounts: no account id begins with it",
+            ));
         }
         Ok(Self(text.into()))
     }
@@ -111,6 +115,40 @@ impl HandlerName {
     /// The name under which a component is tried out before it has one.
     pub fn trial() -> Self {
         Self("trial".into())
+    }
+}
+
+/// The name of a QR login, which clients know as the QR session id.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LoginId(Arc<str>);
+
+impl LoginId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for LoginId {
+    type Error = BadId;
+
+    fn try_from(text: &str) -> Result<Self, BadId> {
+        let odd = |c: char| c.is_control() || c.is_whitespace() || c == '/';
+        if text.is_empty() || text.len() > LOGIN_ID_MAX_BYTES || text.chars().any(odd) {
+            return Err(BadId(
+                "a QR session id has 1 to 128 bytes without spaces, slashes or control characters",
+            ));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for LoginId {
+    type Error = BadId;
+
+    fn try_from(text: String) -> Result<Self, BadId> {
+        Self::try_from(text.as_str())
     }
 }
 
@@ -243,8 +281,8 @@ macro_rules! shown_as_its_text {
     )* };
 }
 
-textual!(AccountId, HandlerName, EventKey, TaskId, Digest);
-shown_as_its_text!(AccountId, HandlerName, EventKey);
+textual!(AccountId, HandlerName, LoginId, EventKey, TaskId, Digest);
+shown_as_its_text!(AccountId, HandlerName, LoginId, EventKey);
 
 #[cfg(test)]
 mod tests {
@@ -280,7 +318,7 @@ mod tests {
 
     #[test]
     fn ids_that_could_mislead_a_log_or_a_path_are_refused() {
-        for text in ["", "a b", "a\nb", "a\0b", "a/b", "*"] {
+        for text in ["", "a b", "a\nb", "a\0b", "a/b", "*", "*a"] {
             assert!(AccountId::try_from(text).is_err(), "{text:?}");
         }
         assert!(AccountId::try_from("x".repeat(257)).is_err());

@@ -7,19 +7,27 @@
 
 pub mod account;
 pub mod action;
+pub mod alarm;
 pub mod contact;
 pub mod event;
+pub mod file;
 pub mod handler;
 pub mod id;
+pub mod login;
+pub mod pacing;
 pub mod ports;
 pub mod task;
 
 pub use account::{Account, ClientKind, Logout, Session};
 pub use action::Action;
+pub use alarm::Alarm;
 pub use contact::{Contact, ContactKind, Group, Member, User};
 pub use event::{Event, Happening, Message};
+pub use file::FileRequest;
 pub use handler::{Binding, Failure, FailureKind, Handler};
-pub use id::{AccountId, Digest, EventKey, HandlerName, TaskId, TaskNumber};
+pub use id::{AccountId, Digest, EventKey, HandlerName, LoginId, TaskId, TaskNumber};
+pub use login::{Login, LoginState};
+pub use pacing::Pause;
 pub use task::{Task, TaskState};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.

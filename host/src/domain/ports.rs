@@ -7,8 +7,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Account, AccountId, Action, Binding, ClientKind, Contact, ContactKind, Digest, Event, EventKey,
-    Failure, Handler, HandlerName, Member, Millis, Task, TaskId, TaskNumber, TaskState,
+    Account, AccountId, Action, Alarm, Binding, ClientKind, Contact, ContactKind, Digest, Event,
+    EventKey, Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause,
+    Task, TaskId, TaskNumber, TaskState,
     action::Refused,
     handler::{FailureKind, Scope},
 };
@@ -54,6 +55,8 @@ pub enum EventOutcome {
     Failed,
     /// No bot was asked: none is bound, or it does not want such events.
     Unhandled,
+    /// The bot was not asked, since it pauses in this conversation.
+    Paused,
 }
 
 /// The event that a commit settles.
@@ -93,6 +96,49 @@ pub enum ContactChange {
     RemoveMember(String, String),
 }
 
+/// A change of a QR login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginChange {
+    /// The login as it is from now on. The store takes it only if its revision is
+    /// one above the stored login's, or 1 and there is none.
+    pub login: Login,
+    /// What becomes of its image.
+    pub image: ImageChange,
+    /// When to look at it again.
+    pub alarm_ms: Option<Millis>,
+}
+
+/// A change of a QR login's image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ImageChange {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// This is the image from now on.
+    Put(Bytes),
+    /// There is no image any more.
+    Drop,
+}
+
+/// How a change of a QR login ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginChanged {
+    /// It is durable.
+    Ok,
+    /// Somebody else changed the login meanwhile: read it and decide anew. Nothing
+    /// has changed.
+    Moved,
+}
+
+/// A change of what a bot is paused in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PauseChange {
+    /// This pause is so from now on.
+    Put(Pause),
+    /// No pause in this conversation any more.
+    Lift(String),
+}
+
 /// What changes for one account in one atomic, durable step. Plain data: the
 /// same commit can be sent again when its outcome is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,6 +156,15 @@ pub struct Commit {
     pub account: Option<Account>,
     /// The failure of the call that handled the event.
     pub failure: Option<Failure>,
+    /// The QR login that changes with it. If somebody else changed it meanwhile,
+    /// nothing of the commit happens and the answer is [`Committed::LoginMoved`].
+    pub login: Option<LoginChange>,
+    /// Requests for files, each as it is from now on.
+    pub files: Vec<FileRequest>,
+    /// Changes of what the bot is paused in.
+    pub pauses: Vec<PauseChange>,
+    /// What to look at, and when.
+    pub alarms: Vec<(Millis, Alarm)>,
 }
 
 impl Commit {
@@ -121,6 +176,10 @@ impl Commit {
             + usize::from(self.seen.is_some())
             + usize::from(self.account.is_some())
             + usize::from(self.failure.is_some())
+            + 2 * usize::from(self.login.is_some())
+            + self.files.len()
+            + self.pauses.len()
+            + self.alarms.len()
     }
 }
 
@@ -133,6 +192,8 @@ pub enum Committed {
     Duplicate(EventRecord),
     /// Another host owns the account now. Nothing has changed.
     Fenced,
+    /// The commit's QR login is another by now. Nothing has changed.
+    LoginMoved,
 }
 
 /// Tasks asked for from outside of any event.
@@ -145,6 +206,10 @@ pub struct Enqueue {
     pub request: Digest,
     /// The tasks, all of the same account.
     pub tasks: Vec<Task>,
+    /// The files that they ask for.
+    pub files: Vec<FileRequest>,
+    /// What to look at, and when.
+    pub alarms: Vec<(Millis, Alarm)>,
 }
 
 /// How an enqueue ended.
@@ -231,7 +296,7 @@ pub enum StoreError {
 /// sees to it. No commit spans two accounts.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
-    /// The clock that decides. Never runs backwards within one process.
+    /// The clock that decides. Never runs backwards, restarts included.
     fn now(&self) -> Millis;
 
     /// Numbers for `count` new tasks, the first of which is returned. Rise
@@ -295,7 +360,8 @@ pub trait Store: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> Result<Vec<Task>, StoreError>;
 
-    /// The queued task that is next, if any. Cheap when there is none.
+    /// The queued task that is next, if any: the oldest, urgent ones before all
+    /// others. Cheap when there is none.
     async fn next_queued(&self, account: &AccountId) -> Result<Option<Task>, StoreError>;
 
     /// How many tasks are queued, counted up to `limit`.
@@ -351,13 +417,87 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn failures(&self, account: &AccountId, limit: usize)
     -> Result<Vec<Failure>, StoreError>;
 
+    /// What pauses the account's bot in a conversation.
+    async fn pause(
+        &self,
+        _account: &AccountId,
+        _conversation: &str,
+    ) -> Result<Option<Pause>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    /// What the account's bot is paused in, by conversation. At most `limit`.
+    async fn pauses(
+        &self,
+        _account: &AccountId,
+        _after: Option<&str>,
+        _limit: usize,
+    ) -> Result<Page<Pause>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    /// An account's request for a file.
+    async fn file_request(
+        &self,
+        _account: &AccountId,
+        _file: &str,
+    ) -> Result<Option<FileRequest>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    /// The requests of all accounts for files that their clients call so: an
+    /// upload does not say whose it is. At most `limit`.
+    async fn file_requests(
+        &self,
+        _file: &str,
+        _limit: usize,
+    ) -> Result<Vec<FileRequest>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    /// One QR login.
+    async fn login(&self, _id: &LoginId) -> Result<Option<Login>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    /// The image of a QR login, as long as it waits to be scanned.
+    async fn login_image(&self, _id: &LoginId) -> Result<Option<Vec<u8>>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    /// All QR logins that are kept, in any order. Ended ones are swept.
+    async fn logins(&self) -> Result<Vec<Login>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    /// Changes a QR login apart from any account; durable when it returns.
+    async fn change_login(&self, _change: LoginChange) -> Result<LoginChanged, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    /// What has to be looked at by `until_ms`, the earliest first. At most `limit`.
+    async fn alarms(
+        &self,
+        _until_ms: Millis,
+        _limit: usize,
+    ) -> Result<Vec<(Millis, Alarm)>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    /// Removes alarms that were answered. One that comes twice is no harm, so this
+    /// is durable only some time later.
+    async fn dismiss(&self, _alarms: Vec<(Millis, Alarm)>) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+
     /// What is deployed.
     async fn catalogue(&self) -> Result<Catalogue, StoreError>;
 
     /// Changes what is deployed, all of it or nothing; durable when it returns.
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError>;
 
-    /// Forgets events, ended tasks, failures and idempotency keys older than
+    /// Forgets events, ended tasks, failures, idempotency keys, and ended logins
+    /// and requests for files older than
     /// `before_ms`, a bounded number of them at a time; true when there may be
     /// more. Meant for a slow background task.
     async fn sweep(&self, before_ms: Millis) -> Result<bool, StoreError>;

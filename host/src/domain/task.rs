@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, EventKey, HandlerName, Millis, TaskId};
+use super::{Action, EventKey, HandlerName, LoginId, Millis, TaskId};
 
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,6 +68,64 @@ pub enum Origin {
     },
     /// Somebody through the control API.
     Api,
+    /// The host, for this QR login.
+    Login(LoginId),
+}
+
+/// What happens to a task whose result does not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// It ends as unknown: nothing is done twice.
+    #[default]
+    AtMostOnce,
+    /// It is handed out again, a few times: it may be done twice.
+    AtLeastOnce,
+}
+
+impl Delivery {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::AtMostOnce, Self::AtLeastOnce];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AtMostOnce => "at-most-once",
+            Self::AtLeastOnce => "at-least-once",
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How often a task is handed out that has to be done at least once.
+pub const TRIES_MAX: u32 = 3;
+
+/// How long tasks wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TaskPolicy {
+    /// How long a client may take to tell how a task went, in ms. Then it is
+    /// `unknown`, or handed out again if it has to be done at least once.
+    pub result_ms: u64,
+}
+
+impl Default for TaskPolicy {
+    fn default() -> Self {
+        Self { result_ms: 120_000 }
+    }
+}
+
+impl TaskPolicy {
+    /// Says which setting can't work, and why.
+    pub fn check(&self) -> Result<(), String> {
+        match self.result_ms {
+            0 => Err("tasks.result_ms: must be more than 0".to_owned()),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Something that an account's client shall do.
@@ -82,6 +140,15 @@ pub struct Task {
     pub origin: Origin,
     /// Where it stands.
     pub state: TaskState,
+    /// What happens when its result does not come.
+    #[serde(default, skip_serializing_if = "Delivery::is_default")]
+    pub delivery: Delivery,
+    /// How often it was handed out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tries: u32,
+    /// When it is of no use any more unless a client has it by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<Millis>,
     /// Why it stands there, when there is something to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -108,6 +175,9 @@ impl Task {
             action,
             origin,
             state: TaskState::Queued,
+            delivery: Delivery::default(),
+            tries: 0,
+            expires_ms: None,
             reason: None,
             made_ms: now_ms,
             handed_out_ms: None,
@@ -126,9 +196,16 @@ impl Task {
         }
     }
 
+    /// True for what goes out before all that waits: who logs in by QR code sits
+    /// before a screen.
+    pub fn is_urgent(&self) -> bool {
+        matches!(self.action, Action::StartLogin { .. })
+    }
+
     /// The client takes the task.
     pub fn hand_out(&mut self, now_ms: Millis) {
         self.state = TaskState::HandedOut;
+        self.tries += 1;
         self.handed_out_ms = Some(now_ms);
     }
 
@@ -139,4 +216,8 @@ impl Task {
         self.reason = reason;
         self.ended_ms = Some(now_ms);
     }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

@@ -45,6 +45,10 @@ pub enum Kind {
     KeyReused,
     /// What is to be removed is still in use.
     InUse,
+    /// It does not go with how things stand.
+    Conflict,
+    /// No client can be asked to start another.
+    NoAgent,
     /// No room now.
     Busy,
     /// The store failed.
@@ -88,6 +92,8 @@ impl Kind {
                 "The idempotency key stands for another request",
             ),
             Self::InUse => ("in-use", S::CONFLICT, "Still in use"),
+            Self::Conflict => ("conflict", S::CONFLICT, "Not as things stand"),
+            Self::NoAgent => ("no-agent", S::CONFLICT, "No client is there to ask"),
             Self::Busy => ("busy", S::SERVICE_UNAVAILABLE, "No room now"),
             Self::Store => ("store", S::SERVICE_UNAVAILABLE, "The store failed"),
             Self::Internal => ("internal", S::INTERNAL_SERVER_ERROR, "The host failed"),
@@ -221,9 +227,11 @@ impl From<service::Error> for Problem {
                 ),
             ),
             Error::Unfit(_) => Self::new(Kind::UnfitComponent, text),
+            Error::Conflict(_) | Error::LoginMoved => Self::new(Kind::Conflict, text),
+            Error::NoAgent(_) => Self::new(Kind::NoAgent, text),
             Error::Busy { .. } | Error::Draining => Self::new(Kind::Busy, text),
             Error::Store(store) => store.into(),
-            Error::Host(_) | Error::WrongTask(_) => Self::internal(text),
+            Error::Host(_) | Error::WrongTask(_) | Error::NotAsked { .. } => Self::internal(text),
         }
     }
 }

@@ -66,6 +66,10 @@ fn happening(what: &Happening, me: &str) -> wit::Happening {
             user: user.clone(),
             state: state.clone(),
         }),
+        H::FileReady { file: it, failure } => W::FileReady(wit::FileReady {
+            file: file(it),
+            failure: failure.clone(),
+        }),
         H::TaskEnded {
             task,
             state,

@@ -60,6 +60,7 @@ impl Service {
                 client_session: reporter.client_session.clone(),
                 client_version: login.client_version,
                 local_ips: login.local_ips,
+                qr_login: None,
             }),
             last_logout: known.and_then(|account| account.last_logout.clone()),
         };

@@ -217,6 +217,7 @@ impl Service {
             Committed::Fenced => Err(Error::Host(format!(
                 "another host has taken over {account}"
             ))),
+            Committed::LoginMoved => Err(Error::LoginMoved),
         }
     }
 

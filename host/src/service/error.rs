@@ -46,6 +46,23 @@ pub enum Error {
     /// The task is not one that a result can be reported for.
     #[error("task_id: {0}")]
     WrongTask(String),
+    /// What is asked for does not go with how things stand.
+    #[error("{0}")]
+    Conflict(String),
+    /// No client can be asked to start another.
+    #[error("{0}")]
+    NoAgent(String),
+    /// An upload that nobody here asked for, or for what has ended.
+    #[error("{field}: {problem}")]
+    NotAsked {
+        /// Which field names it.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Somebody else changed the QR login meanwhile: read it and decide anew.
+    #[error("the QR login changed meanwhile: try again")]
+    LoginMoved,
     /// No room now. Trying again later helps.
     #[error("the host is busy: {reason}")]
     Busy {

@@ -10,6 +10,8 @@ mod contacts;
 mod deliver;
 mod error;
 mod handlers;
+mod links;
+mod logins;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -30,14 +32,37 @@ pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
 pub use handlers::CONFIG_MAX_BYTES;
-pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, SUBMIT_MAX};
+pub use links::{Link, Woken};
+pub use logins::LoginRequest;
+pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, SUBMIT_MAX, Submission};
 
-use crate::domain::ports::{ActionCheck, Runtime, Store};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    file::FilePolicy,
+    login::LoginPolicy,
+    pacing::PacingPolicy,
+    ports::{ActionCheck, Runtime, Store},
+    task::TaskPolicy,
+};
 
 /// How long a key made of an event's content stands for that event. Only
 /// messages have ids of their own. WeHub waits 30 s for an answer, so what it
 /// sends again comes within a minute; later, the same may rightly happen anew.
 pub const REPEATED_WITHIN: Duration = Duration::from_secs(60);
+
+/// What rules the use cases, each part as the domain has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policies {
+    /// How long tasks wait.
+    pub tasks: TaskPolicy,
+    /// When QR logins are given up.
+    pub logins: LoginPolicy,
+    /// How files are taken.
+    pub files: FilePolicy,
+    /// How fast accounts write.
+    pub pacing: PacingPolicy,
+}
 
 /// All use cases. A cheap handle.
 #[derive(Debug, Clone)]
@@ -48,7 +73,9 @@ struct Inner {
     store: Arc<dyn Store>,
     runtime: Arc<dyn Runtime>,
     check: ActionCheck,
+    policies: Policies,
     catalogue: catalogue::Catalogue,
+    links: links::Links,
     turns: turn::Turns,
     /// Calls under way. They outlive the request that caused them, so that a
     /// client that goes away can't cut one off half-way.
@@ -63,9 +90,12 @@ impl Service {
         store: Arc<dyn Store>,
         runtime: Arc<dyn Runtime>,
         check: ActionCheck,
+        policies: Policies,
     ) -> Result<Self, Error> {
         let service = Self(Arc::new(Inner {
             catalogue: catalogue::Catalogue::default(),
+            links: links::Links::default(),
+            policies,
             turns: turn::Turns::default(),
             calls: TaskTracker::new(),
             draining: AtomicBool::new(false),

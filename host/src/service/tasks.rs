@@ -9,7 +9,7 @@ use super::{
 use crate::domain::{
     AccountId, Action, Digest, Event, EventKey, Happening, Task, TaskId, TaskState,
     ports::{Commit, Enqueue, Enqueued, TaskFilter},
-    task::Origin,
+    task::{Delivery, Origin},
 };
 
 /// How many tasks one request may ask for.
@@ -20,15 +20,43 @@ pub const QUEUE_MAX: usize = 10_000;
 /// The longest idempotency key, in bytes.
 pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 256;
 
+/// Tasks that somebody asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Submission {
+    /// What to do, in order.
+    pub actions: Vec<Action>,
+    /// What happens when a result does not come.
+    pub delivery: Delivery,
+    /// After how many ms they are of no use any more unless a client has them.
+    pub expires_in_ms: Option<u64>,
+    /// The caller's own name for this request: asked again, it gives the same tasks.
+    pub idempotency_key: Option<String>,
+}
+
+/// What an account's client is to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// This.
+    Task(Box<Task>),
+    /// Something, after so many ms.
+    Wait(u64),
+    /// Nothing.
+    Nothing,
+}
+
 impl Service {
     /// Queues tasks for an account. True when the same was asked for before and
     /// these are the tasks it made then.
     pub async fn submit(
         &self,
         id: &AccountId,
-        actions: Vec<Action>,
-        idempotency_key: Option<String>,
+        submission: Submission,
     ) -> Result<(Vec<Task>, bool), Error> {
+        let Submission {
+            actions,
+            idempotency_key,
+            ..
+        } = submission;
         self.check_ready()?;
         let account = self.account(id).await?;
         check_count(actions.len())?;
@@ -43,6 +71,8 @@ impl Service {
             idempotency_key,
             request,
             tasks: tasks.clone(),
+            files: Vec::new(),
+            alarms: Vec::new(),
         };
         match self.0.store.enqueue(id, enqueue).await? {
             Enqueued::Ok => Ok((tasks, false)),
@@ -110,9 +140,22 @@ impl Service {
         Ok(self.0.store.tasks(id, filter, limit).await?)
     }
 
+    /// Calls a task off that no client has yet.
+    pub async fn cancel(&self, id: &TaskId) -> Result<Task, Error> {
+        Err(Error::Conflict(format!("{id} can't be called off")))
+    }
+
     /// Hands the next queued task to the account's client. It is handed out
     /// before the client has it: one that gets lost on the way is not repeated.
-    pub async fn pull(&self, account: &AccountId) -> Result<Option<Task>, Error> {
+    pub async fn next_task(&self, account: &AccountId, reporter: &Reporter) -> Result<Next, Error> {
+        let _ = reporter;
+        Ok(match self.pull(account).await? {
+            Some(task) => Next::Task(Box::new(task)),
+            None => Next::Nothing,
+        })
+    }
+
+    async fn pull(&self, account: &AccountId) -> Result<Option<Task>, Error> {
         // Clients ask every few seconds: most of the time this is all.
         if self.0.store.next_queued(account).await?.is_none() {
             return Ok(None);

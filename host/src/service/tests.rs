@@ -16,8 +16,8 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     domain::{
-        Action, Binding, ClientKind, ContactKind, Digest, Event, EventKey, Happening, Member,
-        Message, TaskState, User,
+        AccountId, Action, Binding, ClientKind, ContactKind, Digest, Event, EventKey, Happening,
+        Member, Message, TaskState, User,
         event::Content,
         handler::{FailureKind, Scope},
         ports::{
@@ -86,7 +86,17 @@ async fn rig(fails: Option<CallError>) -> Rig {
     });
     let runtime: Arc<dyn Runtime> = Arc::<Bot>::clone(&bot);
     let check = |client, action: &Action| action.check(client);
-    let service = Service::start(store, runtime, check).await.unwrap();
+    let service = Service::start(
+        store,
+        runtime,
+        check,
+        Policies {
+            pacing: PacingPolicy::unlimited(),
+            ..Policies::default()
+        },
+    )
+    .await
+    .unwrap();
     let name: crate::domain::HandlerName = "bot".try_into().unwrap();
     service
         .deploy(name.clone(), Bytes::from_static(b"a bot"))
@@ -104,6 +114,21 @@ async fn rig(fails: Option<CallError>) -> Rig {
         service,
         bot,
         clock,
+    }
+}
+
+fn asked(actions: Vec<Action>, key: Option<String>) -> Submission {
+    Submission {
+        actions,
+        idempotency_key: key,
+        ..Submission::default()
+    }
+}
+
+async fn pull(rig: &Rig, id: &AccountId) -> Option<crate::domain::TaskId> {
+    match rig.service.next_task(id, &reporter()).await.unwrap() {
+        Next::Task(task) => Some(task.id),
+        Next::Wait(_) | Next::Nothing => None,
     }
 }
 
@@ -233,16 +258,20 @@ async fn a_task_is_handed_out_once_and_ends_once() {
     let action = vec![Action::text("wxid_bob", "hi")];
     let (made, repeat) = rig
         .service
-        .submit(&id, action.clone(), key.clone())
+        .submit(&id, asked(action.clone(), key.clone()))
         .await
         .unwrap();
     assert!(!repeat);
-    let (former, repeat) = rig.service.submit(&id, action, key.clone()).await.unwrap();
+    let (former, repeat) = rig
+        .service
+        .submit(&id, asked(action, key.clone()))
+        .await
+        .unwrap();
     assert!(repeat);
     assert_eq!(former, made);
     let other = vec![Action::text("wxid_bob", "ho")];
     assert!(matches!(
-        rig.service.submit(&id, other, key).await,
+        rig.service.submit(&id, asked(other, key)).await,
         Err(Error::KeyReused)
     ));
 
@@ -255,11 +284,8 @@ async fn a_task_is_handed_out_once_and_ends_once() {
         matches!(end(None).await, Err(Error::WrongTask(_))),
         "not handed out yet"
     );
-    assert_eq!(
-        rig.service.pull(&id).await.unwrap().map(|it| it.id),
-        Some(task.clone())
-    );
-    assert_eq!(rig.service.pull(&id).await.unwrap(), None);
+    assert_eq!(pull(&rig, &id).await, Some(task.clone()));
+    assert_eq!(pull(&rig, &id).await, None);
     end(Some("not a friend".to_owned())).await.unwrap();
     let ended = rig.service.task(&task).await.unwrap();
     assert_eq!(ended.state, TaskState::Failed);
@@ -454,8 +480,11 @@ async fn a_client_that_takes_nothing_is_not_queued_for_without_end() {
     let id: crate::domain::AccountId = "wxid_a".try_into().unwrap();
     let hundred = || vec![Action::text("wxid_bob", "hi"); 100];
     for _ in 0..tasks::QUEUE_MAX / 100 {
-        rig.service.submit(&id, hundred(), None).await.unwrap();
+        rig.service
+            .submit(&id, asked(hundred(), None))
+            .await
+            .unwrap();
     }
-    let more = rig.service.submit(&id, hundred(), None).await;
+    let more = rig.service.submit(&id, asked(hundred(), None)).await;
     assert!(matches!(more, Err(Error::Busy { .. })));
 }

@@ -87,6 +87,7 @@ fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
                 contacts,
                 account,
                 failure,
+                ..Commit::default()
             },
         )
 }
@@ -94,6 +95,8 @@ fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
 fn some_request(account: &'static str) -> impl Strategy<Value = Enqueue> {
     let key = proptest::option::of(of(&["r", "rr"]).prop_map(str::to_owned));
     (key, 0u8..2, 1u64..9).prop_map(move |(idempotency_key, request, number)| Enqueue {
+        files: Vec::new(),
+        alarms: Vec::new(),
         idempotency_key,
         request: Digest::of(&[request]),
         tasks: vec![task(account, number)],

@@ -97,6 +97,8 @@ impl Fixture {
     async fn enqueue(&self, account: &str, key: Option<&str>, numbers: &[u64]) -> Enqueued {
         let tasks: Vec<Task> = numbers.iter().map(|n| task(account, *n)).collect();
         let request = Enqueue {
+            files: Vec::new(),
+            alarms: Vec::new(),
             idempotency_key: key.map(str::to_owned),
             request: Digest::of(format!("{numbers:?}").as_bytes()),
             tasks,
@@ -299,6 +301,7 @@ async fn a_commit_is_there_as_a_whole(mut f: Fixture) {
         contacts: vec![ContactChange::Put(user("u"))],
         account: Some(account("a")),
         failure: Some(failure("m1", START)),
+        ..Commit::default()
     };
     f.ok("a", commit).await;
     f.settle().await;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{AccountId, Task, TaskId, TaskNumber, TaskState, ports::TaskFilter},
     edge::error::Problem,
-    service::{Error, IDEMPOTENCY_KEY_MAX_BYTES, Service},
+    service::{Error, IDEMPOTENCY_KEY_MAX_BYTES, Service, Submission},
 };
 
 /// The caller's own name for a request, with which it can be sent again safely.
@@ -27,8 +27,12 @@ pub async fn submit(
     Body(body): Body,
 ) -> Result<(StatusCode, Answer<Tasks>), Problem> {
     let key = idempotency_key(&headers)?;
-    let actions = actions::read(&body)?;
-    let (tasks, repeat) = service.submit(&account, actions, key).await?;
+    let submission = Submission {
+        actions: actions::read(&body)?,
+        idempotency_key: key,
+        ..Submission::default()
+    };
+    let (tasks, repeat) = service.submit(&account, submission).await?;
     let status = if repeat {
         StatusCode::OK
     } else {

@@ -20,7 +20,7 @@ use crate::{
         ports::{Call, CallError, Component, ComponentError, Effects, Runtime},
     },
     edge::{auth::AdminToken, error::Document},
-    service::{IDEMPOTENCY_KEY_MAX_BYTES, Service},
+    service::{IDEMPOTENCY_KEY_MAX_BYTES, Policies, Service},
     store,
 };
 
@@ -31,7 +31,7 @@ const TOKEN: &str = "wxh_0123456789abcdef0123456789abcdef";
 async fn api() -> Router {
     let store = store::in_memory(Arc::new(|| 1));
     let check = |client, action: &Action| action.check(client);
-    let service = Service::start(store, Arc::new(NoRuntime), check)
+    let service = Service::start(store, Arc::new(NoRuntime), check, Policies::default())
         .await
         .unwrap();
     let api = router(service, AdminToken::of(TOKEN), COMPONENT_BYTES);

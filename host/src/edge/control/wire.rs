@@ -9,8 +9,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Account, AccountId, ClientKind, Digest, EventKey, Failure, Handler, HandlerName, Logout,
-    Millis, Session, Task, TaskId,
+    Account, AccountId, ClientKind, Digest, EventKey, Failure, Handler, HandlerName, LoginId,
+    Logout, Millis, Session, Task, TaskId,
     handler::Scope,
     ports::{EventOutcome, EventRecord, Page},
 };
@@ -148,6 +148,9 @@ pub struct SessionView {
     pub client_version: String,
     /// The client machine's own addresses.
     pub local_ips: Vec<String>,
+    /// The QR login that it came out of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qr_login: Option<LoginId>,
 }
 
 impl From<Session> for SessionView {
@@ -158,6 +161,7 @@ impl From<Session> for SessionView {
             client_session: session.client_session,
             client_version: session.client_version,
             local_ips: session.local_ips,
+            qr_login: session.qr_login,
         }
     }
 }
@@ -250,6 +254,7 @@ mod tests {
                 client_session: String::new(),
                 client_version: "0.4.26".into(),
                 local_ips: vec![],
+                qr_login: None,
             }),
             last_logout: None,
         }

@@ -27,7 +27,7 @@ use crate::{
         body::{BodyError, BodyReader},
         linger,
     },
-    service::{Delivery, Error, Login, Reply, Reporter, Service},
+    service::{Delivery, Error, Login, Next, Reply, Reporter, Service},
 };
 
 /// The largest body taken: contact reports of 10 MB and more happen (protocol
@@ -162,7 +162,7 @@ impl Callback {
                 self.login(signature, login, report, reporter).await
             }
             (Incoming::Logout { .. }, Some(report)) => self.logout(report, reporter).await,
-            (Incoming::PullTask, _) => self.pull(&request.account).await,
+            (Incoming::PullTask, _) => self.pull(&request.account, &reporter).await,
             (Incoming::TaskResult { task, done, reason }, _) => {
                 let unknown = || Error::WrongTask("is no task of this host".to_owned());
                 let task = task.ok_or_else(unknown)?;
@@ -213,8 +213,8 @@ impl Callback {
         Ok(wire::logout_ack())
     }
 
-    async fn pull(&self, account: &AccountId) -> Result<Bytes, Error> {
-        let Some(task) = self.0.service.pull(account).await? else {
+    async fn pull(&self, account: &AccountId, reporter: &Reporter) -> Result<Bytes, Error> {
+        let Next::Task(task) = self.0.service.next_task(account, reporter).await? else {
             return Ok(wire::pull_task_ack(None));
         };
         let unfit = |error| Error::Host(format!("task {} can't be sent: {error}", task.id));

@@ -1,0 +1,32 @@
+//! Alarms: what has to be looked at when its time has come, even after a restart.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AccountId, LoginId, TaskId};
+
+/// Something to look at. An alarm says when, not what to do: whoever answers it
+/// looks at how things stand by then, so one too many is no harm.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Alarm {
+    /// A task may have waited too long, for its client or for its result.
+    Task(TaskId),
+    /// A file may not have come.
+    File(AccountId, String),
+    /// A login may be over.
+    Login(LoginId),
+}
+
+impl fmt::Display for Alarm {
+    /// Two alarms have the same text only if they are the same.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Task(id) => write!(f, "task/{id}"),
+            // No account id has a slash.
+            Self::File(account, file) => write!(f, "file/{account}/{file}"),
+            Self::Login(id) => write!(f, "login/{id}"),
+        }
+    }
+}
