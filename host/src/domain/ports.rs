@@ -168,6 +168,21 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// Adds another commit's changes to these. What there can be one of only, the
+    /// other's goes before.
+    pub fn add(&mut self, other: Self) {
+        self.seen = other.seen.or(self.seen.take());
+        self.tasks.extend(other.tasks);
+        self.key_values.extend(other.key_values);
+        self.contacts.extend(other.contacts);
+        self.account = other.account.or(self.account.take());
+        self.failure = other.failure.or(self.failure.take());
+        self.login = other.login.or(self.login.take());
+        self.files.extend(other.files);
+        self.pauses.extend(other.pauses);
+        self.alarms.extend(other.alarms);
+    }
+
     /// How many single changes it holds.
     pub fn changes(&self) -> usize {
         self.tasks.len()

@@ -5,6 +5,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod logins;
+mod pacing;
+mod tasks;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -16,8 +20,8 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     domain::{
-        AccountId, Action, Binding, ClientKind, ContactKind, Digest, Event, EventKey, Happening,
-        Member, Message, TaskState, User,
+        Account, AccountId, Action, Binding, ClientKind, ContactKind, Digest, Event, EventKey,
+        Happening, Member, Message, TaskState, User,
         event::Content,
         handler::{FailureKind, Scope},
         ports::{
@@ -69,6 +73,69 @@ impl Runtime for Bot {
     }
 }
 
+impl Rig {
+    /// Some time passes, and what is due by then is looked at.
+    async fn pass(&self, ms: u64) {
+        self.clock.fetch_add(ms, Ordering::SeqCst);
+        while self.service.answer_due().await.unwrap() {}
+    }
+
+    /// An account's client logs in, out of this QR session if there is one.
+    async fn log_in(&self, id: &str, qr: Option<&str>) -> Result<Account, Error> {
+        let start = SessionStart {
+            event: event(
+                id,
+                &format!("login-{id}-{qr:?}"),
+                Happening::Login(User::unknown(id)),
+            ),
+            reporter: Reporter {
+                client_session: format!("cs-{id}"),
+                ..reporter()
+            },
+            nickname: id.to_owned(),
+            alias: String::new(),
+            avatar_url: String::new(),
+            machine_id: format!("pc-{id}"),
+            client_version: String::new(),
+            local_ips: Vec::new(),
+            qr_login: qr.map(|id| QrSession {
+                id: id.to_owned(),
+                foreign: false,
+            }),
+        };
+        self.service.start_session(start).await
+    }
+
+    async fn log_out(&self, id: &str) {
+        let event = event(
+            id,
+            &format!("logout-{id}"),
+            Happening::Logout(String::new()),
+        );
+        let machine = format!("pc-{id}");
+        let done = self
+            .service
+            .logout(event, reporter(), machine, "bye".to_owned());
+        done.await.unwrap();
+    }
+
+    async fn next(&self, id: &str) -> Next {
+        let id = AccountId::try_from(id).unwrap();
+        self.service.next_task(&id, &reporter()).await.unwrap()
+    }
+}
+
+fn event(account: &str, key: &str, what: Happening) -> Event {
+    Event {
+        key: EventKey::new(key),
+        account: account.try_into().unwrap(),
+        at_ms: 0,
+        what,
+        facts: Vec::new(),
+        raw: Bytes::new(),
+    }
+}
+
 struct Rig {
     service: Service,
     bot: Arc<Bot>,
@@ -76,6 +143,21 @@ struct Rig {
 }
 
 async fn rig(fails: Option<CallError>) -> Rig {
+    let policies = Policies {
+        pacing: PacingPolicy::unlimited(),
+        ..Policies::default()
+    };
+    rig_with(fails, policies).await
+}
+
+/// A host without a bot.
+async fn quiet_rig() -> Rig {
+    let rig = rig(None).await;
+    rig.service.unbind(Scope::All).await.unwrap();
+    rig
+}
+
+async fn rig_with(fails: Option<CallError>, policies: Policies) -> Rig {
     let clock = Arc::new(AtomicU64::new(1_000_000));
     let now = Arc::clone(&clock);
     let store = store::in_memory(Arc::new(move || now.load(Ordering::SeqCst)));
@@ -86,17 +168,9 @@ async fn rig(fails: Option<CallError>) -> Rig {
     });
     let runtime: Arc<dyn Runtime> = Arc::<Bot>::clone(&bot);
     let check = |client, action: &Action| action.check(client);
-    let service = Service::start(
-        store,
-        runtime,
-        check,
-        Policies {
-            pacing: PacingPolicy::unlimited(),
-            ..Policies::default()
-        },
-    )
-    .await
-    .unwrap();
+    let service = Service::start(store, runtime, check, policies)
+        .await
+        .unwrap();
     let name: crate::domain::HandlerName = "bot".try_into().unwrap();
     service
         .deploy(name.clone(), Bytes::from_static(b"a bot"))
@@ -278,7 +352,7 @@ async fn a_task_is_handed_out_once_and_ends_once() {
     let task = made.first().unwrap().id.clone();
     let end = |failure| {
         rig.service
-            .report_result(reporter(), id.clone(), task.clone(), failure, Bytes::new())
+            .report_result(id.clone(), task.clone(), failure, Bytes::new())
     };
     assert!(
         matches!(end(None).await, Err(Error::WrongTask(_))),
