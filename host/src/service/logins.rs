@@ -215,7 +215,8 @@ impl Service {
 
     /// Writes an account that logged in out of a QR session, and ends the login in
     /// the same commit. A login that has ended before, by another account or by
-    /// time, is left as it is: the account was admitted by itself.
+    /// time, is left as it is, and so is one that is not taken here: whether the
+    /// account may log in does not hang on it.
     pub(super) async fn start_by_qr(
         &self,
         turn: &mut Turn,
@@ -223,10 +224,17 @@ impl Service {
         qr: QrSession,
     ) -> Result<(), Error> {
         let Ok(id) = LoginId::try_from(qr.id.as_str()) else {
-            return Err(not_ours(&qr.id));
+            return self.write_account(turn, account.clone()).await;
         };
         for _ in 0..TRIES {
-            let mut login = self.open_login(&id, qr.foreign).await?;
+            let mut login = match self.open_login(&id, qr.foreign).await {
+                Ok(login) => login,
+                Err(refused @ (Error::NotAsked { .. } | Error::Busy { .. })) => {
+                    tracing::warn!(account = %account.id, %refused, "logged in all the same");
+                    return self.write_account(turn, account.clone()).await;
+                }
+                Err(error) => return Err(error),
+            };
             let change = match login.succeeded(account.id.clone(), self.0.store.now()) {
                 Ok(()) => Some(self.change_of(login)),
                 Err(over) if login.account.as_ref() != Some(&account.id) => {
