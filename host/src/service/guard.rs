@@ -39,6 +39,9 @@ impl Service {
                 change: None,
             };
         }
+        if paused_until.is_some() {
+            slot.guard.lifted(conversation);
+        }
         if !slot.guard.allows(policy, conversation, now_ms) {
             let pause = self.pause(handler, message, now_ms);
             tracing::warn!(
