@@ -165,7 +165,8 @@ pub fn of_account(table: Table, account: &AccountId) -> Key {
     Key::of(table).part(account.as_str())
 }
 
-/// The number above which no task was ever acknowledged.
+/// The number above which no task was ever acknowledged. As a time in µs, nothing
+/// was ever written after it.
 pub fn mark() -> Key {
     Key::of(Table::Meta).end("mark")
 }

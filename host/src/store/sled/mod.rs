@@ -84,6 +84,7 @@ fn start(db: Db, fsync: writer::Fsync, clock: Clock) -> Result<SledStore, StoreE
     let mark: u64 = Read(&db)
         .record(codec::mark().as_bytes())?
         .unwrap_or_default();
+    let time = Arc::new(Time::new(clock, mark));
     let (jobs, queue) = mpsc::channel(QUEUE_JOBS_MAX);
     let ended = Arc::new(OnceLock::new());
     let writer = Writer {
@@ -91,7 +92,9 @@ fn start(db: Db, fsync: writer::Fsync, clock: Clock) -> Result<SledStore, StoreE
         fsync,
         jobs: queue,
         ended: Arc::clone(&ended),
+        time: Arc::clone(&time),
         mark,
+        used: mark,
         last_batch: 0,
     };
     let no_thread = |error: io::Error| StoreError::Failed(format!("no thread to write: {error}"));
@@ -103,7 +106,7 @@ fn start(db: Db, fsync: writer::Fsync, clock: Clock) -> Result<SledStore, StoreE
         db: ArcSwapOption::from_pointee(db),
         jobs,
         ended,
-        time: Arc::new(Time::new(clock, mark)),
+        time,
         writer: Mutex::new(Some(writer)),
         swept: Mutex::default(),
     })

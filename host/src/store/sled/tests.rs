@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::{io, sync::atomic::AtomicBool, sync::atomic::Ordering};
+use std::{
+    io,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use super::*;
 use crate::{
@@ -169,6 +172,70 @@ async fn an_unreadable_record_is_named_and_harms_no_other() {
 
 fn count(db: &Db, table: Table) -> usize {
     db.scan_prefix(codec::table(table).as_bytes()).count()
+}
+
+/// A clock that shows what it is set to.
+fn clock_at(now_ms: Millis) -> (Arc<AtomicU64>, Clock) {
+    let now = Arc::new(AtomicU64::new(now_ms));
+    let reading = Arc::clone(&now);
+    (now, Arc::new(move || reading.load(Ordering::SeqCst)))
+}
+
+const HOUR_MS: Millis = 3_600_000;
+
+#[tokio::test]
+async fn time_goes_on_over_a_restart_with_a_clock_set_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let (now, clock) = clock_at(suite::START);
+    let store = open(&path, CACHE, clock).unwrap();
+    // Far apart from where the mark was set first, and with no number in it.
+    for later in [0, 10, 50_000] {
+        now.store(suite::START + later, Ordering::SeqCst);
+        let event = settles(&later.to_string());
+        store.commit(&id("a"), Epoch(0), event).await.unwrap();
+    }
+    now.fetch_add(7, Ordering::SeqCst);
+    let last = store.now();
+    store.close().await.unwrap();
+    for round in 0..3 {
+        let (now, clock) = clock_at(suite::START - HOUR_MS);
+        let store = open(&path, CACHE, clock).unwrap();
+        assert_eq!(store.now(), last + round);
+        now.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(store.now(), last + round + 1);
+        store.close().await.unwrap();
+    }
+    // A clock that is right again is believed.
+    let (_, clock) = clock_at(suite::START + HOUR_MS);
+    let store = open(&path, CACHE, clock).unwrap();
+    assert_eq!(store.now(), suite::START + HOUR_MS);
+}
+
+#[tokio::test]
+async fn time_goes_on_after_a_crash_with_a_clock_set_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (now, clock) = clock_at(suite::START);
+    let store = open(&directory.path().join("store"), CACHE, clock).unwrap();
+    for later in [0, 400, 50_000, 50_999] {
+        now.store(suite::START + later, Ordering::SeqCst);
+        let event = settles(&later.to_string());
+        store.commit(&id("a"), Epoch(0), event).await.unwrap();
+    }
+    // What a process that is killed now leaves behind.
+    let left = directory.path().join("left");
+    fs::create_dir(&left).unwrap();
+    for name in ["conf", "db"] {
+        fs::copy(directory.path().join("store").join(name), left.join(name)).unwrap();
+    }
+    let (now, clock) = clock_at(suite::START - HOUR_MS);
+    let store = open(&left, CACHE, clock).unwrap();
+    let first = store.now();
+    let written = suite::START + 50_999;
+    assert!((written..written + 1000).contains(&first), "{first}");
+    now.fetch_add(5, Ordering::SeqCst);
+    assert_eq!(store.now(), first + 5);
+    assert!(store.reserve(1).0 > written * 1000);
 }
 
 /// Commits that leave large values, replace them, and remove them.
