@@ -25,7 +25,7 @@ use super::{
     stage::Stage,
 };
 use crate::{
-    domain::ports::{Committed, Enqueued, Epoch, StoreError},
+    domain::ports::{Committed, Enqueued, Epoch, LoginChanged, StoreError},
     store::{codec, time::Time},
 };
 
@@ -76,6 +76,7 @@ pub struct Writer {
 enum Decided {
     Commit(Waiter<Committed>, Committed),
     Enqueue(Waiter<Enqueued>, Enqueued),
+    Login(Waiter<LoginChanged>, LoginChanged),
     TakeOver(Waiter<Epoch>, Epoch),
     Other(Waiter<()>),
 }
@@ -86,6 +87,7 @@ impl Decided {
         let _ = match self {
             Self::Commit(waiter, answer) => waiter.send(written.map(|()| answer)).is_ok(),
             Self::Enqueue(waiter, answer) => waiter.send(written.map(|()| answer)).is_ok(),
+            Self::Login(waiter, answer) => waiter.send(written.map(|()| answer)).is_ok(),
             Self::TakeOver(waiter, answer) => waiter.send(written.map(|()| answer)).is_ok(),
             Self::Other(waiter) => waiter.send(written).is_ok(),
         };
@@ -248,7 +250,11 @@ fn decide(stage: &mut Stage<'_>, job: Job) -> Option<Decided> {
             let decided = stage.attempt(|stage| stage.take_over(&account));
             or_refuse(decided, waiter, Decided::TakeOver)
         }
-        Job::Catalogue(changes, waiter) => {
+        Job::Login(job, waiter) => {
+            let decided = stage.attempt(|stage| stage.change_login(job));
+            or_refuse(decided, waiter, Decided::Login)
+        }
+        Job::Change(changes, waiter) => {
             let decided = stage.attempt(|stage| stage.change(None, changes));
             or_refuse(decided, waiter, |waiter, ()| Decided::Other(waiter))
         }
