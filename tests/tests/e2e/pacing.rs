@@ -73,6 +73,10 @@ async fn two_bots_are_parted_until_an_operator_or_time_lets_them_talk_again() ->
     tokio::time::sleep(std::time::Duration::from_millis(1_600)).await;
     a.text_from("wxid_bot", "in time").await?.says("in time")?;
     let pauses = api.get("/accounts/wxid_a/pauses").await?;
-    assert_eq!(pauses["items"].as_array().map(Vec::len), Some(0), "{pauses}");
+    assert_eq!(
+        pauses["items"].as_array().map(Vec::len),
+        Some(0),
+        "{pauses}"
+    );
     host.end().await
 }

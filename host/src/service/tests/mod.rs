@@ -491,32 +491,19 @@ async fn a_contact_list_replaces_the_former_and_keeps_who_changed_kind() {
     );
 }
 
-fn session_event(key: &str, machine: &str) -> Event {
-    let what = Happening::Other("session".to_owned());
-    let mut event = delivery(key, what, None).event;
-    event.facts = vec![("machine-id", machine.to_owned())];
-    event
-}
-
 #[tokio::test]
 async fn a_late_goodbye_of_a_replaced_process_does_not_end_the_session() {
     let rig = rig(None).await;
-    let login = Login {
-        event: session_event("login-2", "M2"),
-        reporter: reporter(),
-        nickname: "A".to_owned(),
-        alias: String::new(),
-        avatar_url: String::new(),
-        machine_id: "M2".to_owned(),
-        client_version: String::new(),
-        local_ips: Vec::new(),
-    };
-    rig.service.login(login).await.unwrap();
+    rig.log_in("wxid_a", None).await.unwrap();
     let id = "wxid_a".try_into().unwrap();
-    for (machine, stays) in [("M1", true), ("M2", false)] {
-        let event = session_event(&format!("logout-{machine}"), machine);
-        let reason = "bye".to_owned();
-        rig.service.logout(event, reporter(), reason).await.unwrap();
+    for (machine, stays) in [("pc-former", true), ("pc-wxid_a", false)] {
+        let what = Happening::Logout(String::new());
+        let event = event("wxid_a", &format!("logout-{machine}"), what);
+        let (machine, reason) = (machine.to_owned(), "bye".to_owned());
+        let logout = rig
+            .service
+            .logout(event, reporter(), machine.clone(), reason);
+        logout.await.unwrap();
         let account = rig.service.account(&id).await.unwrap();
         assert_eq!(account.session.is_some(), stays, "{machine}");
     }
@@ -553,7 +540,7 @@ async fn a_client_that_takes_nothing_is_not_queued_for_without_end() {
     rig.service.deliver(said("1")).await.unwrap();
     let id: crate::domain::AccountId = "wxid_a".try_into().unwrap();
     let hundred = || vec![Action::text("wxid_bob", "hi"); 100];
-    for _ in 0..tasks::QUEUE_MAX / 100 {
+    for _ in 0..super::tasks::QUEUE_MAX / 100 {
         rig.service
             .submit(&id, asked(hundred(), None))
             .await
