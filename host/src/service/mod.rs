@@ -12,6 +12,7 @@ mod error;
 mod handlers;
 mod links;
 mod logins;
+mod pauses;
 mod tasks;
 #[cfg(test)]
 mod tests;
