@@ -8,6 +8,7 @@ pub mod client;
 pub mod failure;
 pub mod handler;
 pub mod output;
+pub mod qr;
 mod serve;
 pub mod target;
 pub mod task;
