@@ -118,6 +118,8 @@ async fn serve_on(
 
     let sweeper = tokio::spawn(sweep(Arc::clone(&store)));
     let forgetter = tokio::spawn(forget_idle(service.clone()));
+    let watcher = service.clone();
+    let watcher = tokio::spawn(async move { watcher.watch_alarms().await });
     edge::server::run(listener, router, &config.server, async {
         tokio::select! {
             () = shutdown => tracing::info!("ending: no new work is taken"),
@@ -128,6 +130,7 @@ async fn serve_on(
     .await;
     sweeper.abort();
     forgetter.abort();
+    watcher.abort();
     service.drain().await;
     drop(file);
     store.health()?;

@@ -4,7 +4,7 @@ mod api;
 mod settings;
 
 use std::{
-    fs::{self, File},
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-pub use api::{Answer, Api};
+pub use api::{Answer, Api, File};
 pub use settings::{APPID, SECRET_KEY, Settings};
 
 use crate::{
@@ -127,7 +127,7 @@ impl Host {
         command.arg("--data").arg(self.data());
         command.arg("--config").arg(self.config_path());
         command.envs(self.settings.environment());
-        let log = File::options()
+        let log = fs::File::options()
             .create(true)
             .append(true)
             .open(self.log_path());

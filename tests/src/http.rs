@@ -46,6 +46,15 @@ impl Target {
         })
     }
 
+    /// The address beside this one: with another last part of the path.
+    pub fn beside(&self, last: &str) -> Self {
+        let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        Self {
+            address: self.address.clone(),
+            path: format!("{folder}/{last}"),
+        }
+    }
+
     /// A whole request with a JSON body.
     pub fn post(&self, body: &[u8]) -> Vec<u8> {
         let mut request = self

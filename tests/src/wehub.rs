@@ -6,6 +6,7 @@ mod ack;
 mod identity;
 mod message;
 mod task;
+pub mod upload;
 
 use std::{io, time::Duration};
 

@@ -3,6 +3,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 /// The longest account id taken. WeChat's own ids have at most 20 characters,
@@ -124,6 +125,13 @@ impl HandlerName {
 pub struct LoginId(Arc<str>);
 
 impl LoginId {
+    /// An id that nobody can guess: who knows it can upload codes for its login.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(BASE64_URL_SAFE_NO_PAD.encode(bytes).into()))
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

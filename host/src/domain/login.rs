@@ -115,6 +115,9 @@ pub struct Login {
     /// The task that asked it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
+    /// True when any other client would do as well.
+    #[serde(default)]
+    pub any_agent: bool,
     /// True when nobody asked for it here: it was started by hand at the client's
     /// machine.
     #[serde(default)]
@@ -203,6 +206,7 @@ impl Login {
             image: None,
             agent: None,
             task: None,
+            any_agent: false,
             foreign: false,
             note: String::new(),
             machine_id: String::new(),

@@ -168,6 +168,21 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// Adds another commit's changes to these. What there can be one of only, the
+    /// other's goes before.
+    pub fn add(&mut self, other: Self) {
+        self.seen = other.seen.or(self.seen.take());
+        self.tasks.extend(other.tasks);
+        self.key_values.extend(other.key_values);
+        self.contacts.extend(other.contacts);
+        self.account = other.account.or(self.account.take());
+        self.failure = other.failure.or(self.failure.take());
+        self.login = other.login.or(self.login.take());
+        self.files.extend(other.files);
+        self.pauses.extend(other.pauses);
+        self.alarms.extend(other.alarms);
+    }
+
     /// How many single changes it holds.
     pub fn changes(&self) -> usize {
         self.tasks.len()
@@ -420,75 +435,52 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// What pauses the account's bot in a conversation.
     async fn pause(
         &self,
-        _account: &AccountId,
-        _conversation: &str,
-    ) -> Result<Option<Pause>, StoreError> {
-        Err(StoreError::Closed)
-    }
+        account: &AccountId,
+        conversation: &str,
+    ) -> Result<Option<Pause>, StoreError>;
 
     /// What the account's bot is paused in, by conversation. At most `limit`.
     async fn pauses(
         &self,
-        _account: &AccountId,
-        _after: Option<&str>,
-        _limit: usize,
-    ) -> Result<Page<Pause>, StoreError> {
-        Err(StoreError::Closed)
-    }
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Pause>, StoreError>;
 
     /// An account's request for a file.
     async fn file_request(
         &self,
-        _account: &AccountId,
-        _file: &str,
-    ) -> Result<Option<FileRequest>, StoreError> {
-        Err(StoreError::Closed)
-    }
+        account: &AccountId,
+        file: &str,
+    ) -> Result<Option<FileRequest>, StoreError>;
 
     /// The requests of all accounts for files that their clients call so: an
     /// upload does not say whose it is. At most `limit`.
-    async fn file_requests(
-        &self,
-        _file: &str,
-        _limit: usize,
-    ) -> Result<Vec<FileRequest>, StoreError> {
-        Err(StoreError::Closed)
-    }
+    async fn file_requests(&self, file: &str, limit: usize)
+    -> Result<Vec<FileRequest>, StoreError>;
 
     /// One QR login.
-    async fn login(&self, _id: &LoginId) -> Result<Option<Login>, StoreError> {
-        Err(StoreError::Closed)
-    }
+    async fn login(&self, id: &LoginId) -> Result<Option<Login>, StoreError>;
 
     /// The image of a QR login, as long as it waits to be scanned.
-    async fn login_image(&self, _id: &LoginId) -> Result<Option<Vec<u8>>, StoreError> {
-        Err(StoreError::Closed)
-    }
+    async fn login_image(&self, id: &LoginId) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// All QR logins that are kept, in any order. Ended ones are swept.
-    async fn logins(&self) -> Result<Vec<Login>, StoreError> {
-        Err(StoreError::Closed)
-    }
+    async fn logins(&self) -> Result<Vec<Login>, StoreError>;
 
     /// Changes a QR login apart from any account; durable when it returns.
-    async fn change_login(&self, _change: LoginChange) -> Result<LoginChanged, StoreError> {
-        Err(StoreError::Closed)
-    }
+    async fn change_login(&self, change: LoginChange) -> Result<LoginChanged, StoreError>;
 
     /// What has to be looked at by `until_ms`, the earliest first. At most `limit`.
     async fn alarms(
         &self,
-        _until_ms: Millis,
-        _limit: usize,
-    ) -> Result<Vec<(Millis, Alarm)>, StoreError> {
-        Err(StoreError::Closed)
-    }
+        until_ms: Millis,
+        limit: usize,
+    ) -> Result<Vec<(Millis, Alarm)>, StoreError>;
 
     /// Removes alarms that were answered. One that comes twice is no harm, so this
     /// is durable only some time later.
-    async fn dismiss(&self, _alarms: Vec<(Millis, Alarm)>) -> Result<(), StoreError> {
-        Err(StoreError::Closed)
-    }
+    async fn dismiss(&self, alarms: Vec<(Millis, Alarm)>) -> Result<(), StoreError>;
 
     /// What is deployed.
     async fn catalogue(&self) -> Result<Catalogue, StoreError>;

@@ -196,6 +196,12 @@ impl Task {
         }
     }
 
+    /// True for what went out with the answer to an event: no result of it ever
+    /// comes.
+    pub fn went_with_an_answer(&self) -> bool {
+        self.reason.as_deref() == Some(SENT_IN_AN_ANSWER)
+    }
+
     /// True for what goes out before all that waits: who logs in by QR code sits
     /// before a screen.
     pub fn is_urgent(&self) -> bool {

@@ -3,15 +3,17 @@
 use super::{
     Error, Reply, Service,
     deliver::{Reporter, Settling},
+    logins::QrSession,
+    turn::Turn,
 };
 use crate::domain::{
     Account, AccountId, Event, EventKey, Failure, HandlerName, Logout, Session,
-    ports::{EventRecord, Page},
+    ports::{Commit, EventRecord, Page},
 };
 
 /// An account logs in. Admission was checked by whoever calls this.
 #[derive(Debug)]
-pub struct Login {
+pub struct SessionStart {
     /// What happened, for the bot.
     pub event: Event,
     /// Who reports it.
@@ -28,51 +30,62 @@ pub struct Login {
     pub client_version: String,
     /// The client machine's own addresses.
     pub local_ips: Vec<String>,
+    /// The QR session that the client says it came out of.
+    pub qr_login: Option<QrSession>,
 }
 
 impl Service {
-    /// Starts a session. Tasks that the bot asks for are queued, since the answer
-    /// to a login has no place for them.
-    pub async fn login(&self, login: Login) -> Result<(), Error> {
+    /// Starts a session, and ends the QR login that it came out of. Tasks that the
+    /// bot asks for are queued, since the answer to a login has no place for them.
+    pub async fn start_session(&self, start: SessionStart) -> Result<Account, Error> {
         let service = self.clone();
-        self.detached(async move { service.login_in_turn(login).await })
+        self.detached(async move { service.start_in_turn(start).await })
             .await
     }
 
-    async fn login_in_turn(&self, login: Login) -> Result<(), Error> {
-        let Login {
+    async fn start_in_turn(&self, start: SessionStart) -> Result<Account, Error> {
+        let SessionStart {
             event, reporter, ..
-        } = login;
+        } = start;
         let mut turn = self.turn(&event.account).await?;
+        self.heard(&event.account);
         let now_ms = self.0.store.now();
         let known = turn.account.as_deref();
-        let account = Account {
+        let mut account = Account {
             id: event.account.clone(),
             client: reporter.client,
             appid: reporter.appid.clone(),
-            nickname: login.nickname,
-            alias: login.alias,
-            avatar_url: login.avatar_url,
+            nickname: start.nickname,
+            alias: start.alias,
+            avatar_url: start.avatar_url,
             first_login_ms: known.map_or(now_ms, |account| account.first_login_ms),
             session: Some(Session {
                 login_ms: now_ms,
-                machine_id: login.machine_id,
+                machine_id: start.machine_id,
                 client_session: reporter.client_session.clone(),
-                client_version: login.client_version,
-                local_ips: login.local_ips,
+                client_version: start.client_version,
+                local_ips: start.local_ips,
                 qr_login: None,
             }),
             last_logout: known.and_then(|account| account.last_logout.clone()),
         };
-        self.write_account(&mut turn, account).await?;
-        self.settle_quietly(&turn, event, reporter).await
+        match start.qr_login {
+            Some(qr) => {
+                self.start_by_qr(&mut turn, &mut account, qr).await?;
+            }
+            None => self.write_account(&mut turn, account.clone()).await?,
+        }
+        self.settle_quietly(&mut turn, event, reporter).await?;
+        Ok(account)
     }
 
-    /// Ends the session. The account stays known.
+    /// Ends the session. The account stays known. A process that was replaced says
+    /// goodbye late, and ends nothing.
     pub async fn logout(
         &self,
         event: Event,
         reporter: Reporter,
+        machine_id: String,
         reason: String,
     ) -> Result<(), Error> {
         let service = self.clone();
@@ -81,23 +94,51 @@ impl Service {
             service
                 .ensure_account(&mut turn, &event.account, reporter.clone())
                 .await?;
-            let stale = |account: &Account| is_of_another(account, &event, &reporter);
-            if let Some(account) = turn.account.as_deref().filter(|it| !stale(it)) {
-                let at_ms = service.0.store.now();
-                let mut account = account.clone();
-                account.session = None;
-                account.last_logout = Some(Logout { at_ms, reason });
-                service.write_account(&mut turn, account).await?;
+            let gone = service
+                .end_session(&mut turn, &reporter, &machine_id, reason)
+                .await?;
+            let account = event.account.clone();
+            service.settle_quietly(&mut turn, event, reporter).await?;
+            drop(turn);
+            match gone {
+                true => service.agent_gone(&account).await,
+                false => Ok(()),
             }
-            service.settle_quietly(&turn, event, reporter).await
         })
         .await
+    }
+
+    /// False when the session is of another process, or there is none.
+    async fn end_session(
+        &self,
+        turn: &mut Turn,
+        reporter: &Reporter,
+        machine_id: &str,
+        reason: String,
+    ) -> Result<bool, Error> {
+        let Some(account) = turn.account.as_deref() else {
+            return Ok(false);
+        };
+        let session = account.session.as_ref();
+        if !session.is_some_and(|it| it.may_be_of(machine_id, &reporter.client_session)) {
+            return Ok(false);
+        }
+        let at_ms = self.0.store.now();
+        let account = Account {
+            session: None,
+            last_logout: Some(Logout { at_ms, reason }),
+            ..account.clone()
+        };
+        let id = account.id.clone();
+        self.write_account(turn, account).await?;
+        self.0.links.end(&id);
+        Ok(true)
     }
 
     /// Tells the bot of a login or logout, once per occasion.
     async fn settle_quietly(
         &self,
-        turn: &super::turn::Turn,
+        turn: &mut Turn,
         event: Event,
         reporter: Reporter,
     ) -> Result<(), Error> {
@@ -107,7 +148,7 @@ impl Service {
             client: reporter.client,
             repeats_within,
             reply: Reply::Queue,
-            changed: None,
+            also: Commit::default(),
         };
         if self
             .seen_before(&settling.event, repeats_within)
@@ -181,16 +222,4 @@ impl Service {
         }
         Ok(Page { items, next })
     }
-}
-
-/// True when the session belongs to another process than the one that reports: a
-/// process that was replaced says goodbye late.
-fn is_of_another(account: &Account, event: &Event, reporter: &Reporter) -> bool {
-    let Some(session) = &account.session else {
-        return false;
-    };
-    let differ = |a: &str, b: &str| !a.is_empty() && !b.is_empty() && a != b;
-    let machine = event.facts.iter().find(|(name, _)| *name == "machine-id");
-    differ(&session.client_session, &reporter.client_session)
-        || machine.is_some_and(|(_, id)| differ(&session.machine_id, id))
 }

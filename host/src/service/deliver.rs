@@ -7,14 +7,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{ContactReport, Error, Service, turn::Turn};
+use super::{ContactReport, Error, Service, guard, turn::Turn};
 use crate::domain::{
-    Account, AccountId, ClientKind, Contact, Event, Failure, Handler, Happening, Message, Millis,
-    Session, Task, TaskId,
+    Account, AccountId, Action, ClientKind, Contact, Event, Failure, Handler, Happening, Message,
+    Millis, Session, Task, TaskId, TaskNumber,
     handler::FailureKind,
     ports::{
-        Call, CallError, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord, Seen,
-        StoreError,
+        Call, CallError, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord,
+        PauseChange, Seen, StoreError,
     },
     task::Origin,
 };
@@ -62,8 +62,8 @@ pub(super) struct Settling {
     pub client: ClientKind,
     pub repeats_within: Option<Duration>,
     pub reply: Reply,
-    /// A task that changes in the same commit.
-    pub changed: Option<Task>,
+    /// What else changes in the same commit.
+    pub also: Commit,
 }
 
 impl Service {
@@ -96,6 +96,7 @@ impl Service {
             reply,
         } = delivery;
         let mut turn = self.turn(&event.account).await?;
+        self.heard(&event.account);
         let repeats_within = match repeats_within {
             Some(_) if turn.is_superseded(&event.key) => Some(Duration::ZERO),
             span => span,
@@ -112,9 +113,9 @@ impl Service {
             client,
             repeats_within,
             reply,
-            changed: None,
+            also: Commit::default(),
         };
-        let answer = self.settle(&turn, settling).await?;
+        let answer = self.settle(&mut turn, settling).await?;
         if repeats_within.is_some() {
             turn.note(&key);
         }
@@ -122,32 +123,31 @@ impl Service {
     }
 
     /// Runs the bot and commits what came of it.
-    pub(super) async fn settle(&self, turn: &Turn, settling: Settling) -> Result<Vec<Task>, Error> {
+    pub(super) async fn settle(
+        &self,
+        turn: &mut Turn,
+        settling: Settling,
+    ) -> Result<Vec<Task>, Error> {
         let Settling {
             mut event,
             client,
             repeats_within,
             reply,
-            changed,
+            also,
         } = settling;
         if event.at_ms == 0 {
             event.at_ms = self.0.store.now();
         }
-        let handler = self.handler_for(&event);
-        if handler.is_some() {
-            self.name_author(&mut event).await?;
-        }
-        let event = Arc::new(event);
-        let called = match handler {
-            Some(handler) => self.call(turn, handler, client, &event).await?,
-            None => Called::Unhandled,
-        };
-        let called = self.with_room_in_queue(called, &event, reply).await?;
+        guard::note_heard(turn, &event);
+        let (called, event, hushed) = self.ask_bot(turn, event, client).await?;
+        let (called, at_once) = self.place(turn, called, &event, reply).await?;
         let settled = Settled {
             event: &event,
+            at_once,
             reply,
             repeats_within,
-            changed,
+            also,
+            hushed,
         };
         let handler = called.handler();
         match (self.commit_called(turn, called, &settled).await, handler) {
@@ -159,48 +159,80 @@ impl Service {
         }
     }
 
+    /// Calls the event's bot, if there is one and it is not to be silent here.
+    async fn ask_bot(
+        &self,
+        turn: &mut Turn,
+        mut event: Event,
+        client: ClientKind,
+    ) -> Result<(Called, Arc<Event>, Option<PauseChange>), Error> {
+        let Some(handler) = self.handler_for(&event) else {
+            return Ok((Called::Unhandled, Arc::new(event), None));
+        };
+        let hush = self.hush(turn, &handler, &event);
+        if hush.silent {
+            return Ok((Called::Paused(handler), Arc::new(event), hush.change));
+        }
+        self.name_author(&mut event).await?;
+        let event = Arc::new(event);
+        let called = self.call(turn, handler, client, &event).await?;
+        Ok((called, event, hush.change))
+    }
+
+    /// Decides how many of the bot's tasks go with the answer; the others wait in
+    /// the queue, behind what waits there already. A bot that fills the queue has
+    /// failed: nothing is dropped from it, and nothing is added.
+    async fn place(
+        &self,
+        turn: &mut Turn,
+        called: Called,
+        event: &Event,
+        reply: Reply,
+    ) -> Result<(Called, usize), Error> {
+        let Called::Handled(handler, effects) = called else {
+            return Ok((called, 0));
+        };
+        if effects.tasks.is_empty() {
+            return Ok((Called::Handled(handler, effects), 0));
+        }
+        let waiting = match reply {
+            Reply::InAnswer => self.0.store.next_queued(&event.account).await?.is_some(),
+            Reply::Queue => true,
+        };
+        let at_once = match waiting {
+            true => 0,
+            false => self.send_now(turn, effects.tasks.iter().map(|(_, action)| action)),
+        };
+        let later = effects.tasks.len().saturating_sub(at_once);
+        match self.check_queue(&event.account, later).await {
+            Ok(()) => Ok((Called::Handled(handler, effects), at_once)),
+            Err(Error::Busy { reason }) => Ok((Called::Failed(handler, over_the_limit(reason)), 0)),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn commit_called(
         &self,
-        turn: &Turn,
+        turn: &mut Turn,
         called: Called,
         settled: &Settled<'_>,
     ) -> Result<Vec<Task>, Error> {
         let Settled { event, reply, .. } = *settled;
         let now_ms = self.0.store.now();
-        let mut commit = called.into_commit(event, reply, settled.repeats_within, now_ms);
-        let answer = match reply {
-            Reply::InAnswer => commit.tasks.clone(),
-            Reply::Queue => Vec::new(),
-        };
-        commit.tasks.extend(settled.changed.clone());
-        match self.commit(turn, &event.account, commit).await? {
-            None => Ok(answer),
-            Some(record) => self.tasks_of(&event.account, &record, reply).await,
+        let mut commit = called.into_commit(settled, now_ms);
+        let asked = commit.tasks.clone();
+        self.ask_for_files(&mut commit, now_ms);
+        commit.pauses.extend(settled.hushed.clone());
+        commit.add(settled.also.clone());
+        if let Some(record) = self.commit(turn, &event.account, commit).await? {
+            return self.tasks_of(&event.account, &record, reply).await;
         }
-    }
-
-    /// A bot that fills the account's queue has failed: nothing is dropped from
-    /// the queue, and nothing is added to it.
-    async fn with_room_in_queue(
-        &self,
-        called: Called,
-        event: &Event,
-        reply: Reply,
-    ) -> Result<Called, Error> {
-        match called {
-            Called::Handled(handler, effects)
-                if reply == Reply::Queue && !effects.tasks.is_empty() =>
-            {
-                match self.check_queue(&event.account, effects.tasks.len()).await {
-                    Ok(()) => Ok(Called::Handled(handler, effects)),
-                    Err(Error::Busy { reason }) => {
-                        Ok(Called::Failed(handler, over_the_limit(reason)))
-                    }
-                    Err(error) => Err(error),
-                }
-            }
-            other => Ok(other),
+        let actions = asked.iter().map(|task| &task.action);
+        self.note_settled(turn, event, actions, settled.hushed.clone());
+        if asked.len() > settled.at_once {
+            self.0.links.wake(&event.account);
         }
+        Ok(asked.into_iter().take(settled.at_once).collect())
     }
 
     /// Writes for the account. Some when the event was settled before.
@@ -226,9 +258,15 @@ impl Service {
         let mut turn = self.0.turns.take(account).await?;
         if turn.epoch.is_none() {
             turn.account = self.0.store.account(account).await?.map(Arc::new);
+            turn.pauses = self.all_pauses(account).await?;
             turn.epoch = Some(self.0.store.own(account, false).await?);
         }
         Ok(turn)
+    }
+
+    /// Notes that the account's client is there.
+    pub(super) fn heard(&self, account: &AccountId) {
+        self.0.turns.heard(account, self.0.store.now());
     }
 
     pub(super) async fn seen_before(
@@ -245,7 +283,7 @@ impl Service {
         Ok(stands.then_some(record))
     }
 
-    /// The tasks that answered an event before.
+    /// The tasks that went out with the answer to an event before.
     async fn tasks_of(
         &self,
         account: &AccountId,
@@ -261,7 +299,8 @@ impl Service {
                 account: account.clone(),
                 number,
             };
-            tasks.extend(self.0.store.task(&id).await?);
+            let task = self.0.store.task(&id).await?;
+            tasks.extend(task.filter(Task::went_with_an_answer));
         }
         Ok(tasks)
     }
@@ -302,9 +341,20 @@ impl Service {
         turn: &mut Turn,
         account: Account,
     ) -> Result<(), Error> {
+        self.write_account_with(turn, account, Commit::default())
+            .await
+    }
+
+    /// The same, with what else changes in the same commit.
+    pub(super) async fn write_account_with(
+        &self,
+        turn: &mut Turn,
+        account: Account,
+        also: Commit,
+    ) -> Result<(), Error> {
         let commit = Commit {
             account: Some(account.clone()),
-            ..Commit::default()
+            ..also
         };
         self.commit(turn, &account.id, commit).await?;
         turn.account = Some(Arc::new(account));
@@ -374,9 +424,13 @@ impl Service {
 /// What a commit that settles an event needs besides the call.
 struct Settled<'a> {
     event: &'a Event,
+    /// How many tasks go with the answer.
+    at_once: usize,
     reply: Reply,
     repeats_within: Option<Duration>,
-    changed: Option<Task>,
+    also: Commit,
+    /// What changes about where the bot is silent.
+    hushed: Option<PauseChange>,
 }
 
 /// The bot asked for more than one event may cause.
@@ -392,6 +446,8 @@ fn over_the_limit(message: String) -> CallFailure {
 enum Called {
     /// No bot was asked.
     Unhandled,
+    /// The bot is silent here.
+    Paused(Arc<Handler>),
     /// The bot handled the event.
     Handled(Arc<Handler>, Effects),
     /// The bot failed: nothing that it asked for happens.
@@ -402,23 +458,21 @@ impl Called {
     fn handler(&self) -> Option<Arc<Handler>> {
         match self {
             Self::Unhandled => None,
-            Self::Handled(handler, _) | Self::Failed(handler, _) => Some(Arc::clone(handler)),
+            Self::Paused(handler) | Self::Handled(handler, _) | Self::Failed(handler, _) => {
+                Some(Arc::clone(handler))
+            }
         }
     }
 
     /// The one commit that settles the event.
-    fn into_commit(
-        self,
-        event: &Event,
-        reply: Reply,
-        repeats_within: Option<Duration>,
-        now_ms: Millis,
-    ) -> Commit {
+    fn into_commit(self, settled: &Settled<'_>, now_ms: Millis) -> Commit {
+        let event = settled.event;
         let mut commit = Commit::default();
         let outcome = match self {
             Self::Unhandled => EventOutcome::Unhandled,
+            Self::Paused(_) => EventOutcome::Paused,
             Self::Handled(handler, effects) => {
-                commit.tasks = tasks(event, &handler, effects.tasks, reply, now_ms);
+                commit.tasks = tasks(event, &handler, effects.tasks, settled.at_once, now_ms);
                 commit.key_values = effects.key_values;
                 EventOutcome::Handled
             }
@@ -436,34 +490,35 @@ impl Called {
         commit.seen = Some(Seen {
             key: event.key.clone(),
             record,
-            repeats_within,
+            repeats_within: settled.repeats_within,
         });
         commit
     }
 }
 
+/// The first `at_once` go with the answer, the others into the queue.
 fn tasks(
     event: &Event,
     handler: &Handler,
-    asked: Vec<(crate::domain::TaskNumber, crate::domain::Action)>,
-    reply: Reply,
+    asked: Vec<(TaskNumber, Action)>,
+    at_once: usize,
     now_ms: Millis,
 ) -> Vec<Task> {
-    let make = match reply {
-        Reply::InAnswer => Task::answered,
-        Reply::Queue => Task::queued,
+    let task = |(index, (number, action))| {
+        let id = TaskId {
+            account: event.account.clone(),
+            number,
+        };
+        let origin = Origin::Bot {
+            handler: handler.name.clone(),
+            event: event.key.clone(),
+        };
+        match index < at_once {
+            true => Task::answered(id, action, origin, now_ms),
+            false => Task::queued(id, action, origin, now_ms),
+        }
     };
-    asked
-        .into_iter()
-        .map(|(number, action)| {
-            let id = TaskId {
-                account: event.account.clone(),
-                number,
-            };
-            let (handler, event) = (handler.name.clone(), event.key.clone());
-            make(id, action, Origin::Bot { handler, event }, now_ms)
-        })
-        .collect()
+    asked.into_iter().enumerate().map(task).collect()
 }
 
 fn record(event: &Event, handler: &Handler, failure: CallFailure, now_ms: Millis) -> Failure {

@@ -5,10 +5,13 @@
 //! WebAssembly or the storage engine.
 
 mod accounts;
+mod alarms;
 mod catalogue;
 mod contacts;
 mod deliver;
 mod error;
+mod files;
+mod guard;
 mod handlers;
 mod links;
 mod logins;
@@ -28,18 +31,19 @@ use std::{
 
 use tokio_util::task::TaskTracker;
 
-pub use accounts::Login;
+pub use accounts::SessionStart;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
 pub use handlers::CONFIG_MAX_BYTES;
 pub use links::{Link, Woken};
-pub use logins::LoginRequest;
+pub use logins::{LoginRequest, QrSession};
 pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, SUBMIT_MAX, Submission};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
+    Millis,
     file::FilePolicy,
     login::LoginPolicy,
     pacing::PacingPolicy,
@@ -51,6 +55,9 @@ use crate::domain::{
 /// messages have ids of their own. WeHub waits 30 s for an answer, so what it
 /// sends again comes within a minute; later, the same may rightly happen anew.
 pub const REPEATED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long an account is kept in memory after its client was last heard of.
+const IDLE: Duration = Duration::from_secs(5 * 60);
 
 /// What rules the use cases, each part as the domain has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +85,8 @@ struct Inner {
     catalogue: catalogue::Catalogue,
     links: links::Links,
     turns: turn::Turns,
+    /// When this host started.
+    started_ms: Millis,
     /// Calls under way. They outlive the request that caused them, so that a
     /// client that goes away can't cut one off half-way.
     calls: TaskTracker,
@@ -100,6 +109,7 @@ impl Service {
             turns: turn::Turns::default(),
             calls: TaskTracker::new(),
             draining: AtomicBool::new(false),
+            started_ms: store.now(),
             store,
             runtime,
             check,
@@ -116,7 +126,9 @@ impl Service {
 
     /// Forgets accounts that nobody serves at the moment.
     pub fn forget_idle(&self) {
-        self.0.turns.forget_idle();
+        let now_ms = self.0.store.now();
+        let since_ms = now_ms.saturating_sub(IDLE.as_millis() as Millis);
+        self.0.turns.forget_idle(since_ms, now_ms);
     }
 
     /// Takes no new work from now on.

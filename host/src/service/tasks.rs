@@ -5,11 +5,13 @@ use bytes::Bytes;
 use super::{
     Error, Reply, Service,
     deliver::{Reporter, Settling},
+    turn::Turn,
 };
 use crate::domain::{
-    AccountId, Action, Digest, Event, EventKey, Happening, Task, TaskId, TaskState,
-    ports::{Commit, Enqueue, Enqueued, TaskFilter},
-    task::{Delivery, Origin},
+    AccountId, Action, Alarm, ClientKind, Digest, Event, EventKey, FileRequest, Happening, LoginId,
+    Millis, Task, TaskId, TaskState,
+    ports::{Commit, Enqueue, Enqueued, LoginChange, TaskFilter},
+    task::{Delivery, Origin, TRIES_MAX},
 };
 
 /// How many tasks one request may ask for.
@@ -19,6 +21,16 @@ pub const SUBMIT_MAX: usize = 100;
 pub const QUEUE_MAX: usize = 10_000;
 /// The longest idempotency key, in bytes.
 pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 256;
+/// How many tasks that are of no use any more are ended while the client waits
+/// for its next one. Their alarms end the rest.
+const EXPIRED_AT_ONCE: usize = 8;
+
+/// Why a task is unknown whose result did not come.
+const NO_RESULT: &str = "the client did not tell how it went";
+/// Why a task is handed out once more.
+const NO_RESULT_YET: &str = "the client did not tell how it went: it is handed out again";
+/// Why a task has expired.
+const TOO_LATE: &str = "no client took it in time";
 
 /// Tasks that somebody asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,30 +64,35 @@ impl Service {
         id: &AccountId,
         submission: Submission,
     ) -> Result<(Vec<Task>, bool), Error> {
-        let Submission {
-            actions,
-            idempotency_key,
-            ..
-        } = submission;
         self.check_ready()?;
         let account = self.account(id).await?;
-        check_count(actions.len())?;
-        check_key(idempotency_key.as_deref())?;
-        for action in &actions {
+        check_count(submission.actions.len())?;
+        check_key(submission.idempotency_key.as_deref())?;
+        for action in &submission.actions {
             (self.0.check)(account.client, action)?;
         }
-        self.check_queue(id, actions.len()).await?;
-        let request = digest(&actions)?;
-        let tasks = self.new_tasks(id, actions);
-        let enqueue = Enqueue {
-            idempotency_key,
-            request,
-            tasks: tasks.clone(),
-            files: Vec::new(),
-            alarms: Vec::new(),
+        self.check_queue(id, submission.actions.len()).await?;
+        let request = digest(&submission)?;
+        let now_ms = self.0.store.now();
+        let tasks = self.new_tasks(id, &submission, now_ms);
+        let mut commit = Commit {
+            tasks,
+            ..Commit::default()
         };
+        self.ask_for_files(&mut commit, now_ms);
+        let enqueue = Enqueue {
+            idempotency_key: submission.idempotency_key,
+            request,
+            tasks: commit.tasks.clone(),
+            files: commit.files,
+            alarms: commit.alarms,
+        };
+        let tasks = commit.tasks;
         match self.0.store.enqueue(id, enqueue).await? {
-            Enqueued::Ok => Ok((tasks, false)),
+            Enqueued::Ok => {
+                self.0.links.wake(id);
+                Ok((tasks, false))
+            }
             Enqueued::KeyReused => Err(Error::KeyReused),
             Enqueued::Duplicate(numbers) => {
                 let mut former = Vec::with_capacity(numbers.len());
@@ -93,6 +110,9 @@ impl Service {
 
     /// Refuses when so many more do not fit into the account's queue.
     pub(super) async fn check_queue(&self, id: &AccountId, more: usize) -> Result<(), Error> {
+        if more == 0 {
+            return Ok(());
+        }
         let waiting = self.0.store.queued(id, QUEUE_MAX).await?;
         if waiting + more > QUEUE_MAX {
             let reason = format!(
@@ -103,21 +123,42 @@ impl Service {
         Ok(())
     }
 
-    fn new_tasks(&self, account: &AccountId, actions: Vec<Action>) -> Vec<Task> {
-        let now_ms = self.0.store.now();
-        let new = |action| {
-            let number = self.0.store.reserve(1);
-            Task::queued(
-                TaskId {
-                    account: account.clone(),
-                    number,
-                },
-                action,
-                Origin::Api,
-                now_ms,
-            )
+    fn new_tasks(&self, account: &AccountId, asked: &Submission, now_ms: Millis) -> Vec<Task> {
+        let expires_ms = asked.expires_in_ms.map(|ms| now_ms.saturating_add(ms));
+        let new = |action: &Action| Task {
+            delivery: asked.delivery,
+            expires_ms,
+            ..Task::queued(self.new_id(account), action.clone(), Origin::Api, now_ms)
         };
-        actions.into_iter().map(new).collect()
+        asked.actions.iter().map(new).collect()
+    }
+
+    /// The id of a new task.
+    pub(super) fn new_id(&self, account: &AccountId) -> TaskId {
+        TaskId {
+            account: account.clone(),
+            number: self.0.store.reserve(1),
+        }
+    }
+
+    /// Adds what the new tasks of a commit need besides: their files are awaited,
+    /// and those that can expire are looked at by then.
+    pub(super) fn ask_for_files(&self, commit: &mut Commit, now_ms: Millis) {
+        let due_ms = now_ms.saturating_add(self.0.policies.files.upload_ms);
+        for task in &commit.tasks {
+            if let Some(at_ms) = task.expires_ms {
+                commit.alarms.push((at_ms, Alarm::Task(task.id.clone())));
+            }
+            if let Action::Download { file } = &task.action {
+                let (id, origin) = (task.id.clone(), task.origin.clone());
+                let account = id.account.clone();
+                let request = FileRequest::asked(file.clone(), id, origin, now_ms);
+                commit.files.push(request);
+                commit
+                    .alarms
+                    .push((due_ms, Alarm::File(account, file.clone())));
+            }
+        }
     }
 
     /// One task.
@@ -142,46 +183,139 @@ impl Service {
 
     /// Calls a task off that no client has yet.
     pub async fn cancel(&self, id: &TaskId) -> Result<Task, Error> {
-        Err(Error::Conflict(format!("{id} can't be called off")))
-    }
-
-    /// Hands the next queued task to the account's client. It is handed out
-    /// before the client has it: one that gets lost on the way is not repeated.
-    pub async fn next_task(&self, account: &AccountId, reporter: &Reporter) -> Result<Next, Error> {
-        let _ = reporter;
-        Ok(match self.pull(account).await? {
-            Some(task) => Next::Task(Box::new(task)),
-            None => Next::Nothing,
-        })
-    }
-
-    async fn pull(&self, account: &AccountId) -> Result<Option<Task>, Error> {
-        // Clients ask every few seconds: most of the time this is all.
-        if self.0.store.next_queued(account).await?.is_none() {
-            return Ok(None);
-        }
-        let (service, account) = (self.clone(), account.clone());
+        let (service, id) = (self.clone(), id.clone());
         self.detached(async move {
-            let turn = service.turn(&account).await?;
-            let Some(mut task) = service.0.store.next_queued(&account).await? else {
-                return Ok(None);
-            };
-            task.hand_out(service.0.store.now());
-            let commit = Commit {
-                tasks: vec![task.clone()],
-                ..Commit::default()
-            };
-            service.commit(&turn, &account, commit).await?;
-            Ok(Some(task))
+            let mut turn = service.turn(&id.account).await?;
+            let mut task = service.task(&id).await?;
+            if task.state != TaskState::Queued {
+                let state = task.state.as_str();
+                let problem = format!("only what is queued can be called off: {id} is {state}");
+                return Err(Error::Conflict(problem));
+            }
+            let reason = Some("called off".to_owned());
+            task.end(TaskState::Cancelled, reason, service.0.store.now());
+            service.ended(&mut turn, task.clone(), Bytes::new()).await?;
+            Ok(task)
         })
         .await
+    }
+
+    /// Hands the next queued task to the account's client, when the pace allows
+    /// it. It is handed out before the client has it: one that gets lost on the way
+    /// is not repeated.
+    pub async fn next_task(&self, account: &AccountId, reporter: &Reporter) -> Result<Next, Error> {
+        self.heard(account);
+        // Clients ask every few seconds: most of the time this is all.
+        if self.0.store.next_queued(account).await?.is_none() {
+            return Ok(Next::Nothing);
+        }
+        let (service, account) = (self.clone(), account.clone());
+        let client_session = reporter.client_session.clone();
+        self.detached(async move { service.next_in_turn(&account, &client_session).await })
+            .await
+    }
+
+    async fn next_in_turn(&self, account: &AccountId, client_session: &str) -> Result<Next, Error> {
+        let mut turn = self.turn(account).await?;
+        let session = turn.account.as_ref().and_then(|it| it.session.as_ref());
+        // A process that was replaced, or has said goodbye, gets no more work.
+        if !session.is_some_and(|it| it.may_be_of("", client_session)) {
+            return Ok(Next::Nothing);
+        }
+        for _ in 0..EXPIRED_AT_ONCE {
+            let Some(task) = self.0.store.next_queued(account).await? else {
+                return Ok(Next::Nothing);
+            };
+            let now_ms = self.0.store.now();
+            if task.expires_ms.is_some_and(|at| at <= now_ms) {
+                self.expired(&mut turn, task, now_ms).await?;
+                continue;
+            }
+            match self.may_send(&mut turn, &task.action, now_ms) {
+                0 => return self.hand_out(&mut turn, task, now_ms).await,
+                wait_ms => return Ok(Next::Wait(wait_ms)),
+            }
+        }
+        Ok(Next::Wait(1))
+    }
+
+    async fn hand_out(
+        &self,
+        turn: &mut Turn,
+        mut task: Task,
+        now_ms: Millis,
+    ) -> Result<Next, Error> {
+        let login = match &task.action {
+            Action::StartLogin { login } => match self.dispatch(login, now_ms).await? {
+                Some(change) => Some(change),
+                None => {
+                    let reason = Some("the login has ended before".to_owned());
+                    task.end(TaskState::Cancelled, reason, now_ms);
+                    self.ended(turn, task, Bytes::new()).await?;
+                    return Ok(Next::Wait(1));
+                }
+            },
+            _ => None,
+        };
+        task.hand_out(now_ms);
+        let due_ms = now_ms.saturating_add(self.0.policies.tasks.result_ms);
+        let commit = Commit {
+            alarms: vec![(due_ms, Alarm::Task(task.id.clone()))],
+            tasks: vec![task.clone()],
+            login,
+            ..Commit::default()
+        };
+        self.commit(turn, &task.id.account, commit).await?;
+        Ok(Next::Task(Box::new(task)))
+    }
+
+    /// A task's time may be up: for waiting in the queue, or for its result.
+    pub(super) async fn task_overdue(&self, id: &TaskId) -> Result<(), Error> {
+        let mut turn = self.turn(&id.account).await?;
+        let Some(mut task) = self.0.store.task(id).await? else {
+            return Ok(());
+        };
+        let now_ms = self.0.store.now();
+        let over = |at: Option<Millis>| at.is_some_and(|at| at <= now_ms);
+        let result_ms = self.0.policies.tasks.result_ms;
+        let due_ms = task.handed_out_ms.map(|at| at.saturating_add(result_ms));
+        match task.state {
+            TaskState::Queued if over(task.expires_ms) => {
+                self.expired(&mut turn, task, now_ms).await
+            }
+            TaskState::HandedOut if over(due_ms) => {
+                if task.delivery == Delivery::AtLeastOnce && task.tries < TRIES_MAX {
+                    return self.queue_again(&turn, task).await;
+                }
+                task.end(TaskState::Unknown, Some(NO_RESULT.to_owned()), now_ms);
+                self.ended(&mut turn, task, Bytes::new()).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn queue_again(&self, turn: &Turn, mut task: Task) -> Result<(), Error> {
+        task.state = TaskState::Queued;
+        task.reason = Some(NO_RESULT_YET.to_owned());
+        let account = task.id.account.clone();
+        let commit = Commit {
+            tasks: vec![task],
+            ..Commit::default()
+        };
+        self.commit(turn, &account, commit).await?;
+        self.0.links.wake(&account);
+        Ok(())
+    }
+
+    async fn expired(&self, turn: &mut Turn, mut task: Task, now_ms: Millis) -> Result<(), Error> {
+        task.end(TaskState::Expired, Some(TOO_LATE.to_owned()), now_ms);
+        self.ended(turn, task, Bytes::new()).await
     }
 
     /// The client tells how a task ended. The bot that asked for it is told; the
     /// tasks that it asks for then are queued.
     pub async fn report_result(
         &self,
-        reporter: Reporter,
         account: AccountId,
         task: TaskId,
         failure: Option<String>,
@@ -190,7 +324,7 @@ impl Service {
         let service = self.clone();
         self.detached(async move {
             service
-                .report_result_in_turn(reporter, account, task, failure, raw)
+                .report_result_in_turn(account, task, failure, raw)
                 .await
         })
         .await
@@ -198,71 +332,111 @@ impl Service {
 
     async fn report_result_in_turn(
         &self,
-        reporter: Reporter,
         account: AccountId,
         id: TaskId,
         failure: Option<String>,
         raw: Bytes,
     ) -> Result<(), Error> {
-        let turn = self.turn(&account).await?;
-        let mut task = self.handed_out(&account, &id).await?;
-        let now_ms = self.0.store.now();
-        let state = if failure.is_some() {
-            TaskState::Failed
-        } else {
-            TaskState::Done
+        let mut turn = self.turn(&account).await?;
+        self.heard(&account);
+        let mut task = self.awaiting_result(&account, &id).await?;
+        let late = task.state == TaskState::Unknown;
+        let state = match failure {
+            Some(_) => TaskState::Failed,
+            None => TaskState::Done,
         };
-        task.end(state, failure.clone(), now_ms);
-        if task.origin == Origin::Api {
-            let commit = Commit {
-                tasks: vec![task],
-                ..Commit::default()
-            };
-            self.commit(&turn, &account, commit).await?;
-            return Ok(());
+        task.end(state, failure, self.0.store.now());
+        if late {
+            // Whoever asked for it was told that it is unknown.
+            return self.put_task(&turn, task, Commit::default()).await;
         }
+        self.ended(&mut turn, task, raw).await
+    }
+
+    /// Writes a task that has ended, and tells whoever asked for it.
+    pub(super) async fn ended(&self, turn: &mut Turn, task: Task, raw: Bytes) -> Result<(), Error> {
+        match &task.origin {
+            Origin::Api => self.put_task(turn, task, Commit::default()).await,
+            Origin::Login(login) => {
+                let login = self.agent_failed(login, &task).await?;
+                let also = Commit {
+                    login,
+                    ..Commit::default()
+                };
+                self.put_task(turn, task, also).await
+            }
+            Origin::Bot { .. } => self.tell_bot(turn, task, raw).await,
+        }
+    }
+
+    async fn put_task(&self, turn: &Turn, task: Task, mut also: Commit) -> Result<(), Error> {
+        let account = task.id.account.clone();
+        also.tasks.push(task);
+        self.commit(turn, &account, also).await.map(drop)
+    }
+
+    async fn tell_bot(&self, turn: &mut Turn, task: Task, raw: Bytes) -> Result<(), Error> {
+        let client = turn
+            .account
+            .as_ref()
+            .map_or(ClientKind::Wehub, |it| it.client);
         let event = Event {
-            key: EventKey::new(&format!("task-ended-{}", id.number.0)),
-            account,
-            at_ms: now_ms,
+            key: EventKey::new(&format!("task-ended-{}", task.id.number.0)),
+            account: task.id.account.clone(),
+            at_ms: self.0.store.now(),
             what: Happening::TaskEnded {
-                task: id,
-                state,
-                reason: failure,
+                task: task.id.clone(),
+                state: task.state,
+                reason: task.reason.clone(),
             },
             facts: Vec::new(),
             raw,
         };
         let settling = Settling {
             event,
-            client: reporter.client,
+            client,
             repeats_within: None,
             reply: Reply::Queue,
-            changed: Some(task),
+            also: Commit {
+                tasks: vec![task],
+                ..Commit::default()
+            },
         };
-        self.settle(&turn, settling).await.map(drop)
+        self.settle(turn, settling).await.map(drop)
     }
 
-    /// A task of this account that waits for its result.
-    async fn handed_out(&self, account: &AccountId, id: &TaskId) -> Result<Task, Error> {
+    /// A task of this account whose result can be told: one that the client has,
+    /// or had before its time was up.
+    async fn awaiting_result(&self, account: &AccountId, id: &TaskId) -> Result<Task, Error> {
         // Another account's task is as unknown as one that never was.
         let task = match id.account == *account {
             true => self.0.store.task(id).await?,
             false => None,
         };
-        match task {
-            Some(task) if task.state == TaskState::HandedOut => Ok(task),
-            Some(task) if task.state == TaskState::Queued => {
-                Err(Error::WrongTask(format!("{id} was not handed out yet")))
-            }
-            Some(task) => Err(Error::WrongTask(format!(
-                "{id} has ended before as {}",
-                task.state.as_str()
-            ))),
-            None => Err(Error::WrongTask(format!(
+        let Some(task) = task else {
+            return Err(Error::WrongTask(format!(
                 "{id} was never given to this account"
+            )));
+        };
+        match task.state {
+            TaskState::HandedOut => Ok(task),
+            TaskState::Queued if task.tries > 0 => Ok(task),
+            TaskState::Unknown if task.reason.as_deref() == Some(NO_RESULT) => Ok(task),
+            TaskState::Queued => Err(Error::WrongTask(format!("{id} was not handed out yet"))),
+            state => Err(Error::WrongTask(format!(
+                "{id} has ended before as {}",
+                state.as_str()
             ))),
         }
+    }
+
+    /// The login as it is when the agent's client takes its task; none when it has
+    /// ended.
+    async fn dispatch(&self, id: &LoginId, now_ms: Millis) -> Result<Option<LoginChange>, Error> {
+        let Some(mut login) = self.0.store.login(id).await? else {
+            return Ok(None);
+        };
+        Ok(login.dispatched(now_ms).then(|| self.change_of(login)))
     }
 }
 
@@ -291,7 +465,8 @@ fn check_key(key: Option<&str>) -> Result<(), Error> {
 }
 
 /// Tells a repeated request from another one under the same key.
-fn digest(actions: &[Action]) -> Result<Digest, Error> {
-    let text = serde_json::to_vec(actions).map_err(|error| Error::Host(error.to_string()))?;
+fn digest(asked: &Submission) -> Result<Digest, Error> {
+    let all = (&asked.actions, asked.delivery, asked.expires_in_ms);
+    let text = serde_json::to_vec(&all).map_err(|error| Error::Host(error.to_string()))?;
     Ok(Digest::of(&text))
 }

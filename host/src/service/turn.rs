@@ -1,9 +1,10 @@
 //! Turns: one event at a time per account, many accounts at once.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -12,7 +13,11 @@ use dashmap::DashMap;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::Error;
-use crate::domain::{Account, AccountId, EventKey, ports::Epoch};
+use crate::domain::{
+    Account, AccountId, EventKey, Millis, Pause,
+    pacing::{Guard, Pace},
+    ports::Epoch,
+};
 
 /// How many events of one account may wait for their turn. A client sends one
 /// after the other; more means that something is stuck or hostile.
@@ -34,6 +39,12 @@ pub struct Slot {
     pub account: Option<Arc<Account>>,
     /// Of each kind of event that has no id of its own, the last one.
     pub last_by_content: Vec<EventKey>,
+    /// What it has sent lately.
+    pub pace: Pace,
+    /// What its bot has answered lately.
+    pub guard: Guard,
+    /// Where its bot is silent, as it is in the store.
+    pub pauses: HashMap<String, Pause>,
 }
 
 impl Slot {
@@ -55,12 +66,19 @@ impl Slot {
             self.last_by_content.push(key.clone());
         }
     }
+
+    /// True when nothing is lost by forgetting it: the rest is in the store.
+    fn is_rested(&self, now_ms: Millis) -> bool {
+        self.pace.is_rested(now_ms) && self.guard.is_rested(now_ms)
+    }
 }
 
 #[derive(Debug, Default)]
 struct Lane {
     slot: Arc<Mutex<Slot>>,
     waiting: AtomicU32,
+    /// When the client was last heard of.
+    heard_ms: AtomicU64,
 }
 
 /// The turns of all accounts that this host has served since it started.
@@ -89,12 +107,37 @@ impl Turns {
         }
     }
 
-    /// Forgets accounts that nobody serves at the moment. They are read from the
-    /// store again when they come back.
-    pub fn forget_idle(&self) {
+    /// Notes that the account's client is there.
+    pub fn heard(&self, account: &AccountId, now_ms: Millis) {
+        self.lane(account).heard_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// When the account's client was last heard of; 0 if never.
+    pub fn heard_ms(&self, account: &AccountId) -> Millis {
+        let lane = self.0.get(account);
+        lane.map_or(0, |lane| lane.heard_ms.load(Ordering::Relaxed))
+    }
+
+    /// The accounts whose clients were heard of since then.
+    pub fn heard_since(&self, since_ms: Millis) -> Vec<AccountId> {
+        let lanes = self.0.iter();
+        let recent = lanes.filter(|lane| lane.heard_ms.load(Ordering::Relaxed) >= since_ms);
+        recent.map(|lane| lane.key().clone()).collect()
+    }
+
+    /// Forgets accounts that nobody serves at the moment and that were not heard
+    /// of since then. They are read from the store again when they come back.
+    pub fn forget_idle(&self, since_ms: Millis, now_ms: Millis) {
         // Lanes are handed out under the map's lock, which `retain` holds.
-        let is_idle =
-            |lane: &Arc<Lane>| Arc::strong_count(lane) == 1 && Arc::strong_count(&lane.slot) == 1;
+        let is_idle = |lane: &Arc<Lane>| {
+            Arc::strong_count(lane) == 1
+                && Arc::strong_count(&lane.slot) == 1
+                && lane.heard_ms.load(Ordering::Relaxed) < since_ms
+                && lane
+                    .slot
+                    .try_lock()
+                    .is_ok_and(|slot| slot.is_rested(now_ms))
+        };
         self.0.retain(|_, lane| !is_idle(lane));
     }
 
@@ -131,6 +174,7 @@ impl Drop for Place<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+    use crate::domain::{Action, pacing::PacingPolicy};
 
     fn id(text: &str) -> AccountId {
         text.try_into().unwrap()
@@ -159,10 +203,30 @@ mod tests {
         let mut held = turns.take(&a).await.unwrap();
         held.epoch = Some(Epoch(7));
         turns.take(&b).await.unwrap().epoch = Some(Epoch(7));
-        turns.forget_idle();
+        turns.forget_idle(1, 1);
         drop(held);
         assert_eq!(turns.take(&a).await.unwrap().epoch, Some(Epoch(7)));
         assert_eq!(turns.take(&b).await.unwrap().epoch, None);
+    }
+
+    #[tokio::test]
+    async fn who_was_heard_of_or_has_just_sent_is_kept() {
+        let turns = Turns::default();
+        let (heard, sent) = (id("heard"), id("sent"));
+        turns.heard(&heard, 1_000);
+        turns.take(&heard).await.unwrap().epoch = Some(Epoch(7));
+        let mut slot = turns.take(&sent).await.unwrap();
+        slot.epoch = Some(Epoch(7));
+        let text = Action::text("a", "hello");
+        slot.pace.take(&PacingPolicy::default(), &text, 0.0, 1_000);
+        drop(slot);
+        turns.forget_idle(1_000, 1_000);
+        assert_eq!(turns.heard_since(1_000), std::slice::from_ref(&heard));
+        assert_eq!(turns.take(&heard).await.unwrap().epoch, Some(Epoch(7)));
+        assert_eq!(turns.take(&sent).await.unwrap().epoch, Some(Epoch(7)));
+        turns.forget_idle(1_001, 1_000_000);
+        assert_eq!(turns.take(&heard).await.unwrap().epoch, None);
+        assert_eq!(turns.take(&sent).await.unwrap().epoch, None);
     }
 
     #[test]

@@ -7,11 +7,14 @@
 //! goes with its length, so no content can make two keys alike, and one
 //! account's prefix never reaches another's records.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use crate::domain::{
-    AccountId, ContactKind, Digest, EventKey, HandlerName, Millis, TaskNumber, TaskState,
-    handler::Scope, ports::StoreError,
+    AccountId, Alarm, ContactKind, Digest, EventKey, HandlerName, LoginId, Millis, TaskNumber,
+    TaskState, handler::Scope, ports::StoreError,
 };
 
 /// The first byte of every record that is written now.
@@ -31,7 +34,7 @@ pub enum Table {
     Handler = 4,
     /// Scope to binding.
     Binding = 5,
-    /// Account and number of each queued task; empty values.
+    /// Account, urgency and number of each queued task; empty values.
     Queue = 6,
     /// Account, handler and key to a guest's value.
     KeyValue = 7,
@@ -41,20 +44,31 @@ pub enum Table {
     Member = 9,
     /// Account to how many failures it ever had.
     FailureCount = 10,
+    /// Account and conversation to what pauses its bot there.
+    Pause = 11,
+    /// Login to its image.
+    LoginImage = 12,
+    /// Time and text of an alarm to the alarm.
+    Alarm = 13,
     /// Account and event key to what became of it. First of those that are swept.
     Event = 16,
     /// Account and number to task.
     Task = 17,
     /// Account and count to failure.
     Failure = 18,
-    /// Account and idempotency key to what was answered. Last of those swept.
+    /// Account and idempotency key to what was answered.
     Request = 19,
+    /// Id to login.
+    Login = 20,
+    /// Digest of a file's name and account to the request for it. Last of those
+    /// that are swept.
+    File = 21,
     /// Pieces of values too large for one record.
     Piece = 32,
 }
 
 impl Table {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 20] = [
         Self::Meta,
         Self::Epoch,
         Self::Account,
@@ -65,10 +79,15 @@ impl Table {
         Self::Contact,
         Self::Member,
         Self::FailureCount,
+        Self::Pause,
+        Self::LoginImage,
+        Self::Alarm,
         Self::Event,
         Self::Task,
         Self::Failure,
         Self::Request,
+        Self::Login,
+        Self::File,
         Self::Piece,
     ];
 
@@ -165,7 +184,8 @@ pub fn of_account(table: Table, account: &AccountId) -> Key {
     Key::of(table).part(account.as_str())
 }
 
-/// The number above which no task was ever acknowledged.
+/// The number above which no task was ever acknowledged. As a time in µs, nothing
+/// was ever written after it.
 pub fn mark() -> Key {
     Key::of(Table::Meta).end("mark")
 }
@@ -209,9 +229,12 @@ pub fn task(account: &AccountId, number: TaskNumber) -> Key {
     of_account(Table::Task, account).falling(number.0)
 }
 
-/// A queued task's place; oldest first.
-pub fn queued(account: &AccountId, number: TaskNumber) -> Key {
-    of_account(Table::Queue, account).rising(number.0)
+/// A queued task's place; urgent ones first, of these and of the others the
+/// oldest.
+pub fn queued(account: &AccountId, urgent: bool, number: TaskNumber) -> Key {
+    let mut key = of_account(Table::Queue, account);
+    key.0.push(u8::from(!urgent));
+    key.rising(number.0)
 }
 
 /// The task that a key of the queue stands for.
@@ -252,6 +275,55 @@ pub fn request(account: &AccountId, key: &str) -> Key {
     of_account(Table::Request, account).end(key)
 }
 
+/// What pauses an account's bot in a conversation.
+pub fn pause(account: &AccountId, conversation: &str) -> Key {
+    of_account(Table::Pause, account).end(conversation)
+}
+
+/// A login.
+pub fn login(id: &LoginId) -> Key {
+    Key::of(Table::Login).end(id.as_str())
+}
+
+/// The image of a login.
+pub fn login_image(id: &LoginId) -> Key {
+    Key::of(Table::LoginImage).end(id.as_str())
+}
+
+/// The prefix of all requests for files of this name. The name may be as long as
+/// a whole key, so its digest stands for it.
+pub fn files(file: &str) -> Key {
+    Key::of(Table::File).part(&Digest::of(file.as_bytes()).to_string())
+}
+
+/// An account's request for a file.
+pub fn file(account: &AccountId, file: &str) -> Key {
+    files(file).end(account.as_str())
+}
+
+/// An alarm; earliest first. Of a file's name the digest, as above.
+pub fn alarm(at_ms: Millis, alarm: &Alarm) -> Key {
+    let text = match alarm {
+        Alarm::File(account, file) => format!("file/{account}/{}", Digest::of(file.as_bytes())),
+        Alarm::Task(_) | Alarm::Login(_) => alarm.to_string(),
+    };
+    alarms_at(at_ms).end(&text)
+}
+
+/// The prefix of the alarms of one moment.
+pub fn alarms_at(at_ms: Millis) -> Key {
+    Key::of(Table::Alarm).rising(at_ms)
+}
+
+/// When the alarm under this key rings.
+pub fn time_of(alarm_key: &[u8]) -> Result<Millis, StoreError> {
+    alarm_key
+        .get(1..)
+        .and_then(<[u8]>::first_chunk::<8>)
+        .map(|bytes| Millis::from_be_bytes(*bytes))
+        .ok_or_else(|| unreadable(alarm_key, "its key has no time"))
+}
+
 /// One piece of a large value.
 pub fn piece(value: u64, index: u32) -> Key {
     let mut key = Key::of(Table::Piece).rising(value);
@@ -279,23 +351,33 @@ pub struct RequestRecord {
 pub struct Aged {
     at_ms: Option<Millis>,
     ended_ms: Option<Millis>,
-    state: Option<TaskState>,
+    state: Option<IgnoredAny>,
 }
 
 impl Aged {
-    /// True when an event, failure or request happened, or a task ended, before
-    /// then.
+    /// True when what has a state (a task, a login, a request for a file) ended
+    /// before then, or what just happened (an event, a failure, a request) did.
     pub fn is_over(&self, before_ms: Millis) -> bool {
-        match self.state {
-            Some(state) => state.is_final() && self.ended_ms.is_some_and(|at| at < before_ms),
-            None => self.at_ms.is_some_and(|at| at < before_ms),
-        }
+        let over_ms = match self.state {
+            Some(_) => self.ended_ms,
+            None => self.at_ms,
+        };
+        over_ms.is_some_and(|at| at < before_ms)
     }
+}
 
-    /// The state, when the record is a task.
-    pub fn state(&self) -> Option<TaskState> {
-        self.state
-    }
+/// Only the state of a task.
+#[derive(Debug, serde::Deserialize)]
+pub struct Standing {
+    /// Which.
+    pub state: TaskState,
+}
+
+/// Only the revision of a login.
+#[derive(Debug, serde::Deserialize)]
+pub struct Revision {
+    /// Which.
+    pub revision: u64,
 }
 
 /// Only the kind of a contact.
@@ -354,6 +436,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::TaskId;
 
     fn account_id() -> impl Strategy<Value = AccountId> {
         "[^\\s/\\p{C}]{1,140}".prop_filter_map("no id", |text| AccountId::try_from(text).ok())
@@ -366,6 +449,9 @@ mod tests {
             contact(account, a),
             members(account, a).end(b),
             request(account, a),
+            pause(account, a),
+            file(account, a),
+            alarm(0, &Alarm::File(account.clone(), a.to_owned())),
         ]
     }
 
@@ -412,9 +498,22 @@ mod tests {
         fn numbers_sort(a: u64, b: u64) {
             let account = AccountId::try_from("a").unwrap();
             let (a, b) = (TaskNumber(a), TaskNumber(b));
-            prop_assert_eq!(queued(&account, a).cmp(&queued(&account, b)), a.cmp(&b));
+            let place = |urgent, number| queued(&account, urgent, number);
+            prop_assert_eq!(place(false, a).cmp(&place(false, b)), a.cmp(&b));
+            prop_assert!(place(true, a) < place(false, b));
             prop_assert_eq!(task(&account, a).cmp(&task(&account, b)), b.cmp(&a));
-            prop_assert_eq!(number_of(queued(&account, a).as_bytes()).unwrap(), a);
+            prop_assert_eq!(number_of(place(true, a).as_bytes()).unwrap(), a);
+        }
+
+        #[test]
+        fn alarms_sort_by_their_time(a: u64, b: u64, first in account_id(), second in ".{0,300}") {
+            let id = TaskId { account: first.clone(), number: TaskNumber(1) };
+            let (one, other) = (alarm(a, &Alarm::Task(id)), alarm(b, &Alarm::File(first, second)));
+            if a != b {
+                prop_assert_eq!(one.cmp(&other), a.cmp(&b));
+            }
+            prop_assert_eq!(time_of(other.as_bytes()).unwrap(), b);
+            prop_assert_eq!(one.as_bytes() < alarms_at(b).after_all().as_slice(), a <= b);
         }
 
         #[test]
@@ -440,6 +539,29 @@ mod tests {
         }
         assert_eq!(Table::of(&[]), None);
         assert_eq!(Table::of(&[255]), None);
+    }
+
+    #[test]
+    fn the_longest_names_stay_within_a_key() {
+        let account = AccountId::try_from("a".repeat(256)).unwrap();
+        let name = "f".repeat(4096);
+        let ring = alarm(u64::MAX, &Alarm::File(account.clone(), name.clone()));
+        for key in [file(&account, &name), ring] {
+            assert!(key.as_bytes().len() < 400, "{}", key.as_bytes().len());
+        }
+    }
+
+    #[test]
+    fn what_has_a_state_is_over_once_it_has_ended() {
+        let over = |record: &str| {
+            let aged: Aged = serde_json::from_str(record).unwrap();
+            aged.is_over(5)
+        };
+        assert!(over(r#"{"at_ms":4}"#));
+        assert!(!over(r#"{"at_ms":5}"#));
+        assert!(over(r#"{"state":"ready","ended_ms":4}"#));
+        assert!(!over(r#"{"state":"ready","ended_ms":5}"#));
+        assert!(!over(r#"{"state":"asked","at_ms":1}"#));
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //! no logic with the embedded store, so that each can be held against the other.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    mem,
     ops::Bound,
     sync::{Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::{
     FAILURES_MAX,
@@ -15,13 +17,14 @@ use super::{
     time::{Clock, Time},
 };
 use crate::domain::{
-    Account, AccountId, Binding, Contact, ContactKind, EventKey, Failure, Handler, HandlerName,
-    Member, Millis, Task, TaskId, TaskNumber, TaskState,
+    Account, AccountId, Alarm, Binding, Contact, ContactKind, EventKey, Failure, FileRequest,
+    Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber,
+    TaskState,
     handler::Scope,
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, Catalogue, CatalogueChange, Commit, Committed,
-        ContactChange, Enqueue, Enqueued, Epoch, EventRecord, KeyValueWrite, Page, Seen, Store,
-        StoreError, TaskFilter,
+        ContactChange, Enqueue, Enqueued, Epoch, EventRecord, ImageChange, KeyValueWrite,
+        LoginChange, LoginChanged, Page, PauseChange, Seen, Store, StoreError, TaskFilter,
     },
 };
 
@@ -38,7 +41,17 @@ struct State {
     accounts: BTreeMap<String, Account>,
     handlers: BTreeMap<HandlerName, Handler>,
     bindings: BTreeMap<String, Binding>,
+    logins: Logins,
+    files: BTreeMap<(String, AccountId), FileRequest>,
+    alarms: BTreeSet<(Millis, Alarm)>,
     of: BTreeMap<AccountId, Held>,
+}
+
+/// The QR logins, and the images of those that have one.
+#[derive(Debug, Default)]
+struct Logins {
+    records: BTreeMap<LoginId, Login>,
+    images: BTreeMap<LoginId, Bytes>,
 }
 
 /// What belongs to one account.
@@ -52,6 +65,7 @@ struct Held {
     members: BTreeMap<String, BTreeMap<String, Member>>,
     failures: Vec<Failure>,
     requests: BTreeMap<String, RequestRecord>,
+    pauses: BTreeMap<String, Pause>,
 }
 
 impl MemoryStore {
@@ -111,7 +125,30 @@ fn commit_sizes(commit: &Commit) -> Vec<usize> {
     sizes.extend(commit.seen.iter().map(|seen| size(&seen.record)));
     sizes.extend(commit.account.iter().map(size));
     sizes.extend(commit.failure.iter().map(size));
+    let pauses = |change: &PauseChange| match change {
+        PauseChange::Put(pause) => Some(size(pause)),
+        PauseChange::Lift(_) => None,
+    };
+    sizes.extend(commit.pauses.iter().filter_map(pauses));
+    sizes.extend(commit.files.iter().map(size));
+    sizes.extend(commit.alarms.iter().map(|(_, alarm)| size(alarm)));
+    sizes.extend(commit.login.iter().flat_map(login_sizes));
     sizes
+}
+
+fn login_sizes(change: &LoginChange) -> Vec<usize> {
+    let mut sizes = vec![size(&change.login)];
+    if let ImageChange::Put(bytes) = &change.image {
+        sizes.push(bytes.len() + 1);
+    }
+    sizes.extend(alarm_of(change).map(|(_, alarm)| size(&alarm)));
+    sizes
+}
+
+/// When to look at a login again.
+fn alarm_of(change: &LoginChange) -> Option<(Millis, Alarm)> {
+    let alarm = Alarm::Login(change.login.id.clone());
+    change.alarm_ms.map(|at_ms| (at_ms, alarm))
 }
 
 impl Held {
@@ -137,6 +174,12 @@ impl Held {
         }
         for change in commit.contacts {
             self.change_contact(change);
+        }
+        for change in commit.pauses {
+            match change {
+                PauseChange::Put(pause) => self.pauses.insert(pause.conversation.clone(), pause),
+                PauseChange::Lift(conversation) => self.pauses.remove(&conversation),
+            };
         }
         if let Some(failure) = commit.failure {
             self.failures.insert(0, failure);
@@ -169,12 +212,34 @@ impl Held {
 
     fn sweep(&mut self, before: Millis) {
         self.events.retain(|_, event| event.at_ms >= before);
-        self.tasks.retain(|_, task| {
-            !(task.state.is_final() && task.ended_ms.is_some_and(|at| at < before))
-        });
+        self.tasks.retain(|_, task| !is_over(task.ended_ms, before));
         self.failures.retain(|failure| failure.at_ms >= before);
         self.requests.retain(|_, request| request.at_ms >= before);
     }
+}
+
+impl Logins {
+    fn moved(&self, change: &LoginChange) -> bool {
+        match self.records.get(&change.login.id) {
+            Some(stored) => change.login.revision != stored.revision + 1,
+            None => change.login.revision != 1,
+        }
+    }
+
+    fn apply(&mut self, change: LoginChange) {
+        let id = change.login.id.clone();
+        match change.image {
+            ImageChange::Keep => {}
+            ImageChange::Put(bytes) => drop(self.images.insert(id.clone(), bytes)),
+            ImageChange::Drop => drop(self.images.remove(&id)),
+        }
+        self.records.insert(id, change.login);
+    }
+}
+
+/// Whether what ended then, if it did, is over.
+fn is_over(ended_ms: Option<Millis>, before: Millis) -> bool {
+    ended_ms.is_some_and(|at| at < before)
 }
 
 /// One page of what follows `after` in a map.
@@ -230,7 +295,7 @@ impl Store for MemoryStore {
         &self,
         account: &AccountId,
         epoch: Epoch,
-        commit: Commit,
+        mut commit: Commit,
     ) -> Result<Committed, StoreError> {
         check(commit.changes(), &commit_sizes(&commit))?;
         self.with(|state| {
@@ -241,11 +306,21 @@ impl Store for MemoryStore {
             if let Some(record) = commit.seen.as_ref().and_then(|seen| held.earlier(seen)) {
                 return Ok(Committed::Duplicate(record));
             }
+            let login = commit.login.take();
+            if login.as_ref().is_some_and(|it| state.logins.moved(it)) {
+                return Ok(Committed::LoginMoved);
+            }
             if let Some(account) = &commit.account {
                 let id = account.id.as_str().to_owned();
                 state.accounts.insert(id, account.clone());
             }
+            let files = mem::take(&mut commit.files);
+            let alarms = mem::take(&mut commit.alarms);
             held.apply(commit);
+            state.put_asked(files, alarms);
+            if let Some(change) = login {
+                state.change_login(change);
+            }
             Ok(Committed::Ok)
         })
     }
@@ -259,6 +334,8 @@ impl Store for MemoryStore {
         let keyed = request.idempotency_key.is_some();
         let mut sizes: Vec<usize> = request.tasks.iter().map(size).collect();
         sizes.extend(keyed.then(|| size(&record)));
+        sizes.extend(request.files.iter().map(size));
+        sizes.extend(request.alarms.iter().map(|(_, alarm)| size(alarm)));
         check(sizes.len(), &sizes)?;
         self.with(|state| {
             let held = state.of.entry(account.clone()).or_default();
@@ -272,6 +349,7 @@ impl Store for MemoryStore {
                 };
             }
             held.put_tasks(request.tasks);
+            state.put_asked(request.files, request.alarms);
             Ok(Enqueued::Ok)
         })
     }
@@ -338,7 +416,14 @@ impl Store for MemoryStore {
 
     async fn next_queued(&self, account: &AccountId) -> Result<Option<Task>, StoreError> {
         let queued = |task: &&Task| task.state == TaskState::Queued;
-        self.of(account, |held| held.tasks.values().find(queued).cloned())
+        self.of(account, |held| {
+            let mut queued = held.tasks.values().filter(queued);
+            queued
+                .clone()
+                .find(|task| task.is_urgent())
+                .or_else(|| queued.next())
+                .cloned()
+        })
     }
 
     async fn queued(&self, account: &AccountId, limit: usize) -> Result<usize, StoreError> {
@@ -426,6 +511,90 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn pause(
+        &self,
+        account: &AccountId,
+        conversation: &str,
+    ) -> Result<Option<Pause>, StoreError> {
+        self.of(account, |held| held.pauses.get(conversation).cloned())
+    }
+
+    async fn pauses(
+        &self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Pause>, StoreError> {
+        let found = self.of(account, |held| Some(page(&held.pauses, after, limit, all)))?;
+        Ok(found.unwrap_or_else(empty))
+    }
+
+    async fn file_request(
+        &self,
+        account: &AccountId,
+        file: &str,
+    ) -> Result<Option<FileRequest>, StoreError> {
+        let key = (file.to_owned(), account.clone());
+        self.with(|state| Ok(state.files.get(&key).cloned()))
+    }
+
+    async fn file_requests(
+        &self,
+        file: &str,
+        limit: usize,
+    ) -> Result<Vec<FileRequest>, StoreError> {
+        self.with(|state| {
+            let all = state.files.values();
+            let named = all.filter(|request| request.file == file);
+            Ok(named.take(limit).cloned().collect())
+        })
+    }
+
+    async fn login(&self, id: &LoginId) -> Result<Option<Login>, StoreError> {
+        self.with(|state| Ok(state.logins.records.get(id).cloned()))
+    }
+
+    async fn login_image(&self, id: &LoginId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|state| Ok(state.logins.images.get(id).map(|bytes| bytes.to_vec())))
+    }
+
+    async fn logins(&self) -> Result<Vec<Login>, StoreError> {
+        self.with(|state| Ok(state.logins.records.values().cloned().collect()))
+    }
+
+    async fn change_login(&self, change: LoginChange) -> Result<LoginChanged, StoreError> {
+        let sizes = login_sizes(&change);
+        check(sizes.len(), &sizes)?;
+        self.with(|state| {
+            if state.logins.moved(&change) {
+                return Ok(LoginChanged::Moved);
+            }
+            state.change_login(change);
+            Ok(LoginChanged::Ok)
+        })
+    }
+
+    async fn alarms(
+        &self,
+        until_ms: Millis,
+        limit: usize,
+    ) -> Result<Vec<(Millis, Alarm)>, StoreError> {
+        self.with(|state| {
+            let due = state.alarms.iter().take_while(|(at, _)| *at <= until_ms);
+            Ok(due.take(limit).cloned().collect())
+        })
+    }
+
+    async fn dismiss(&self, alarms: Vec<(Millis, Alarm)>) -> Result<(), StoreError> {
+        check(alarms.len(), &[])?;
+        self.with(|state| {
+            for alarm in &alarms {
+                state.alarms.remove(alarm);
+            }
+            Ok(())
+        })
+    }
+
     async fn catalogue(&self) -> Result<Catalogue, StoreError> {
         self.with(|state| {
             Ok(Catalogue {
@@ -456,6 +625,10 @@ impl Store for MemoryStore {
     async fn sweep(&self, before_ms: Millis) -> Result<bool, StoreError> {
         self.with(|state| {
             state.of.values_mut().for_each(|held| held.sweep(before_ms));
+            let logins = &mut state.logins.records;
+            logins.retain(|_, login| !is_over(login.ended_ms, before_ms));
+            let files = &mut state.files;
+            files.retain(|_, request| !is_over(request.ended_ms, before_ms));
             Ok(false)
         })
     }
@@ -473,6 +646,17 @@ impl Store for MemoryStore {
 }
 
 impl State {
+    fn put_asked(&mut self, files: Vec<FileRequest>, alarms: Vec<(Millis, Alarm)>) {
+        let keyed = |file: FileRequest| ((file.file.clone(), file.account.clone()), file);
+        self.files.extend(files.into_iter().map(keyed));
+        self.alarms.extend(alarms);
+    }
+
+    fn change_login(&mut self, change: LoginChange) {
+        self.alarms.extend(alarm_of(&change));
+        self.logins.apply(change);
+    }
+
     fn change_catalogue(&mut self, change: CatalogueChange) {
         let named = |scope: Scope| String::from(scope);
         match change {

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::suite::{self, Fixture, Kind, START, id, name, task, task_id};
+use super::suite::{self, Fixture, Kind, START, id, login_id, name, task, task_id};
 use crate::domain::{
-    Digest, EventKey, Task, TaskNumber, TaskState,
+    Alarm, Digest, EventKey, FileRequest, Millis, Task, TaskNumber, TaskState,
     ports::{
-        Commit, Committed, ContactChange, Enqueue, Enqueued, Epoch, KeyValueWrite, Store,
-        TaskFilter,
+        Commit, Committed, ContactChange, Enqueue, Enqueued, Epoch, ImageChange, KeyValueWrite,
+        LoginChange, LoginChanged, PauseChange, Store, TaskFilter,
     },
 };
 
@@ -24,6 +24,8 @@ enum Work {
     Commit(&'static str, u64, Box<Commit>),
     Enqueue(&'static str, Enqueue),
     TakeOver(&'static str),
+    ChangeLogin(LoginChange),
+    Dismiss(Vec<(Millis, Alarm)>),
     Sweep(u64),
     Reopen,
 }
@@ -32,10 +34,18 @@ fn of<T: Clone + std::fmt::Debug + 'static>(from: &'static [T]) -> impl Strategy
     proptest::sample::select(from)
 }
 
+/// Every third task is an urgent one.
+fn numbered(account: &str, number: u64) -> Task {
+    match number % 3 {
+        0 => suite::urgent(account, number),
+        _ => task(account, number),
+    }
+}
+
 fn some_task(account: &'static str) -> impl Strategy<Value = Task> {
     let state = proptest::sample::select(&TaskState::ALL[..]);
     (1u64..9, state, 0u64..9).prop_map(move |(number, state, at)| {
-        let mut task = task(account, number);
+        let mut task = numbered(account, number);
         task.state = state;
         task.ended_ms = state.is_final().then_some(START + at);
         // Long enough, now and then, to be kept in pieces.
@@ -66,6 +76,55 @@ fn some_contact() -> impl Strategy<Value = ContactChange> {
     ]
 }
 
+fn some_alarm() -> impl Strategy<Value = (Millis, Alarm)> {
+    let alarm = prop_oneof![
+        (of(&ACCOUNTS), 1u64..4).prop_map(|(account, number)| suite::alarm(account, number)),
+        of(&["f", "g"]).prop_map(|file| Alarm::File(id("a"), file.repeat(5000))),
+        of(&["l", "ll"]).prop_map(|login| Alarm::Login(login_id(login))),
+    ];
+    (0u64..9, alarm).prop_map(|(at, alarm)| (START + at, alarm))
+}
+
+fn some_pause() -> impl Strategy<Value = PauseChange> {
+    let conversation = || of(&["", "c", "cc", "d"]);
+    prop_oneof![
+        2 => (conversation(), 0u64..9)
+            .prop_map(|(text, at)| PauseChange::Put(suite::pause(text, START + at))),
+        1 => conversation().prop_map(|text| PauseChange::Lift(text.to_owned())),
+    ]
+}
+
+fn some_file(account: &'static str) -> impl Strategy<Value = FileRequest> {
+    let ended = proptest::option::of(0u64..9);
+    (of(&["f", "ff"]), ended).prop_map(move |(name, ended)| {
+        let mut request = suite::file(account, name);
+        if let Some(at) = ended {
+            request.missing("no", START + at);
+        }
+        request
+    })
+}
+
+fn some_login() -> impl Strategy<Value = LoginChange> {
+    let image = prop_oneof![
+        Just(ImageChange::Keep),
+        Just(ImageChange::Drop),
+        (0usize..9000).prop_map(|n| ImageChange::Put(vec![1; n].into())),
+    ];
+    let at = || proptest::option::of(0u64..9);
+    (of(&["l", "ll"]), 0u64..5, image, at(), at()).prop_map(|(text, revision, image, end, ring)| {
+        let mut login = suite::login(text);
+        if let Some(at) = end {
+            login.failed("no", START + at);
+        }
+        login.revision = revision;
+        LoginChange {
+            alarm_ms: ring.map(|at| START + at),
+            ..suite::changes_to(&login, image)
+        }
+    })
+}
+
 fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
     let span = proptest::option::of(Just(Duration::from_millis(3)));
     let seen = (of(&["m", "m1", "n"]), 0u64..9, span)
@@ -78,29 +137,53 @@ fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
         proptest::collection::vec(some_contact(), 0..4),
         proptest::option::of(Just(suite::account(account))),
         proptest::option::of(failure),
+        // Rarely, since most are of another revision.
+        proptest::option::weighted(0.2, some_login()),
+        proptest::collection::vec(some_file(account), 0..3),
+        proptest::collection::vec(some_pause(), 0..3),
+        proptest::collection::vec(some_alarm(), 0..3),
     )
         .prop_map(
-            |(seen, tasks, key_values, contacts, account, failure)| Commit {
+            |(
                 seen,
                 tasks,
                 key_values,
                 contacts,
                 account,
                 failure,
-                ..Commit::default()
+                login,
+                files,
+                pauses,
+                alarms,
+            )| Commit {
+                seen,
+                tasks,
+                key_values,
+                contacts,
+                account,
+                failure,
+                login,
+                files,
+                pauses,
+                alarms,
             },
         )
 }
 
 fn some_request(account: &'static str) -> impl Strategy<Value = Enqueue> {
     let key = proptest::option::of(of(&["r", "rr"]).prop_map(str::to_owned));
-    (key, 0u8..2, 1u64..9).prop_map(move |(idempotency_key, request, number)| Enqueue {
-        files: Vec::new(),
-        alarms: Vec::new(),
-        idempotency_key,
-        request: Digest::of(&[request]),
-        tasks: vec![task(account, number)],
-    })
+    let files = proptest::collection::vec(some_file(account), 0..2);
+    let alarms = proptest::collection::vec(some_alarm(), 0..2);
+    let asked = (key, 0u8..2, 1u64..9, files, alarms);
+    asked.prop_map(
+        move |(idempotency_key, request, number, files, alarms)| Enqueue {
+            files,
+            alarms,
+            idempotency_key,
+            request: Digest::of(&[request]),
+            tasks: vec![numbered(account, number)],
+        },
+    )
 }
 
 fn some_work() -> impl Strategy<Value = Work> {
@@ -113,6 +196,8 @@ fn some_work() -> impl Strategy<Value = Work> {
             some_request(account).prop_map(move |request| Work::Enqueue(account, request))
         }),
         1 => account().prop_map(Work::TakeOver),
+        3 => some_login().prop_map(Work::ChangeLogin),
+        2 => proptest::collection::vec(some_alarm(), 0..9).prop_map(Work::Dismiss),
         1 => (0u64..9).prop_map(|at| Work::Sweep(START + at)),
         1 => Just(Work::Reopen),
     ]
@@ -124,7 +209,8 @@ enum Answer {
     Committed(Committed),
     Enqueued(Enqueued),
     Owned(Epoch),
-    Swept,
+    Changed(LoginChanged),
+    Done,
 }
 
 async fn work(f: &mut Fixture, work: Work, reopens: bool) -> Answer {
@@ -137,15 +223,20 @@ async fn work(f: &mut Fixture, work: Work, reopens: bool) -> Answer {
             Answer::Enqueued(f.store.enqueue(&id(account), request).await.unwrap())
         }
         Work::TakeOver(account) => Answer::Owned(f.store.own(&id(account), true).await.unwrap()),
+        Work::ChangeLogin(change) => Answer::Changed(f.store.change_login(change).await.unwrap()),
+        Work::Dismiss(alarms) => {
+            f.store.dismiss(alarms).await.unwrap();
+            Answer::Done
+        }
         Work::Sweep(before) => {
             while f.store.sweep(before).await.unwrap() {}
-            Answer::Swept
+            Answer::Done
         }
         Work::Reopen => {
             if reopens {
                 f.reopen().await;
             }
-            Answer::Swept
+            Answer::Done
         }
     }
 }
@@ -159,6 +250,32 @@ async fn everything(store: &dyn Store) -> String {
     for account in ACCOUNTS {
         all.push(of_account(store, account).await);
     }
+    all.push(of_nobody(store).await);
+    all.join("\n")
+}
+
+async fn of_nobody(store: &dyn Store) -> String {
+    let mut all = Vec::new();
+    for until in [START + 4, u64::MAX] {
+        let mut alarms = store.alarms(until, 999).await.unwrap();
+        assert!(alarms.is_sorted_by_key(|(at, _)| *at));
+        // At the same moment they come in any order.
+        alarms.sort();
+        all.push(format!("{alarms:?}"));
+    }
+    for text in ["l", "ll"] {
+        let image = store.login_image(&login_id(text)).await.unwrap();
+        let login = store.login(&login_id(text)).await.unwrap();
+        all.push(format!("{login:?} {:?}", image.map(|image| image.len())));
+    }
+    for file in ["f", "ff"] {
+        let mut requests = store.file_requests(file, 9).await.unwrap();
+        requests.sort_by(|one, other| one.account.cmp(&other.account));
+        all.push(format!("{requests:?}"));
+    }
+    let mut logins = store.logins().await.unwrap();
+    logins.sort_by(|one, other| one.id.cmp(&other.id));
+    all.push(format!("{logins:?}"));
     all.join("\n")
 }
 
@@ -170,6 +287,11 @@ async fn of_account(store: &dyn Store, account: &str) -> String {
         format!("{:?}", store.event(&a, &EventKey::new("m")).await.unwrap()),
         format!("{:?}", store.failures(&a, 5).await.unwrap()),
         format!("{:?}", store.next_queued(&a).await.unwrap()),
+        format!("{:?}", store.queued(&a, 9).await.unwrap()),
+        format!("{:?}", store.pauses(&a, None, 2).await.unwrap()),
+        format!("{:?}", store.pauses(&a, Some("c"), 2).await.unwrap()),
+        format!("{:?}", store.pause(&a, "c").await.unwrap()),
+        format!("{:?}", store.file_request(&a, "f").await.unwrap()),
         format!("{:?}", store.task(&task_id(account, 3)).await.unwrap()),
     ];
     for state in [None, Some(TaskState::Queued), Some(TaskState::Done)] {

@@ -20,14 +20,14 @@ use super::{
     time::Clock,
 };
 use crate::domain::{
-    Account, AccountId, Action, Binding, ClientKind, Contact, ContactKind, Digest, EventKey,
-    Failure, FailureKind, Group, Handler, HandlerName, Member, Millis, Task, TaskId, TaskNumber,
-    TaskState, User,
+    Account, AccountId, Action, Alarm, Binding, ClientKind, Contact, ContactKind, Digest, EventKey,
+    Failure, FailureKind, FileRequest, Group, Handler, HandlerName, Login, LoginId, Member, Millis,
+    Pause, Task, TaskId, TaskNumber, TaskState, User,
     handler::Scope,
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, Commit, Committed, ContactChange,
-        Enqueue, Enqueued, Epoch, EventOutcome, EventRecord, KeyValueWrite, Seen, Store,
-        StoreError, TaskFilter,
+        Enqueue, Enqueued, Epoch, EventOutcome, EventRecord, ImageChange, KeyValueWrite,
+        LoginChange, LoginChanged, PauseChange, Seen, Store, StoreError, TaskFilter,
     },
     task::Origin,
 };
@@ -111,6 +111,19 @@ impl Fixture {
         Some(task.id.number.0)
     }
 
+    async fn change_login(&self, login: &Login, image: ImageChange) -> LoginChanged {
+        let change = changes_to(login, image);
+        self.store.change_login(change).await.unwrap()
+    }
+
+    async fn image(&self, login: &str) -> Option<Vec<u8>> {
+        self.store.login_image(&login_id(login)).await.unwrap()
+    }
+
+    async fn alarms(&self, until_ms: Millis, limit: usize) -> Vec<(Millis, Alarm)> {
+        self.store.alarms(until_ms, limit).await.unwrap()
+    }
+
     async fn numbers(&self, account: &str, filter: TaskFilter, limit: usize) -> Vec<u64> {
         let tasks = self.store.tasks(&id(account), filter, limit).await.unwrap();
         tasks.into_iter().map(|task| task.id.number.0).collect()
@@ -144,6 +157,52 @@ pub fn task_id(account: &str, number: u64) -> TaskId {
 pub fn task(account: &str, number: u64) -> Task {
     let action = Action::text("filehelper", format!("text {number}"));
     Task::queued(task_id(account, number), action, Origin::Api, START)
+}
+
+/// A task that goes before all others.
+pub fn urgent(account: &str, number: u64) -> Task {
+    let login = login_id("l");
+    let origin = Origin::Login(login.clone());
+    let action = Action::StartLogin { login };
+    Task::queued(task_id(account, number), action, origin, START)
+}
+
+pub fn login_id(text: &str) -> LoginId {
+    LoginId::try_from(text).unwrap()
+}
+
+pub fn login(text: &str) -> Login {
+    Login::foreign(login_id(text), START)
+}
+
+pub fn changes_to(login: &Login, image: ImageChange) -> LoginChange {
+    LoginChange {
+        login: login.clone(),
+        image,
+        alarm_ms: None,
+    }
+}
+
+fn image(byte: u8, length: usize) -> ImageChange {
+    ImageChange::Put(vec![byte; length].into())
+}
+
+pub fn file(account: &str, name: &str) -> FileRequest {
+    FileRequest::asked(name.to_owned(), task_id(account, 1), Origin::Api, START)
+}
+
+pub fn pause(conversation: &str, until_ms: Millis) -> Pause {
+    Pause {
+        conversation: conversation.to_owned(),
+        handler: name("h"),
+        since_ms: START,
+        until_ms,
+        reason: "answered 20 times in a row".to_owned(),
+    }
+}
+
+pub fn alarm(account: &str, number: u64) -> Alarm {
+    Alarm::Task(task_id(account, number))
 }
 
 pub fn seen(key: &str, at_ms: Millis, repeats_within: Option<Duration>) -> Seen {
@@ -272,6 +331,8 @@ contract!(
     a_former_owner_is_fenced,
     asking_again_gives_the_same_tasks,
     the_queue_gives_the_oldest_until_it_is_taken,
+    urgent_tasks_come_first,
+    a_request_brings_its_files_and_alarms_once,
     tasks_are_listed_newest_first,
     a_guest_has_its_own_keys,
     keys_are_listed_in_order,
@@ -281,7 +342,15 @@ contract!(
     the_catalogue_changes_as_a_whole,
     accounts_are_counted_once_and_listed,
     events_are_listed_by_key,
+    a_login_changes_from_the_revision_before_only,
+    of_two_changes_of_a_login_one_is_taken,
+    a_commit_whose_login_moved_leaves_nothing_behind,
+    a_logins_image_is_replaced_and_dropped,
+    a_file_is_asked_of_several_accounts,
+    pauses_come_by_conversation,
+    alarms_come_in_order_until_they_are_dismissed,
     sweeping_forgets_what_is_over,
+    sweeping_forgets_ended_logins_and_requests_for_files,
     a_swept_store_forgets_in_steps,
     large_values_come_back_whole,
     a_commit_too_large_is_refused,
@@ -435,6 +504,62 @@ async fn the_queue_gives_the_oldest_until_it_is_taken(mut f: Fixture) {
     f.settle().await;
     assert_eq!(f.next("a").await, Some(5));
     assert_eq!(f.next("b").await, Some(1));
+}
+
+async fn urgent_tasks_come_first(mut f: Fixture) {
+    f.enqueue("a", None, &[1, 2]).await;
+    let request = |tasks| Enqueue {
+        idempotency_key: None,
+        request: Digest::of(b""),
+        tasks,
+        files: Vec::new(),
+        alarms: Vec::new(),
+    };
+    let both = request(vec![urgent("a", 4), urgent("a", 3)]);
+    f.store.enqueue(&id("a"), both).await.unwrap();
+    let other = request(vec![urgent("b", 5)]);
+    f.store.enqueue(&id("b"), other).await.unwrap();
+    f.settle().await;
+    assert_eq!(f.store.queued(&id("a"), 9).await.unwrap(), 4);
+    assert_eq!(f.store.queued(&id("a"), 3).await.unwrap(), 3);
+    for (number, mut taken) in [
+        (3, urgent("a", 3)),
+        (4, urgent("a", 4)),
+        (1, task("a", 1)),
+        (2, task("a", 2)),
+    ] {
+        assert_eq!(f.next("a").await, Some(number));
+        taken.hand_out(START + 1);
+        let commit = Commit {
+            tasks: vec![taken],
+            ..Commit::default()
+        };
+        f.ok("a", commit).await;
+        f.settle().await;
+    }
+    assert_eq!(f.next("a").await, None);
+    assert_eq!(f.next("b").await, Some(5));
+}
+
+async fn a_request_brings_its_files_and_alarms_once(mut f: Fixture) {
+    let request = |file_name: &str, at_ms| Enqueue {
+        idempotency_key: Some("key".to_owned()),
+        request: Digest::of(b"request"),
+        tasks: vec![task("a", 1)],
+        files: vec![file("a", file_name)],
+        alarms: vec![(at_ms, alarm("a", 1))],
+    };
+    let a = id("a");
+    let first = f.store.enqueue(&a, request("f1", START)).await;
+    assert_eq!(first.unwrap(), Enqueued::Ok);
+    f.settle().await;
+    let again = f.store.enqueue(&a, request("f2", START + 1)).await;
+    assert_eq!(again.unwrap(), Enqueued::Duplicate(vec![TaskNumber(1)]));
+    f.settle().await;
+    let asked = f.store.file_request(&a, "f1").await.unwrap();
+    assert_eq!(asked, Some(file("a", "f1")));
+    assert_eq!(f.store.file_request(&a, "f2").await.unwrap(), None);
+    assert_eq!(f.alarms(START + 9, 9).await, vec![(START, alarm("a", 1))]);
 }
 
 async fn tasks_are_listed_newest_first(mut f: Fixture) {
@@ -710,6 +835,328 @@ async fn events_are_listed_by_key(mut f: Fixture) {
     assert_eq!(page.next, None);
 }
 
+// ------------------------------------------- logins, files, pauses, alarms
+
+async fn a_login_changes_from_the_revision_before_only(mut f: Fixture) {
+    let mut known = login("l");
+    let at = |revision| Login {
+        revision,
+        ..login("l")
+    };
+    for revision in [0, 2, u64::MAX] {
+        let changed = f.change_login(&at(revision), ImageChange::Keep).await;
+        assert_eq!(changed, LoginChanged::Moved, "{revision}");
+    }
+    assert_eq!(f.store.login(&login_id("l")).await.unwrap(), None);
+    let changed = f.change_login(&known, ImageChange::Keep).await;
+    assert_eq!(changed, LoginChanged::Ok);
+    f.settle().await;
+    assert!(known.failed("no client", START + 1));
+    for (login, expected) in [
+        (&at(1), LoginChanged::Moved),
+        (&at(3), LoginChanged::Moved),
+        (&known, LoginChanged::Ok),
+        (&known, LoginChanged::Moved),
+        (&login("k"), LoginChanged::Ok),
+    ] {
+        let changed = f.change_login(login, ImageChange::Keep).await;
+        assert_eq!(changed, expected, "{}", login.revision);
+    }
+    f.settle().await;
+    let stored = f.store.login(&login_id("l")).await.unwrap();
+    assert_eq!(stored.as_ref(), Some(&known));
+    let mut all = f.store.logins().await.unwrap();
+    all.sort_by(|one, other| one.id.cmp(&other.id));
+    assert_eq!(all, vec![login("k"), known]);
+}
+
+async fn of_two_changes_of_a_login_one_is_taken(mut f: Fixture) {
+    let mut known = login("l");
+    for round in 1..20u64 {
+        let (apart, with) = (known.clone(), known.clone());
+        let commit = Commit {
+            login: Some(changes_to(&with, image(2, 9000))),
+            ..Commit::default()
+        };
+        let a = id("a");
+        let (apart, with) = tokio::join!(
+            f.store.change_login(changes_to(&apart, image(1, 9000))),
+            f.store.commit(&a, Epoch(0), commit),
+        );
+        let won = match (apart.unwrap(), with.unwrap()) {
+            (LoginChanged::Ok, Committed::LoginMoved) => 1,
+            (LoginChanged::Moved, Committed::Ok) => 2,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(f.image("l").await, Some(vec![won; 9000]), "round {round}");
+        known.revision += 1;
+    }
+    f.settle().await;
+    let stored = f.store.login(&login_id("l")).await.unwrap().unwrap();
+    assert_eq!(stored.revision, 19);
+}
+
+/// A commit that changes everything there is, and this login.
+fn with_login(event: &str, login: &Login) -> Commit {
+    let change = LoginChange {
+        alarm_ms: Some(START + 5),
+        ..changes_to(login, image(7, 100_000))
+    };
+    Commit {
+        tasks: vec![task("a", 1)],
+        key_values: vec![write("h", "k", Some(&[1; 9000]))],
+        contacts: vec![ContactChange::Put(user("u"))],
+        account: Some(account("a")),
+        failure: Some(failure(event, START)),
+        login: Some(change),
+        files: vec![file("a", "f")],
+        pauses: vec![PauseChange::Put(pause("c", START + 1))],
+        alarms: vec![(START, alarm("a", 1))],
+        ..settles(event)
+    }
+}
+
+async fn a_commit_whose_login_moved_leaves_nothing_behind(mut f: Fixture) {
+    let mut moved = login("l");
+    moved.revision = 2;
+    let commit = with_login("m1", &moved);
+    assert_eq!(f.commit("a", commit.clone()).await, Committed::LoginMoved);
+    f.settle().await;
+    let a = id("a");
+    let event = f.store.event(&a, &EventKey::new("m1")).await.unwrap();
+    assert_eq!(event, None);
+    assert_eq!(f.next("a").await, None);
+    let value = f.store.key_value(&a, &name("h"), "k").await.unwrap();
+    assert_eq!(value, None);
+    assert_eq!(f.store.contact(&a, "u").await.unwrap(), None);
+    assert_eq!(f.store.account_count().await.unwrap(), 0);
+    assert_eq!(f.store.failures(&a, 9).await.unwrap(), vec![]);
+    assert_eq!(f.store.login(&login_id("l")).await.unwrap(), None);
+    assert_eq!(f.image("l").await, None);
+    assert_eq!(f.store.file_request(&a, "f").await.unwrap(), None);
+    assert_eq!(f.store.pause(&a, "c").await.unwrap(), None);
+    assert_eq!(f.alarms(u64::MAX, 9).await, vec![]);
+    // Who is fenced, or comes twice, is told that and not this.
+    let fenced = f.store.commit(&a, Epoch(1), commit.clone()).await;
+    assert_eq!(fenced.unwrap(), Committed::Fenced);
+    f.ok("a", with_login("m1", &login("l"))).await;
+    f.settle().await;
+    let known = seen("m1", START, None).record;
+    assert_eq!(
+        f.commit("a", with_login("m1", &login("l"))).await,
+        Committed::Duplicate(known)
+    );
+    assert_eq!(f.image("l").await, Some(vec![7; 100_000]));
+    assert_eq!(
+        f.alarms(u64::MAX, 9).await,
+        vec![
+            (START, alarm("a", 1)),
+            (START + 5, Alarm::Login(login_id("l")))
+        ]
+    );
+}
+
+async fn a_logins_image_is_replaced_and_dropped(mut f: Fixture) {
+    let mut known = login("l");
+    let large = |byte| vec![byte; 150_000];
+    for (change, expected) in [
+        (ImageChange::Keep, None),
+        (image(1, 150_000), Some(large(1))),
+        (ImageChange::Keep, Some(large(1))),
+        (image(2, 150_000), Some(large(2))),
+        (image(3, 10), Some(vec![3; 10])),
+        (image(4, 0), Some(Vec::new())),
+        (image(5, 150_000), Some(large(5))),
+        (ImageChange::Drop, None),
+        (ImageChange::Drop, None),
+    ] {
+        assert_eq!(f.change_login(&known, change).await, LoginChanged::Ok);
+        f.settle().await;
+        assert!(f.image("l").await == expected, "{}", known.revision);
+        known.revision += 1;
+    }
+    // Whoever comes too late changes no image either.
+    let late = f.change_login(&login("l"), image(6, 10)).await;
+    assert_eq!(late, LoginChanged::Moved);
+    assert_eq!(f.image("l").await, None);
+    let huge = changes_to(&known, image(0, COMMIT_BYTES_MAX));
+    let result = f.store.change_login(huge.clone()).await;
+    assert!(matches!(result, Err(StoreError::TooLarge { .. })));
+    let commit = Commit {
+        login: Some(huge),
+        ..Commit::default()
+    };
+    let result = f.store.commit(&id("a"), Epoch(0), commit).await;
+    assert!(matches!(
+        result,
+        Err(StoreError::TooLarge { changes: 2, .. })
+    ));
+}
+
+async fn a_file_is_asked_of_several_accounts(mut f: Fixture) {
+    let long = "f".repeat(4096);
+    let longer = format!("{}g", "f".repeat(4095));
+    let asks = |account: &str, names: &[&str]| Commit {
+        files: names.iter().map(|name| file(account, name)).collect(),
+        ..Commit::default()
+    };
+    f.ok("a", asks("a", &["f", "ff", &long])).await;
+    f.ok("ab", asks("ab", &["f", &longer])).await;
+    f.settle().await;
+    let mut missing = file("a", "f");
+    missing.missing("the client has it no more", START + 1);
+    let commit = Commit {
+        files: vec![missing.clone()],
+        ..Commit::default()
+    };
+    f.ok("a", commit).await;
+    f.settle().await;
+    for (name, expected) in [
+        ("f", vec![missing.clone(), file("ab", "f")]),
+        ("ff", vec![file("a", "ff")]),
+        (&long, vec![file("a", &long)]),
+        (&longer, vec![file("ab", &longer)]),
+        ("", vec![]),
+    ] {
+        let mut requests = f.store.file_requests(name, 9).await.unwrap();
+        requests.sort_by(|one, other| one.account.cmp(&other.account));
+        assert_eq!(requests, expected);
+    }
+    assert_eq!(f.store.file_requests("f", 1).await.unwrap().len(), 1);
+    let one = f.store.file_request(&id("a"), "f").await.unwrap();
+    assert_eq!(one, Some(missing));
+    let none = f.store.file_request(&id("ab"), "ff").await.unwrap();
+    assert_eq!(none, None);
+}
+
+async fn pauses_come_by_conversation(mut f: Fixture) {
+    let puts = |conversations: &[&str]| Commit {
+        pauses: conversations
+            .iter()
+            .map(|conversation| PauseChange::Put(pause(conversation, START)))
+            .collect(),
+        ..Commit::default()
+    };
+    f.ok("a", puts(&["g3@chatroom", "u1", "g1@chatroom", "u2"]))
+        .await;
+    f.ok("ab", puts(&["u0"])).await;
+    f.settle().await;
+    let others = Commit {
+        pauses: vec![
+            PauseChange::Lift("u1".to_owned()),
+            PauseChange::Lift("never there".to_owned()),
+            PauseChange::Put(pause("u2", START + 9)),
+        ],
+        ..Commit::default()
+    };
+    f.ok("a", others).await;
+    f.settle().await;
+    let a = id("a");
+    let page = f.store.pauses(&a, None, 2).await.unwrap();
+    let first = vec![pause("g1@chatroom", START), pause("g3@chatroom", START)];
+    assert_eq!(page.items, first);
+    let page = f.store.pauses(&a, page.next.as_deref(), 2).await.unwrap();
+    assert_eq!(
+        (page.items, page.next),
+        (vec![pause("u2", START + 9)], None)
+    );
+    assert_eq!(f.store.pause(&a, "u1").await.unwrap(), None);
+    assert_eq!(f.store.pause(&id("ab"), "u2").await.unwrap(), None);
+    let nobody = f.store.pauses(&id("b"), None, 9).await.unwrap();
+    assert_eq!((nobody.items, nobody.next), (vec![], None));
+}
+
+async fn alarms_come_in_order_until_they_are_dismissed(mut f: Fixture) {
+    let long = Alarm::File(id("a"), "f".repeat(4096));
+    let rings = vec![
+        (START + 256, alarm("a", 1)),
+        (START + 2, long.clone()),
+        (START + 255, Alarm::Login(login_id("l"))),
+        (START + 2, long.clone()),
+        (START + 300, alarm("a", 1)),
+        (0, Alarm::File(id("a"), String::new())),
+        (u64::MAX, alarm("a", 2)),
+    ];
+    let commit = Commit {
+        alarms: rings,
+        ..Commit::default()
+    };
+    f.ok("a", commit).await;
+    f.settle().await;
+    let expected = [
+        (0, Alarm::File(id("a"), String::new())),
+        (START + 2, long),
+        (START + 255, Alarm::Login(login_id("l"))),
+        (START + 256, alarm("a", 1)),
+        (START + 300, alarm("a", 1)),
+    ];
+    assert_eq!(f.alarms(START + 300, 9).await, expected);
+    assert_eq!(f.alarms(START + 299, 9).await, expected[..4]);
+    assert_eq!(f.alarms(START + 255, 9).await, expected[..3]);
+    assert_eq!(f.alarms(START + 300, 2).await, expected[..2]);
+    assert_eq!(f.alarms(u64::MAX, 9).await.len(), 6);
+    // Those of the past remain until somebody answers them.
+    f.clock.fetch_add(1_000_000, Ordering::Relaxed);
+    while f.store.sweep(START + 999_999).await.unwrap() {}
+    let mut answered = expected[1..4].to_vec();
+    answered.push((START + 257, alarm("a", 1)));
+    f.store.dismiss(answered.clone()).await.unwrap();
+    f.settle().await;
+    let left = [expected[0].clone(), expected[4].clone()];
+    assert_eq!(f.alarms(START + 300, 9).await, left);
+    f.store.dismiss(answered).await.unwrap();
+    f.store.dismiss(Vec::new()).await.unwrap();
+    let many = vec![(START, alarm("a", 1)); COMMIT_CHANGES_MAX + 1];
+    let result = f.store.dismiss(many).await;
+    assert!(matches!(result, Err(StoreError::TooLarge { .. })));
+    assert_eq!(f.alarms(START + 300, 9).await, left);
+}
+
+async fn sweeping_forgets_ended_logins_and_requests_for_files(mut f: Fixture) {
+    let ended = |text: &str, at_ms| {
+        let mut login = login(text);
+        login.failed("no", at_ms);
+        login
+    };
+    let (old, recent) = (ended("old", START), ended("recent", START + 1));
+    for (login, first) in [(&old, login("old")), (&recent, login("recent"))] {
+        f.change_login(&first, image(1, 9000)).await;
+        assert_eq!(
+            f.change_login(login, ImageChange::Drop).await,
+            LoginChanged::Ok
+        );
+    }
+    f.change_login(&login("open"), image(1, 9000)).await;
+    let missing = |name: &str, at_ms| {
+        let mut request = file("a", name);
+        request.missing("no", at_ms);
+        request
+    };
+    let commit = Commit {
+        files: vec![
+            missing("old", START),
+            missing("recent", START + 1),
+            file("a", "open"),
+        ],
+        ..Commit::default()
+    };
+    f.ok("a", commit).await;
+    while f.store.sweep(START + 1).await.unwrap() {}
+    f.settle().await;
+    let logins = f.store.logins().await.unwrap();
+    let mut ids: Vec<&str> = logins.iter().map(|login| login.id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["open", "recent"]);
+    assert_eq!(f.image("open").await, Some(vec![1; 9000]));
+    for (name, there) in [("old", false), ("recent", true), ("open", true)] {
+        let request = f.store.file_request(&id("a"), name).await.unwrap();
+        assert_eq!(request.is_some(), there, "{name}");
+    }
+    // What was forgotten is new when it comes again.
+    let changed = f.change_login(&login("old"), ImageChange::Keep).await;
+    assert_eq!(changed, LoginChanged::Ok);
+}
+
 async fn sweeping_forgets_what_is_over(mut f: Fixture) {
     let old = START - 1;
     let mut over = task("a", 1);
@@ -901,6 +1348,10 @@ async fn a_closed_store_says_so(f: Fixture) {
             .await
             .unwrap_err(),
     );
+    let change = changes_to(&login("l"), ImageChange::Keep);
+    is_closed(f.store.change_login(change).await.unwrap_err());
+    is_closed(f.store.alarms(START, 9).await.unwrap_err());
+    is_closed(f.store.dismiss(Vec::new()).await.unwrap_err());
     is_closed(f.store.sweep(START).await.unwrap_err());
     is_closed(f.store.close().await.unwrap_err());
     assert!(f.store.now() >= START);

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Method, header::CONTENT_TYPE};
+use reqwest::{
+    Client, Method,
+    header::{CONTENT_TYPE, HeaderMap},
+};
 use serde_json::{Value, json};
 
 use crate::{Context, Result, check, fail};
@@ -18,6 +21,26 @@ pub struct Api {
     http: Client,
     base: String,
     token: Option<String>,
+}
+
+/// An answer that is no JSON.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+    headers: HeaderMap,
+}
+
+impl File {
+    /// The value of a header; empty when there is none.
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
 }
 
 /// What the API answered.
@@ -54,6 +77,22 @@ impl Api {
     /// Reads.
     pub async fn get(&self, path: &str) -> Result<Value> {
         self.request(Method::GET, path, None).await?.ok()
+    }
+
+    /// Reads a file.
+    pub async fn file(&self, path: &str) -> Result<File> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        let token = self.token.as_deref().unwrap_or_default();
+        let response = request
+            .timeout(ANSWER_MAX)
+            .bearer_auth(token)
+            .send()
+            .await?;
+        Ok(File {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.bytes().await?.to_vec(),
+        })
     }
 
     /// Puts JSON.

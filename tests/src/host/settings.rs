@@ -56,6 +56,19 @@ impl Settings {
         self
     }
 
+    /// A setting by its whole name, such as `wehub.websocket`.
+    pub fn set(self, name: &str, value: impl ToString) -> Self {
+        let name = format!("WXHOST_{}", name.to_uppercase().replace('.', "__"));
+        self.env(&name, &value.to_string())
+    }
+
+    /// No pace and no guard: for tests of other things that write a lot.
+    pub fn unpaced(self) -> Self {
+        self.set("pacing.account_per_minute", 0)
+            .set("pacing.conversation_per_minute", 0)
+            .set("pacing.guard_replies", 0)
+    }
+
     /// A variable of the host's environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));

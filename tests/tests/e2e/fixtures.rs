@@ -20,6 +20,12 @@ pub fn read(name: &str) -> Result<Value> {
     serde_json::from_str(&text).context(file.display())
 }
 
+/// An upload's body, byte for byte.
+pub fn bytes(name: &str) -> Result<Vec<u8>> {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/wehub/{name}"));
+    fs::read(&file).context(file.display())
+}
+
 /// A message fixture under an id that no other message has. The id keeps its
 /// type, text or number.
 pub fn message(name: &str) -> Result<Value> {

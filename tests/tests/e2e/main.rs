@@ -18,4 +18,7 @@ mod handlers;
 mod lifecycle;
 mod login;
 mod messages;
+mod pacing;
+mod qr_login;
 mod tasks;
+mod uploads;

@@ -1,7 +1,10 @@
 //! Tasks that the API asks for and the client polls.
 
+use std::time::Duration;
+
+use reqwest::Method;
 use serde_json::{Value, json};
-use wxhost_tests::{Host, Result, check};
+use wxhost_tests::{Host, Result, check, host::Settings, poll};
 
 fn text_to(conversation: &str, text: &str) -> Value {
     json!({"action": "send", "conversation": conversation, "segments": [{"text": text}]})
@@ -164,4 +167,86 @@ async fn actions_that_can_not_be_are_refused_by_name() -> Result<()> {
     stranger.problem(404, "not-found")?;
     assert_eq!(api.tasks("wxid_a").await?, Vec::<Value>::new());
     host.end().await
+}
+
+#[tokio::test]
+async fn a_task_without_a_result_is_unknown_or_handed_out_again() -> Result<()> {
+    let settings = Settings::default().set("tasks.result_ms", 300);
+    let host = Host::with(settings).await?;
+    let api = host.api()?;
+    let a = host.wehub("wxid_a")?.login().await?;
+    let once = api.send_text("wxid_a", "wxid_bob", "once").await?;
+    assert_eq!(a.pull_task().await?.task_id.as_ref(), Some(&once));
+    until_task(&host, &once, "unknown").await?;
+    check!(a.pull_task().await?.task_id.is_none(), "it was sent again");
+    // A result that comes late is still the truth.
+    a.task_result(&once, None).await?.ok()?;
+    assert_eq!(api.task(&once).await?["state"], "done");
+
+    let path = "/accounts/wxid_a/tasks?delivery=at-least-once";
+    let asked = api.post(path, &text_to("wxid_bob", "again")).await?;
+    let again = asked["tasks"][0]["id"].as_str().unwrap_or_default();
+    for _ in 0..3 {
+        until_task(&host, again, "queued").await?;
+        assert_eq!(a.pull_task().await?.task_id.as_deref(), Some(again));
+    }
+    until_task(&host, again, "unknown").await?;
+    check!(a.pull_task().await?.task_id.is_none(), "a fourth time");
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_task_expires_or_is_called_off_before_anybody_has_it() -> Result<()> {
+    let host = Host::start().await?;
+    let api = host.api()?;
+    let a = host.wehub("wxid_a")?.login().await?;
+    let path = "/accounts/wxid_a/tasks?expires_in_ms=1000";
+    let asked = api.post(path, &text_to("wxid_bob", "soon")).await?;
+    let soon = asked["tasks"][0]["id"].as_str().unwrap_or_default();
+    until_task(&host, soon, "expired").await?;
+
+    let off = api.send_text("wxid_a", "wxid_bob", "off").await?;
+    let path = format!("/tasks/{off}");
+    let task = api.request(Method::DELETE, &path, None).await?.ok()?;
+    assert_eq!(task["state"], "cancelled");
+    check!(a.pull_task().await?.task_id.is_none(), "it went out");
+    let again = api.request(Method::DELETE, &path, None).await?;
+    again.problem(409, "conflict")?;
+    let listed = api.get("/accounts/wxid_a/tasks?state=cancelled").await?;
+    assert_eq!(listed["items"][0]["id"], off.as_str());
+    host.end().await
+}
+
+#[tokio::test]
+async fn replies_go_through_the_queue_where_asked_and_the_bot_hears_how_they_ended() -> Result<()> {
+    let settings = Settings::default().set("wehub.replies", "queued");
+    let host = Host::with(settings).await?;
+    host.serve_guest("*", "echo").await?;
+    let a = host.wehub("wxid_a")?.login().await?;
+    a.text_from("wxid_bob", "hello").await?.silent()?;
+    let pulled = a.pull_task().await?;
+    pulled.says("hello")?.to("wxid_bob")?;
+    let id = pulled.task_id.unwrap_or_default();
+    a.task_result(&id, Some("not a friend")).await?.ok()?;
+    assert_eq!(host.api()?.task(&id).await?["state"], "failed");
+    let events = host.api()?.events("wxid_a").await?;
+    let told = |event: &&Value| {
+        event["key"]
+            .as_str()
+            .is_some_and(|key| key.starts_with("task-ended"))
+    };
+    check!(
+        events.iter().any(|event| told(&event)),
+        "the bot was not told: {events:?}"
+    );
+    host.end().await
+}
+
+async fn until_task(host: &Host, id: &str, state: &str) -> Result<Value> {
+    let what = format!("{id} is {state}");
+    poll::until(&what, Duration::from_secs(10), async || {
+        let task = host.api()?.task(id).await?;
+        Ok((task["state"] == state).then_some(task))
+    })
+    .await
 }

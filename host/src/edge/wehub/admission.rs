@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{domain::AccountId, secret::Secret};
+use crate::{domain::AccountId, secret::Secret, service::Reply};
 
 /// The shortest path segment that counts as unguessable.
 const PATH_SECRET_MIN_CHARS: usize = 16;
@@ -22,8 +22,33 @@ pub struct Config {
     /// What WeHub reports after a login: bits 1 friends, 2 groups, 4 public
     /// accounts; 0 nothing.
     pub report_contact: u32,
+    /// How the tasks that answer a report reach WeHub.
+    pub replies: Replies,
+    /// Whether QR sessions are taken that were started by hand on a Windows machine
+    /// (`wehub.exe --qr_session ID`).
+    pub accept_foreign_qr_sessions: bool,
     /// The customer ids that are known, and their accounts.
     pub app: Vec<App>,
+}
+
+/// How the tasks that answer a report reach WeHub (protocol page, section 1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Replies {
+    /// In the answer itself, at once; WeHub never tells how they went.
+    #[default]
+    Answer,
+    /// Through the queue: later, with a result.
+    Queued,
+}
+
+impl From<Replies> for Reply {
+    fn from(replies: Replies) -> Self {
+        match replies {
+            Replies::Answer => Self::InAnswer,
+            Replies::Queued => Self::Queue,
+        }
+    }
 }
 
 /// A customer id that WeHub issued.
@@ -43,6 +68,8 @@ impl Default for Config {
         Self {
             path_secret: None,
             report_contact: 3,
+            replies: Replies::default(),
+            accept_foreign_qr_sessions: false,
             app: Vec::new(),
         }
     }

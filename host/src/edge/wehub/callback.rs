@@ -27,7 +27,7 @@ use crate::{
         body::{BodyError, BodyReader},
         linger,
     },
-    service::{Delivery, Error, Login, Next, Reply, Reporter, Service},
+    service::{Delivery, Error, Next, QrSession, Reporter, Service, SessionStart},
 };
 
 /// The largest body taken: contact reports of 10 MB and more happen (protocol
@@ -161,7 +161,9 @@ impl Callback {
             (Incoming::Login(login), Some(report)) => {
                 self.login(signature, login, report, reporter).await
             }
-            (Incoming::Logout { .. }, Some(report)) => self.logout(report, reporter).await,
+            (Incoming::Logout { machine_id, .. }, Some(report)) => {
+                self.logout(report, reporter, machine_id).await
+            }
             (Incoming::PullTask, _) => self.pull(&request.account, &reporter).await,
             (Incoming::TaskResult { task, done, reason }, _) => {
                 let unknown = || Error::WrongTask("is no task of this host".to_owned());
@@ -170,7 +172,7 @@ impl Callback {
                 let account = request.account;
                 self.0
                     .service
-                    .report_result(reporter, account, task, failure, body)
+                    .report_result(account, task, failure, body)
                     .await?;
                 Ok(wire::common_ack(&[]))
             }
@@ -191,7 +193,11 @@ impl Callback {
         report: Report,
         reporter: Reporter,
     ) -> Result<Bytes, Error> {
-        let login = Login {
+        let qr_login = login.qr_session_id.map(|id| QrSession {
+            id,
+            foreign: self.0.config.accept_foreign_qr_sessions,
+        });
+        let start = SessionStart {
             event: report.event,
             reporter,
             nickname: login.nickname,
@@ -200,15 +206,21 @@ impl Callback {
             machine_id: login.machine_id,
             client_version: login.client_version,
             local_ips: login.local_ips,
+            qr_login,
         };
-        self.0.service.login(login).await?;
+        self.0.service.start_session(start).await?;
         Ok(wire::login_ack(signature, self.0.config.report_contact))
     }
 
-    async fn logout(&self, report: Report, reporter: Reporter) -> Result<Bytes, Error> {
+    async fn logout(
+        &self,
+        report: Report,
+        reporter: Reporter,
+        machine_id: String,
+    ) -> Result<Bytes, Error> {
         self.0
             .service
-            .logout(report.event, reporter, LOGGED_OUT.to_owned())
+            .logout(report.event, reporter, machine_id, LOGGED_OUT.to_owned())
             .await?;
         Ok(wire::logout_ack())
     }
@@ -228,7 +240,7 @@ impl Callback {
             reporter,
             repeats_within: report.repeats_within,
             contacts: report.contacts,
-            reply: Reply::InAnswer,
+            reply: self.0.config.replies.into(),
         };
         let tasks = self.0.service.deliver(delivery).await?;
         Ok(wire::common_ack(&wired(&tasks)))
@@ -295,11 +307,14 @@ fn refuse(action: &str, signature: Option<&str>, code: i32, reason: &str) -> Byt
 fn refuse_failed(action: &str, signature: Option<&str>, error: &Error) -> Bytes {
     let code = match error {
         Error::WrongTask(_) => code::UNKNOWN_TASK,
-        Error::Busy { .. } | Error::Draining => code::BUSY,
+        Error::NotAsked { .. } => code::NOT_ASKED,
+        Error::Busy { .. } | Error::Draining | Error::LoginMoved => code::BUSY,
         _ => code::HOST_FAILURE,
     };
     match error {
-        Error::WrongTask(_) => tracing::debug!(action, %error, "refused"),
+        Error::WrongTask(_) | Error::NotAsked { .. } => {
+            tracing::debug!(action, %error, "refused");
+        }
         Error::Busy { .. } | Error::Draining => tracing::warn!(action, %error, "refused"),
         _ => tracing::error!(action, %error, "a request failed"),
     }

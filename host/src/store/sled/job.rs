@@ -7,10 +7,11 @@ use tokio::sync::oneshot;
 use super::pieces;
 use crate::{
     domain::{
-        Account, AccountId, Digest, Task, TaskState,
+        Account, AccountId, Alarm, Digest, FileRequest, Millis, Task, TaskState,
         ports::{
             COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, Commit, Committed,
-            ContactChange, Enqueue, Enqueued, Epoch, KeyValueWrite, Seen, StoreError,
+            ContactChange, Enqueue, Enqueued, Epoch, ImageChange, KeyValueWrite, LoginChange,
+            LoginChanged, PauseChange, Seen, StoreError,
         },
     },
     store::{
@@ -35,8 +36,10 @@ pub enum Job {
     Enqueue(EnqueueJob, Waiter<Enqueued>),
     /// Raise an account's epoch and return it.
     TakeOver(AccountId, Waiter<Epoch>),
-    /// Change what is deployed.
-    Catalogue(Changes, Waiter<()>),
+    /// Change a login.
+    Login(LoginJob, Waiter<LoginChanged>),
+    /// Make these changes, however things stand.
+    Change(Changes, Waiter<()>),
     /// Remove these records if they are still as they were.
     Forget(Vec<(IVec, IVec)>, Waiter<()>),
     /// Do what is queued, and end.
@@ -49,7 +52,8 @@ impl Job {
         match self {
             Self::Commit(job, _) => job.changes.list.len() + 1,
             Self::Enqueue(job, _) => job.changes.list.len() + 1,
-            Self::Catalogue(changes, _) => changes.list.len(),
+            Self::Login(job, _) => job.changes.list.len(),
+            Self::Change(changes, _) => changes.list.len(),
             Self::Forget(records, _) => records.len(),
             Self::TakeOver(..) | Self::Close(_) => 1,
         }
@@ -62,7 +66,8 @@ impl Job {
             Self::Commit(_, waiter) => waiter.send(Err(error)).is_ok(),
             Self::Enqueue(_, waiter) => waiter.send(Err(error)).is_ok(),
             Self::TakeOver(_, waiter) => waiter.send(Err(error)).is_ok(),
-            Self::Catalogue(_, waiter) | Self::Forget(_, waiter) | Self::Close(waiter) => {
+            Self::Login(_, waiter) => waiter.send(Err(error)).is_ok(),
+            Self::Change(_, waiter) | Self::Forget(_, waiter) | Self::Close(waiter) => {
                 waiter.send(Err(error)).is_ok()
             }
         };
@@ -78,6 +83,8 @@ pub struct CommitJob {
     pub epoch: Epoch,
     /// The event it settles.
     pub seen: Option<SeenJob>,
+    /// The login that changes with it.
+    pub login: Option<LoginStep>,
     /// The rest.
     pub changes: Changes,
 }
@@ -93,6 +100,24 @@ pub struct SeenJob {
     pub at_ms: u64,
     /// How long an earlier record stands; none for good.
     pub repeats_within_ms: Option<u64>,
+}
+
+/// The step that a login takes: only from the revision before.
+#[derive(Debug)]
+pub struct LoginStep {
+    /// The login's key.
+    pub key: IVec,
+    /// The revision it reaches.
+    pub revision: u64,
+}
+
+/// A change of a login, encoded.
+#[derive(Debug)]
+pub struct LoginJob {
+    /// What has to hold.
+    pub step: LoginStep,
+    /// What happens then.
+    pub changes: Changes,
 }
 
 /// Tasks to add, encoded.
@@ -204,7 +229,9 @@ impl<'a> Encoder<'a> {
         self.push(Change::Task {
             key: codec::task(account, number).into_bytes().into(),
             value,
-            place: codec::queued(account, number).into_bytes().into(),
+            place: codec::queued(account, task.is_urgent(), number)
+                .into_bytes()
+                .into(),
             queued: task.state == TaskState::Queued,
         });
         Ok(())
@@ -246,6 +273,57 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
+    /// A login with its image and its alarm, and the step that it is.
+    fn login(&mut self, change: &LoginChange) -> Result<LoginStep, StoreError> {
+        let login = &change.login;
+        let key = codec::login(&login.id);
+        let value = self.record(login)?;
+        self.put_or_remove(key.clone(), Some(value));
+        match &change.image {
+            ImageChange::Keep => {}
+            ImageChange::Put(bytes) => {
+                let value = self.raw(bytes);
+                self.put_or_remove(codec::login_image(&login.id), Some(value));
+            }
+            ImageChange::Drop => self.put_or_remove(codec::login_image(&login.id), None),
+        }
+        if let Some(at_ms) = change.alarm_ms {
+            self.alarm(at_ms, &Alarm::Login(login.id.clone()))?;
+        }
+        Ok(LoginStep {
+            key: key.into_bytes().into(),
+            revision: login.revision,
+        })
+    }
+
+    fn file(&mut self, account: &AccountId, request: &FileRequest) -> Result<(), StoreError> {
+        if request.account != *account {
+            let text = format!(
+                "the request for a file is of the account {}, not of {account}",
+                request.account
+            );
+            return Err(StoreError::Failed(text));
+        }
+        let value = self.record(request)?;
+        self.put_or_remove(codec::file(account, &request.file), Some(value));
+        Ok(())
+    }
+
+    fn pause(&mut self, account: &AccountId, change: &PauseChange) -> Result<(), StoreError> {
+        let (conversation, value) = match change {
+            PauseChange::Put(pause) => (&pause.conversation, Some(self.record(pause)?)),
+            PauseChange::Lift(conversation) => (conversation, None),
+        };
+        self.put_or_remove(codec::pause(account, conversation), value);
+        Ok(())
+    }
+
+    fn alarm(&mut self, at_ms: Millis, alarm: &Alarm) -> Result<(), StoreError> {
+        let value = self.record(alarm)?;
+        self.put_or_remove(codec::alarm(at_ms, alarm), Some(value));
+        Ok(())
+    }
+
     fn put_or_remove(&mut self, key: codec::Key, value: Option<IVec>) {
         let key = IVec::from(key.into_bytes());
         self.longest_key = self.longest_key.max(key.len());
@@ -277,14 +355,41 @@ pub fn commit(
         Some(seen) => Some(encode_seen(&mut to, account, seen)?),
         None => None,
     };
-    for task in &commit.tasks {
-        to.task(account, task)?;
-    }
+    let login = match &commit.login {
+        Some(change) => Some(to.login(change)?),
+        None => None,
+    };
+    encode_changes(&mut to, account, commit)?;
+    encode_asked(
+        &mut to,
+        account,
+        &commit.tasks,
+        &commit.files,
+        &commit.alarms,
+    )?;
+    Ok(CommitJob {
+        account: account.clone(),
+        epoch,
+        seen,
+        login,
+        changes: to.finish(commit.changes())?,
+    })
+}
+
+/// What only commits change.
+fn encode_changes(
+    to: &mut Encoder<'_>,
+    account: &AccountId,
+    commit: &Commit,
+) -> Result<(), StoreError> {
     for write in &commit.key_values {
         to.key_value(account, write);
     }
     for change in &commit.contacts {
         to.contact(account, change)?;
+    }
+    for change in &commit.pauses {
+        to.pause(account, change)?;
     }
     if let Some(account) = &commit.account {
         to.account(account)?;
@@ -293,12 +398,7 @@ pub fn commit(
         let value = to.record(failure)?;
         to.push(Change::Failure(value));
     }
-    Ok(CommitJob {
-        account: account.clone(),
-        epoch,
-        seen,
-        changes: to.finish(commit.changes())?,
-    })
+    Ok(())
 }
 
 fn encode_seen(
@@ -316,6 +416,47 @@ fn encode_seen(
     })
 }
 
+/// What commits and requests have in common.
+fn encode_asked(
+    to: &mut Encoder<'_>,
+    account: &AccountId,
+    tasks: &[Task],
+    files: &[FileRequest],
+    alarms: &[(Millis, Alarm)],
+) -> Result<(), StoreError> {
+    for task in tasks {
+        to.task(account, task)?;
+    }
+    for file in files {
+        to.file(account, file)?;
+    }
+    for (at_ms, alarm) in alarms {
+        to.alarm(*at_ms, alarm)?;
+    }
+    Ok(())
+}
+
+/// Encodes a change of a login.
+pub fn login(time: &Time, change: &LoginChange) -> Result<LoginJob, StoreError> {
+    let mut to = Encoder::new(time);
+    let step = to.login(change)?;
+    // The record and its image.
+    let changes = 2 + usize::from(change.alarm_ms.is_some());
+    Ok(LoginJob {
+        step,
+        changes: to.finish(changes)?,
+    })
+}
+
+/// Encodes alarms to remove.
+pub fn dismiss(time: &Time, alarms: &[(Millis, Alarm)]) -> Result<Changes, StoreError> {
+    let mut to = Encoder::new(time);
+    for (at_ms, alarm) in alarms {
+        to.put_or_remove(codec::alarm(*at_ms, alarm), None);
+    }
+    to.finish(alarms.len())
+}
+
 /// Encodes tasks to add.
 pub fn enqueue(
     time: &Time,
@@ -323,9 +464,13 @@ pub fn enqueue(
     request: &Enqueue,
 ) -> Result<EnqueueJob, StoreError> {
     let mut to = Encoder::new(time);
-    for task in &request.tasks {
-        to.task(account, task)?;
-    }
+    encode_asked(
+        &mut to,
+        account,
+        &request.tasks,
+        &request.files,
+        &request.alarms,
+    )?;
     let answer = match &request.idempotency_key {
         Some(key) => {
             let record = RequestRecord {
@@ -338,7 +483,10 @@ pub fn enqueue(
         }
         None => None,
     };
-    let changes = request.tasks.len() + usize::from(answer.is_some());
+    let changes = request.tasks.len()
+        + request.files.len()
+        + request.alarms.len()
+        + usize::from(answer.is_some());
     Ok(EnqueueJob {
         request: answer,
         digest: request.request,

@@ -36,11 +36,11 @@ use super::{
     time::{Clock, Time},
 };
 use crate::domain::{
-    Account, AccountId, Contact, ContactKind, EventKey, Failure, HandlerName, Member, Millis, Task,
-    TaskId, TaskNumber,
+    Account, AccountId, Alarm, Contact, ContactKind, EventKey, Failure, FileRequest, HandlerName,
+    Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber,
     ports::{
-        Catalogue, CatalogueChange, Commit, Committed, Enqueue, Enqueued, Epoch, EventRecord, Page,
-        Store, StoreError, TaskFilter,
+        Catalogue, CatalogueChange, Commit, Committed, Enqueue, Enqueued, Epoch, EventRecord,
+        LoginChange, LoginChanged, Page, Store, StoreError, TaskFilter,
     },
 };
 
@@ -84,6 +84,7 @@ fn start(db: Db, fsync: writer::Fsync, clock: Clock) -> Result<SledStore, StoreE
     let mark: u64 = Read(&db)
         .record(codec::mark().as_bytes())?
         .unwrap_or_default();
+    let time = Arc::new(Time::new(clock, mark));
     let (jobs, queue) = mpsc::channel(QUEUE_JOBS_MAX);
     let ended = Arc::new(OnceLock::new());
     let writer = Writer {
@@ -91,7 +92,9 @@ fn start(db: Db, fsync: writer::Fsync, clock: Clock) -> Result<SledStore, StoreE
         fsync,
         jobs: queue,
         ended: Arc::clone(&ended),
+        time: Arc::clone(&time),
         mark,
+        used: mark,
         last_batch: 0,
     };
     let no_thread = |error: io::Error| StoreError::Failed(format!("no thread to write: {error}"));
@@ -103,7 +106,7 @@ fn start(db: Db, fsync: writer::Fsync, clock: Clock) -> Result<SledStore, StoreE
         db: ArcSwapOption::from_pointee(db),
         jobs,
         ended,
-        time: Arc::new(Time::new(clock, mark)),
+        time,
         writer: Mutex::new(Some(writer)),
         swept: Mutex::default(),
     })
@@ -375,13 +378,76 @@ impl Store for SledStore {
         self.read(|read| read.failures(account, limit))
     }
 
+    async fn pause(
+        &self,
+        account: &AccountId,
+        conversation: &str,
+    ) -> Result<Option<Pause>, StoreError> {
+        self.read(|read| read.pause(account, conversation))
+    }
+
+    async fn pauses(
+        &self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Pause>, StoreError> {
+        self.read(|read| read.pauses(account, after, limit))
+    }
+
+    async fn file_request(
+        &self,
+        account: &AccountId,
+        file: &str,
+    ) -> Result<Option<FileRequest>, StoreError> {
+        self.read(|read| read.file_request(account, file))
+    }
+
+    async fn file_requests(
+        &self,
+        file: &str,
+        limit: usize,
+    ) -> Result<Vec<FileRequest>, StoreError> {
+        self.read(|read| read.file_requests(file, limit))
+    }
+
+    async fn login(&self, id: &LoginId) -> Result<Option<Login>, StoreError> {
+        self.read(|read| read.login(id))
+    }
+
+    async fn login_image(&self, id: &LoginId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|read| read.login_image(id))
+    }
+
+    async fn logins(&self) -> Result<Vec<Login>, StoreError> {
+        self.scan(|read| read.logins()).await
+    }
+
+    async fn change_login(&self, change: LoginChange) -> Result<LoginChanged, StoreError> {
+        let job = job::login(&self.time, &change)?;
+        self.ask(|waiter| Job::Login(job, waiter)).await
+    }
+
+    async fn alarms(
+        &self,
+        until_ms: Millis,
+        limit: usize,
+    ) -> Result<Vec<(Millis, Alarm)>, StoreError> {
+        self.read(|read| read.alarms(until_ms, limit))
+    }
+
+    async fn dismiss(&self, alarms: Vec<(Millis, Alarm)>) -> Result<(), StoreError> {
+        let changes = job::dismiss(&self.time, &alarms)?;
+        self.ask(|waiter| Job::Change(changes, waiter)).await
+    }
+
     async fn catalogue(&self) -> Result<Catalogue, StoreError> {
         self.read(|read| read.catalogue())
     }
 
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError> {
         let changes = job::catalogue(&self.time, &changes)?;
-        self.ask(|waiter| Job::Catalogue(changes, waiter)).await
+        self.ask(|waiter| Job::Change(changes, waiter)).await
     }
 
     async fn sweep(&self, before_ms: Millis) -> Result<bool, StoreError> {

@@ -10,11 +10,11 @@ use sled::{Db, IVec};
 use super::{failed, pieces};
 use crate::{
     domain::{
-        Account, AccountId, Contact, ContactKind, EventKey, Failure, HandlerName, Member, Task,
-        TaskId, TaskState,
+        Account, AccountId, Alarm, Contact, ContactKind, EventKey, Failure, FileRequest,
+        HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskState,
         ports::{Catalogue, EventRecord, Page, StoreError, TaskFilter},
     },
-    store::codec::{self, Aged, Key, Kind, Table},
+    store::codec::{self, Key, Kind, Standing, Table},
 };
 
 /// How often a value in pieces is read again when it was replaced meanwhile.
@@ -79,12 +79,14 @@ impl Read<'_> {
             Some(before) => Bound::Excluded(codec::task(account, before).into_bytes()),
             None => Bound::Included(prefix.as_bytes().to_vec()),
         };
-        self.list(self.from(start, &prefix), limit, |key, value| {
-            Ok(
-                filter.state.is_none()
-                    || codec::decode::<Aged>(key, value)?.state() == filter.state,
-            )
-        })
+        self.list(
+            self.from(start, &prefix),
+            limit,
+            |key, value| match filter.state {
+                Some(state) => Ok(codec::decode::<Standing>(key, value)?.state == state),
+                None => Ok(true),
+            },
+        )
     }
 
     /// The queued task that is next. One that was taken since its place was
@@ -122,11 +124,7 @@ impl Read<'_> {
         handler: &HandlerName,
         key: &str,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let key = codec::key_values(account, handler).end(key);
-        let Some(value) = self.value(key.as_bytes())? else {
-            return Ok(None);
-        };
-        codec::decode_raw(key.as_bytes(), &value).map(|value| Some(value.to_vec()))
+        self.raw(&codec::key_values(account, handler).end(key))
     }
 
     /// A guest's keys.
@@ -194,6 +192,86 @@ impl Read<'_> {
         self.list(self.under(&prefix, None), limit, |_, _| Ok(true))
     }
 
+    /// What pauses an account's bot in a conversation.
+    pub fn pause(
+        self,
+        account: &AccountId,
+        conversation: &str,
+    ) -> Result<Option<Pause>, StoreError> {
+        self.record(codec::pause(account, conversation).as_bytes())
+    }
+
+    /// What an account's bot is paused in, by conversation.
+    pub fn pauses(
+        self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Pause>, StoreError> {
+        let prefix = codec::of_account(Table::Pause, account);
+        self.page(&prefix, after, limit, |_, _| Ok(true))
+            .map(unnamed)
+    }
+
+    /// An account's request for a file.
+    pub fn file_request(
+        self,
+        account: &AccountId,
+        file: &str,
+    ) -> Result<Option<FileRequest>, StoreError> {
+        let request: Option<FileRequest> = self.record(codec::file(account, file).as_bytes())?;
+        Ok(request.filter(|request| request.file == file))
+    }
+
+    /// The requests of all accounts for files of this name.
+    pub fn file_requests(self, file: &str, limit: usize) -> Result<Vec<FileRequest>, StoreError> {
+        let items = self.under(&codec::files(file), None);
+        let mut requests: Vec<FileRequest> = self.list(items, limit, |_, _| Ok(true))?;
+        // The key has only the name's digest.
+        requests.retain(|request| request.file == file);
+        Ok(requests)
+    }
+
+    /// One login.
+    pub fn login(self, id: &LoginId) -> Result<Option<Login>, StoreError> {
+        self.record(codec::login(id).as_bytes())
+    }
+
+    /// The image of a login.
+    pub fn login_image(self, id: &LoginId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.raw(&codec::login_image(id))
+    }
+
+    /// All logins.
+    pub fn logins(self) -> Result<Vec<Login>, StoreError> {
+        self.all(Table::Login)
+    }
+
+    /// The alarms up to this time, the earliest first.
+    pub fn alarms(
+        self,
+        until_ms: Millis,
+        limit: usize,
+    ) -> Result<Vec<(Millis, Alarm)>, StoreError> {
+        let start = codec::table(Table::Alarm).into_bytes();
+        let end = codec::alarms_at(until_ms).after_all();
+        let mut alarms = Vec::new();
+        for item in self.0.range(start..end) {
+            if alarms.len() >= limit {
+                break;
+            }
+            let Some((key, value)) = self.whole(item)? else {
+                continue;
+            };
+            match codec::decode(&key, &value) {
+                Ok(alarm) => alarms.push((codec::time_of(&key)?, alarm)),
+                // It must not keep all others from being heard.
+                Err(error) => tracing::warn!(%error, "an alarm is passed over"),
+            }
+        }
+        Ok(alarms)
+    }
+
     /// What is deployed.
     pub fn catalogue(self) -> Result<Catalogue, StoreError> {
         Ok(Catalogue {
@@ -210,6 +288,14 @@ impl Read<'_> {
             Some(value) => codec::decode(key, &value).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The value under a key, which is kept as it is.
+    fn raw(self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(value) = self.value(key.as_bytes())? else {
+            return Ok(None);
+        };
+        codec::decode_raw(key.as_bytes(), &value).map(|value| Some(value.to_vec()))
     }
 
     /// The whole value under a key. A value replaced between its head and its

@@ -8,17 +8,17 @@ use sled::{Batch, Db, IVec};
 
 use super::{
     failed,
-    job::{Change, Changes, CommitJob, EnqueueJob, SeenJob},
+    job::{Change, Changes, CommitJob, EnqueueJob, LoginJob, LoginStep, SeenJob},
     pieces,
 };
 use crate::{
     domain::{
         AccountId,
-        ports::{Committed, Enqueued, Epoch, EventRecord, StoreError},
+        ports::{Committed, Enqueued, Epoch, EventRecord, LoginChanged, StoreError},
     },
     store::{
         FAILURES_MAX,
-        codec::{self, RequestRecord},
+        codec::{self, RequestRecord, Revision},
     },
 };
 
@@ -79,14 +79,30 @@ impl<'a> Stage<'a> {
         if self.epoch(&job.account)? != job.epoch {
             return Ok(Committed::Fenced);
         }
+        if let Some(seen) = &job.seen
+            && let Some(record) = self.earlier(seen)?
+        {
+            return Ok(Committed::Duplicate(record));
+        }
+        if let Some(step) = &job.login
+            && self.moved(step)?
+        {
+            return Ok(Committed::LoginMoved);
+        }
         if let Some(seen) = job.seen {
-            if let Some(record) = self.earlier(&seen)? {
-                return Ok(Committed::Duplicate(record));
-            }
             self.put(seen.key, seen.value)?;
         }
         self.change(Some(&job.account), job.changes)?;
         Ok(Committed::Ok)
+    }
+
+    /// Changes a login.
+    pub fn change_login(&mut self, job: LoginJob) -> Result<LoginChanged, StoreError> {
+        if self.moved(&job.step)? {
+            return Ok(LoginChanged::Moved);
+        }
+        self.change(None, job.changes)?;
+        Ok(LoginChanged::Ok)
     }
 
     /// Adds tasks.
@@ -160,6 +176,13 @@ impl<'a> Stage<'a> {
             .repeats_within_ms
             .is_some_and(|span| record.at_ms.saturating_add(span) <= seen.at_ms);
         Ok((!over).then_some(record))
+    }
+
+    /// Whether a login is not where this step begins.
+    fn moved(&self, step: &LoginStep) -> Result<bool, StoreError> {
+        let stored = self.record::<Revision>(&step.key)?;
+        let revision = stored.map_or(0, |stored| stored.revision);
+        Ok(step.revision.checked_sub(1) != Some(revision))
     }
 
     fn epoch(&self, account: &AccountId) -> Result<Epoch, StoreError> {

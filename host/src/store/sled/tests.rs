@@ -2,11 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::{io, sync::atomic::AtomicBool, sync::atomic::Ordering};
+use std::{
+    io,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use super::*;
 use crate::{
-    domain::{ContactKind, TaskState, ports::ContactChange},
+    domain::{
+        ContactKind, TaskState,
+        ports::{ContactChange, ImageChange, PauseChange},
+    },
     store::{
         codec::Table,
         suite::{self, account, failure, id, name, seen, task, user, write},
@@ -171,6 +177,107 @@ fn count(db: &Db, table: Table) -> usize {
     db.scan_prefix(codec::table(table).as_bytes()).count()
 }
 
+fn with_pause(conversation: String) -> Commit {
+    Commit {
+        pauses: vec![PauseChange::Lift(conversation)],
+        ..Commit::default()
+    }
+}
+
+#[tokio::test]
+async fn a_key_too_long_for_a_page_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_in(&directory).unwrap();
+    let a = id("a");
+    let long = store.commit(&a, Epoch(0), with_pause("c".repeat(5000)));
+    assert!(matches!(
+        long.await,
+        Err(StoreError::TooLarge { changes: 1, .. })
+    ));
+    let short = store.commit(&a, Epoch(0), with_pause("c".repeat(4000)));
+    assert_eq!(short.await.unwrap(), Committed::Ok);
+}
+
+#[tokio::test]
+async fn an_unreadable_alarm_silences_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = database(&directory);
+    let key = codec::alarms_at(1).end("task/a-1").into_bytes();
+    db.insert(key, b"\x09".as_slice()).unwrap();
+    let store = start(db, Box::new(|| Ok(())), system_clock()).unwrap();
+    let ring = (2, suite::alarm("a", 2));
+    let commit = Commit {
+        alarms: vec![ring.clone()],
+        ..Commit::default()
+    };
+    store.commit(&id("a"), Epoch(0), commit).await.unwrap();
+    assert_eq!(store.alarms(9, 1).await.unwrap(), vec![ring]);
+}
+
+/// A clock that shows what it is set to.
+fn clock_at(now_ms: Millis) -> (Arc<AtomicU64>, Clock) {
+    let now = Arc::new(AtomicU64::new(now_ms));
+    let reading = Arc::clone(&now);
+    (now, Arc::new(move || reading.load(Ordering::SeqCst)))
+}
+
+const HOUR_MS: Millis = 3_600_000;
+
+#[tokio::test]
+async fn time_goes_on_over_a_restart_with_a_clock_set_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let (now, clock) = clock_at(suite::START);
+    let store = open(&path, CACHE, clock).unwrap();
+    // Far apart from where the mark was set first, and with no number in it.
+    for later in [0, 10, 50_000] {
+        now.store(suite::START + later, Ordering::SeqCst);
+        let event = settles(&later.to_string());
+        store.commit(&id("a"), Epoch(0), event).await.unwrap();
+    }
+    now.fetch_add(7, Ordering::SeqCst);
+    let last = store.now();
+    store.close().await.unwrap();
+    for round in 0..3 {
+        let (now, clock) = clock_at(suite::START - HOUR_MS);
+        let store = open(&path, CACHE, clock).unwrap();
+        assert_eq!(store.now(), last + round);
+        now.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(store.now(), last + round + 1);
+        store.close().await.unwrap();
+    }
+    // A clock that is right again is believed.
+    let (_, clock) = clock_at(suite::START + HOUR_MS);
+    let store = open(&path, CACHE, clock).unwrap();
+    assert_eq!(store.now(), suite::START + HOUR_MS);
+}
+
+#[tokio::test]
+async fn time_goes_on_after_a_crash_with_a_clock_set_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (now, clock) = clock_at(suite::START);
+    let store = open(&directory.path().join("store"), CACHE, clock).unwrap();
+    for later in [0, 400, 50_000, 50_999] {
+        now.store(suite::START + later, Ordering::SeqCst);
+        let event = settles(&later.to_string());
+        store.commit(&id("a"), Epoch(0), event).await.unwrap();
+    }
+    // What a process that is killed now leaves behind.
+    let left = directory.path().join("left");
+    fs::create_dir(&left).unwrap();
+    for name in ["conf", "db"] {
+        fs::copy(directory.path().join("store").join(name), left.join(name)).unwrap();
+    }
+    let (now, clock) = clock_at(suite::START - HOUR_MS);
+    let store = open(&left, CACHE, clock).unwrap();
+    let first = store.now();
+    let written = suite::START + 50_999;
+    assert!((written..written + 1000).contains(&first), "{first}");
+    now.fetch_add(5, Ordering::SeqCst);
+    assert_eq!(store.now(), first + 5);
+    assert!(store.reserve(1).0 > written * 1000);
+}
+
 /// Commits that leave large values, replace them, and remove them.
 fn large_values() -> [Commit; 3] {
     let large = vec![7; 300_000];
@@ -178,6 +285,7 @@ fn large_values() -> [Commit; 3] {
     old.reason = Some("x".repeat(20_000));
     let mut bad = failure("m1", 1);
     bad.output = "y".repeat(64_000);
+    let mut login = suite::login("l");
     let puts = Commit {
         tasks: vec![old.clone()],
         key_values: vec![
@@ -186,13 +294,19 @@ fn large_values() -> [Commit; 3] {
             write("h", "a", Some(&large)),
         ],
         failure: Some(bad.clone()),
+        login: Some(suite::changes_to(
+            &login,
+            ImageChange::Put(large.clone().into()),
+        )),
         ..Commit::default()
     };
+    login.failed("x".repeat(9000), 1);
     old.end(TaskState::Done, None, 1);
     let replaces = Commit {
         tasks: vec![old],
         key_values: vec![write("h", "a", Some(b"small"))],
         failure: Some(bad),
+        login: Some(suite::changes_to(&login, ImageChange::Drop)),
         ..Commit::default()
     };
     let removes = Commit {
@@ -216,7 +330,14 @@ async fn no_piece_outlives_its_value() {
     while store.sweep(u64::MAX).await.unwrap() {}
     let db = store.db().unwrap();
     assert_eq!(count(&db, Table::Piece), 0);
-    for table in [Table::Task, Table::Queue, Table::Failure, Table::KeyValue] {
+    for table in [
+        Table::Task,
+        Table::Queue,
+        Table::Failure,
+        Table::KeyValue,
+        Table::Login,
+        Table::LoginImage,
+    ] {
         assert_eq!(count(&db, table), 0, "{table:?}");
     }
     drop(db);

@@ -25,8 +25,8 @@ use super::{
     stage::Stage,
 };
 use crate::{
-    domain::ports::{Committed, Enqueued, Epoch, StoreError},
-    store::codec,
+    domain::ports::{Committed, Enqueued, Epoch, LoginChanged, StoreError},
+    store::{codec, time::Time},
 };
 
 /// How many jobs share one fsync. More gain nothing once the fsync's cost is
@@ -44,9 +44,9 @@ const GATHER_WAIT: Duration = Duration::from_micros(100);
 /// How often it waits for one batch, as long as more keep coming.
 const GATHER_WAITS_MAX: u32 = 10;
 
-/// How far above the numbers in use the mark is set, in µs: one write of the
-/// mark a minute.
-const MARK_AHEAD: u64 = 60_000_000;
+/// How far above the numbers and times in use the mark is set, in µs: one write
+/// of the mark a second. A store that was not closed begins that far ahead at most.
+const MARK_AHEAD: u64 = 1_000_000;
 
 /// Makes what was written survive a power cut.
 pub type Fsync = Box<dyn FnMut() -> io::Result<()> + Send>;
@@ -61,8 +61,13 @@ pub struct Writer {
     pub jobs: Receiver<Job>,
     /// Why no job is taken any more, once that is so.
     pub ended: Arc<OnceLock<StoreError>>,
-    /// The mark on disk: no number above it is acknowledged.
+    /// What gives out times and numbers.
+    pub time: Arc<Time>,
+    /// The mark on disk: no number above it is acknowledged, nor is anything
+    /// written after it, in µs.
     pub mark: u64,
+    /// The greatest number or time that was written so far.
+    pub used: u64,
     /// How many jobs the last batch had.
     pub last_batch: usize,
 }
@@ -71,6 +76,7 @@ pub struct Writer {
 enum Decided {
     Commit(Waiter<Committed>, Committed),
     Enqueue(Waiter<Enqueued>, Enqueued),
+    Login(Waiter<LoginChanged>, LoginChanged),
     TakeOver(Waiter<Epoch>, Epoch),
     Other(Waiter<()>),
 }
@@ -81,6 +87,7 @@ impl Decided {
         let _ = match self {
             Self::Commit(waiter, answer) => waiter.send(written.map(|()| answer)).is_ok(),
             Self::Enqueue(waiter, answer) => waiter.send(written.map(|()| answer)).is_ok(),
+            Self::Login(waiter, answer) => waiter.send(written.map(|()| answer)).is_ok(),
             Self::TakeOver(waiter, answer) => waiter.send(written.map(|()| answer)).is_ok(),
             Self::Other(waiter) => waiter.send(written).is_ok(),
         };
@@ -159,11 +166,11 @@ impl Writer {
     }
 
     fn write(&mut self, mut batch: Batch, top: u64) -> Result<(), StoreError> {
-        if top > self.mark {
-            self.mark = top.saturating_add(MARK_AHEAD);
-            let mut value = Vec::new();
-            codec::encode(&mut value, &self.mark)?;
-            batch.insert(codec::mark().into_bytes(), value);
+        let now_us = self.time.now().saturating_mul(1000);
+        self.used = self.used.max(top).max(now_us);
+        if self.used > self.mark {
+            self.mark = self.used.saturating_add(MARK_AHEAD);
+            batch.insert(codec::mark().into_bytes(), encode_mark(self.mark)?);
         }
         self.db.apply_batch(batch).map_err(failed)?;
         self.make_durable()
@@ -177,7 +184,7 @@ impl Writer {
     }
 
     fn finish(mut self, closers: Vec<Waiter<()>>) {
-        let result = self.make_durable();
+        let result = self.settle_mark().and_then(|()| self.make_durable());
         let Self { db, ended, .. } = self;
         let _ = ended.set(StoreError::Closed);
         // Before anyone hears of it, so that the files are free by then.
@@ -185,6 +192,20 @@ impl Writer {
         for closer in closers {
             Decided::Other(closer).answer(result.clone());
         }
+    }
+
+    /// Sets the mark to what was really given out, so that a store that was closed
+    /// goes on from there and no further.
+    fn settle_mark(&mut self) -> Result<(), StoreError> {
+        let reached = self.time.reached().max(self.used);
+        if reached != self.mark {
+            let value = encode_mark(reached)?;
+            self.db
+                .insert(codec::mark().into_bytes(), value)
+                .map_err(failed)?;
+            self.mark = reached;
+        }
+        Ok(())
     }
 
     /// Takes no more work, and says so before anyone learns of the failure.
@@ -229,7 +250,11 @@ fn decide(stage: &mut Stage<'_>, job: Job) -> Option<Decided> {
             let decided = stage.attempt(|stage| stage.take_over(&account));
             or_refuse(decided, waiter, Decided::TakeOver)
         }
-        Job::Catalogue(changes, waiter) => {
+        Job::Login(job, waiter) => {
+            let decided = stage.attempt(|stage| stage.change_login(job));
+            or_refuse(decided, waiter, Decided::Login)
+        }
+        Job::Change(changes, waiter) => {
             let decided = stage.attempt(|stage| stage.change(None, changes));
             or_refuse(decided, waiter, |waiter, ()| Decided::Other(waiter))
         }
@@ -239,6 +264,12 @@ fn decide(stage: &mut Stage<'_>, job: Job) -> Option<Decided> {
         }
         Job::Close(waiter) => Some(Decided::Other(waiter)),
     }
+}
+
+fn encode_mark(mark: u64) -> Result<Vec<u8>, StoreError> {
+    let mut value = Vec::new();
+    codec::encode(&mut value, &mark)?;
+    Ok(value)
 }
 
 fn or_refuse<T>(

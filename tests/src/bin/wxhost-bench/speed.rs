@@ -115,7 +115,7 @@ pub async fn in_turns(plan: Plan, contenders: &mut [Contender]) -> Result<()> {
 
 /// Keeps a host with this bot busy and says what it reached.
 pub async fn busy(guest: &str, time: Duration, settings: &[String]) -> Result<()> {
-    let mut all = Settings::default();
+    let mut all = Settings::default().unpaced();
     for setting in settings {
         let (key, value) = setting.split_once('=').context("KEY=VALUE")?;
         let name = format!("WXHOST_{}", key.to_uppercase().replace('.', "__"));
@@ -143,7 +143,7 @@ pub async fn busy(guest: &str, time: Duration, settings: &[String]) -> Result<()
 /// Measures the three.
 pub async fn measure(plan: Plan, table: &mut Table) -> Result<()> {
     let native = Native::start().await?;
-    let host = Host::start().await?;
+    let host = Host::with(Settings::default().unpaced()).await?;
     let target = Target::parse(&host.callback_url()?)?;
     host.serve_guest("*", "echo").await?;
     log_in(target.clone(), 0, CONNECTIONS).await?;

@@ -24,6 +24,8 @@ pub mod code {
     pub const HOST_FAILURE: i32 = 5;
     /// No such task, or it has ended already.
     pub const UNKNOWN_TASK: i32 = 6;
+    /// An upload or a QR session that nobody asked for here, or for what has ended.
+    pub const NOT_ASKED: i32 = 7;
 }
 
 /// Sent if an answer can't be made: none of ours can fail to be, but WeHub stops

@@ -81,6 +81,10 @@ pub fn task(action: &Action) -> Result<WireTask<'_>, Refused> {
             segments,
         } => send(conversation, segments),
         Action::AcceptFriend { ticket } => accept_friend(ticket),
+        Action::StartLogin { login } => Ok(made(
+            200,
+            [("qrcode_session_id", Value::Text(login.as_str()))],
+        )),
         _ => group_task(action)
             .or_else(|| contact_task(action))
             .or_else(|| tag_task(action))
@@ -210,8 +214,7 @@ fn tag_task(action: &Action) -> Option<WireTask<'_>> {
 /// What a task has to be for WeHub to take it for one.
 #[derive(Deserialize)]
 struct TaskShape<'a> {
-    #[serde(rename = "task_type")]
-    _task_type: i64,
+    task_type: i64,
     #[serde(borrow)]
     task_dict: &'a RawValue,
 }
@@ -219,6 +222,11 @@ struct TaskShape<'a> {
 fn raw_task(json: &str) -> Result<WireTask<'_>, Refused> {
     let given = as_given("json", json)?;
     match serde_json::from_str::<TaskShape<'_>>(given.get()) {
+        // What these two upload is taken only if the host knows that it was asked for.
+        Ok(TaskShape { task_type: 9, .. }) => invalid("json", "task 9 is the action `download`"),
+        Ok(TaskShape { task_type: 200, .. }) => {
+            invalid("json", "task 200 is for POST /api/v1/logins")
+        }
         Ok(shape) if shape.task_dict.get().starts_with('{') => Ok(WireTask(Form::AsGiven(given))),
         _ => invalid(
             "json",

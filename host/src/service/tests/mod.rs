@@ -5,6 +5,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod logins;
+mod pacing;
+mod tasks;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -16,8 +20,8 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     domain::{
-        AccountId, Action, Binding, ClientKind, ContactKind, Digest, Event, EventKey, Happening,
-        Member, Message, TaskState, User,
+        Account, AccountId, Action, Binding, ClientKind, ContactKind, Digest, Event, EventKey,
+        Happening, Member, Message, TaskState, User,
         event::Content,
         handler::{FailureKind, Scope},
         ports::{
@@ -69,6 +73,69 @@ impl Runtime for Bot {
     }
 }
 
+impl Rig {
+    /// Some time passes, and what is due by then is looked at.
+    async fn pass(&self, ms: u64) {
+        self.clock.fetch_add(ms, Ordering::SeqCst);
+        while self.service.answer_due().await.unwrap() {}
+    }
+
+    /// An account's client logs in, out of this QR session if there is one.
+    async fn log_in(&self, id: &str, qr: Option<&str>) -> Result<Account, Error> {
+        let start = SessionStart {
+            event: event(
+                id,
+                &format!("login-{id}-{qr:?}"),
+                Happening::Login(User::unknown(id)),
+            ),
+            reporter: Reporter {
+                client_session: format!("cs-{id}"),
+                ..reporter()
+            },
+            nickname: id.to_owned(),
+            alias: String::new(),
+            avatar_url: String::new(),
+            machine_id: format!("pc-{id}"),
+            client_version: String::new(),
+            local_ips: Vec::new(),
+            qr_login: qr.map(|id| QrSession {
+                id: id.to_owned(),
+                foreign: false,
+            }),
+        };
+        self.service.start_session(start).await
+    }
+
+    async fn log_out(&self, id: &str) {
+        let event = event(
+            id,
+            &format!("logout-{id}"),
+            Happening::Logout(String::new()),
+        );
+        let machine = format!("pc-{id}");
+        let done = self
+            .service
+            .logout(event, reporter(), machine, "bye".to_owned());
+        done.await.unwrap();
+    }
+
+    async fn next(&self, id: &str) -> Next {
+        let id = AccountId::try_from(id).unwrap();
+        self.service.next_task(&id, &reporter()).await.unwrap()
+    }
+}
+
+fn event(account: &str, key: &str, what: Happening) -> Event {
+    Event {
+        key: EventKey::new(key),
+        account: account.try_into().unwrap(),
+        at_ms: 0,
+        what,
+        facts: Vec::new(),
+        raw: Bytes::new(),
+    }
+}
+
 struct Rig {
     service: Service,
     bot: Arc<Bot>,
@@ -76,6 +143,21 @@ struct Rig {
 }
 
 async fn rig(fails: Option<CallError>) -> Rig {
+    let policies = Policies {
+        pacing: PacingPolicy::unlimited(),
+        ..Policies::default()
+    };
+    rig_with(fails, policies).await
+}
+
+/// A host without a bot.
+async fn quiet_rig() -> Rig {
+    let rig = rig(None).await;
+    rig.service.unbind(Scope::All).await.unwrap();
+    rig
+}
+
+async fn rig_with(fails: Option<CallError>, policies: Policies) -> Rig {
     let clock = Arc::new(AtomicU64::new(1_000_000));
     let now = Arc::clone(&clock);
     let store = store::in_memory(Arc::new(move || now.load(Ordering::SeqCst)));
@@ -86,17 +168,9 @@ async fn rig(fails: Option<CallError>) -> Rig {
     });
     let runtime: Arc<dyn Runtime> = Arc::<Bot>::clone(&bot);
     let check = |client, action: &Action| action.check(client);
-    let service = Service::start(
-        store,
-        runtime,
-        check,
-        Policies {
-            pacing: PacingPolicy::unlimited(),
-            ..Policies::default()
-        },
-    )
-    .await
-    .unwrap();
+    let service = Service::start(store, runtime, check, policies)
+        .await
+        .unwrap();
     let name: crate::domain::HandlerName = "bot".try_into().unwrap();
     service
         .deploy(name.clone(), Bytes::from_static(b"a bot"))
@@ -278,7 +352,7 @@ async fn a_task_is_handed_out_once_and_ends_once() {
     let task = made.first().unwrap().id.clone();
     let end = |failure| {
         rig.service
-            .report_result(reporter(), id.clone(), task.clone(), failure, Bytes::new())
+            .report_result(id.clone(), task.clone(), failure, Bytes::new())
     };
     assert!(
         matches!(end(None).await, Err(Error::WrongTask(_))),
@@ -417,32 +491,19 @@ async fn a_contact_list_replaces_the_former_and_keeps_who_changed_kind() {
     );
 }
 
-fn session_event(key: &str, machine: &str) -> Event {
-    let what = Happening::Other("session".to_owned());
-    let mut event = delivery(key, what, None).event;
-    event.facts = vec![("machine-id", machine.to_owned())];
-    event
-}
-
 #[tokio::test]
 async fn a_late_goodbye_of_a_replaced_process_does_not_end_the_session() {
     let rig = rig(None).await;
-    let login = Login {
-        event: session_event("login-2", "M2"),
-        reporter: reporter(),
-        nickname: "A".to_owned(),
-        alias: String::new(),
-        avatar_url: String::new(),
-        machine_id: "M2".to_owned(),
-        client_version: String::new(),
-        local_ips: Vec::new(),
-    };
-    rig.service.login(login).await.unwrap();
+    rig.log_in("wxid_a", None).await.unwrap();
     let id = "wxid_a".try_into().unwrap();
-    for (machine, stays) in [("M1", true), ("M2", false)] {
-        let event = session_event(&format!("logout-{machine}"), machine);
-        let reason = "bye".to_owned();
-        rig.service.logout(event, reporter(), reason).await.unwrap();
+    for (machine, stays) in [("pc-former", true), ("pc-wxid_a", false)] {
+        let what = Happening::Logout(String::new());
+        let event = event("wxid_a", &format!("logout-{machine}"), what);
+        let (machine, reason) = (machine.to_owned(), "bye".to_owned());
+        let logout = rig
+            .service
+            .logout(event, reporter(), machine.clone(), reason);
+        logout.await.unwrap();
         let account = rig.service.account(&id).await.unwrap();
         assert_eq!(account.session.is_some(), stays, "{machine}");
     }
@@ -479,7 +540,7 @@ async fn a_client_that_takes_nothing_is_not_queued_for_without_end() {
     rig.service.deliver(said("1")).await.unwrap();
     let id: crate::domain::AccountId = "wxid_a".try_into().unwrap();
     let hundred = || vec![Action::text("wxid_bob", "hi"); 100];
-    for _ in 0..tasks::QUEUE_MAX / 100 {
+    for _ in 0..super::tasks::QUEUE_MAX / 100 {
         rig.service
             .submit(&id, asked(hundred(), None))
             .await
