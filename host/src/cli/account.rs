@@ -1,16 +1,19 @@
 //! `wxhost account …`: who is there.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
 
 use super::{
-    client::Client,
+    client::{Client, Reply},
+    contacts,
     failure::Failure,
+    file,
     output::{Cell, Paint, Printed, Style, Table, facts},
+    pauses,
 };
 use crate::{
-    domain::{AccountId, Failure as BotFailure, id::BadId},
+    domain::{AccountId, ContactKind, Failure as BotFailure, Pause, id::BadId},
     edge::control::{
-        input::LIMIT_DEFAULT,
+        input::{LIMIT_DEFAULT, LIMIT_MAX},
         wire::{AccountView, List},
     },
 };
@@ -18,7 +21,11 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   wxhost account list
-  wxhost account show wxid_a      with the last failures of its bot";
+  wxhost account show wxid_a                        with the last failures of its bot
+  wxhost account contacts wxid_a --kind user        its friends
+  wxhost account pauses wxid_a                      where its bot is silent, since it seemed to talk
+                                                    to another bot
+  wxhost account resume wxid_a CONVERSATION         let it answer there again";
 
 /// `wxhost account`.
 #[derive(Args)]
@@ -35,12 +42,8 @@ pub struct AccountArgs {
 enum AccountCommand {
     /// List the accounts that logged in at least once
     List {
-        /// How many at most (1 to 1000)
-        #[arg(long, value_name = "N", default_value_t = LIMIT_DEFAULT)]
-        limit: usize,
-        /// Begin after this account
-        #[arg(long, value_name = "ID")]
-        after: Option<String>,
+        #[command(flatten)]
+        page: Page,
     },
     /// Show one account: its session, its bot, and how the bot failed lately
     Show {
@@ -48,6 +51,75 @@ enum AccountCommand {
         #[arg(value_parser = account_id)]
         id: AccountId,
     },
+    /// List whom an account knows: friends, groups and public accounts
+    Contacts {
+        /// Whose
+        #[arg(value_parser = account_id)]
+        id: AccountId,
+        /// Only those of this kind
+        #[arg(long, value_parser = PossibleValuesParser::new(ContactKind::ALL.map(ContactKind::as_str)))]
+        kind: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// List an account's groups
+    Groups {
+        /// Whose
+        #[arg(value_parser = account_id)]
+        id: AccountId,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// List the conversations in which an account's bot is silent for a while
+    Pauses {
+        /// Whose
+        #[arg(value_parser = account_id)]
+        id: AccountId,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Let an account's bot answer in a conversation again
+    Resume {
+        /// Whose
+        #[arg(value_parser = account_id)]
+        id: AccountId,
+        /// Where: the id of a user or a group
+        conversation: String,
+    },
+    /// Show what became of a file that an account's client was asked for
+    File {
+        /// Whose client
+        #[arg(value_parser = account_id)]
+        id: AccountId,
+        /// What the client calls the file
+        file: String,
+    },
+}
+
+/// Which part of a listing.
+#[derive(Debug, Args)]
+struct Page {
+    /// How many at most (1 to 1000)
+    #[arg(long, value_name = "N", default_value_t = LIMIT_DEFAULT)]
+    limit: usize,
+    /// Begin after the one with this id
+    #[arg(long, value_name = "ID")]
+    after: Option<String>,
+}
+
+impl Page {
+    async fn get(
+        &self,
+        client: &Client,
+        path: &[&str],
+        more: Option<(&str, &str)>,
+    ) -> Result<Reply, Failure> {
+        let limit = self.limit.to_string();
+        let mut query = vec![("limit", limit.as_str())];
+        query.extend(self.after.as_deref().map(|after| ("after", after)));
+        query.extend(more);
+        client.get(path, &query).await
+    }
 }
 
 /// An account's id, as an argument.
@@ -58,22 +130,70 @@ pub(super) fn account_id(text: &str) -> Result<AccountId, BadId> {
 impl AccountArgs {
     /// Asks the host.
     pub(super) async fn run(self, client: &Client, style: &Style) -> Result<Printed, Failure> {
-        let reply = match &self.command {
-            AccountCommand::List { limit, after } => {
-                let limit = limit.to_string();
-                let mut query = vec![("limit", limit.as_str())];
-                query.extend(after.as_deref().map(|after| ("after", after)));
-                client.get(&["accounts"], &query).await?
-            }
-            AccountCommand::Show { id } => client.get(&["accounts", id.as_str()], &[]).await?,
-        };
+        let reply = self.command.ask(client).await?;
         if self.json {
             return Ok(Printed::ok(reply.text));
         }
-        Ok(Printed::ok(match self.command {
-            AccountCommand::List { .. } => table(&reply.read()?, style),
-            AccountCommand::Show { .. } => about(&reply.read()?, style),
-        }))
+        self.command
+            .show(client, &reply, style)
+            .await
+            .map(Printed::ok)
+    }
+}
+
+impl AccountCommand {
+    async fn ask(&self, client: &Client) -> Result<Reply, Failure> {
+        match self {
+            Self::List { page } => page.get(client, &["accounts"], None).await,
+            Self::Show { id } => client.get(&["accounts", id.as_str()], &[]).await,
+            Self::Contacts { id, kind, page } => {
+                let kind = kind.as_deref().map(|kind| ("kind", kind));
+                page.get(client, &["accounts", id.as_str(), "contacts"], kind)
+                    .await
+            }
+            Self::Groups { id, page } => {
+                page.get(client, &["accounts", id.as_str(), "groups"], None)
+                    .await
+            }
+            Self::Pauses { id, page } => {
+                page.get(client, &["accounts", id.as_str(), "pauses"], None)
+                    .await
+            }
+            Self::Resume { id, conversation } => {
+                client
+                    .delete(&["accounts", id.as_str(), "pauses", conversation])
+                    .await
+            }
+            Self::File { id, file } => {
+                client
+                    .get(&["accounts", id.as_str(), "files", file], &[])
+                    .await
+            }
+        }
+    }
+
+    async fn show(&self, client: &Client, reply: &Reply, style: &Style) -> Result<String, Failure> {
+        Ok(match self {
+            Self::List { .. } => table(&reply.read()?, style),
+            Self::Show { id } => about(&reply.read()?, paused(client, id).await?, style),
+            Self::Contacts { .. } => contacts::contacts(&reply.read()?, style),
+            Self::Groups { .. } => contacts::groups(&reply.read()?, style),
+            Self::Pauses { id, .. } => pauses::table(&reply.read()?, id, style),
+            Self::Resume { .. } => pauses::lifted(&reply.read()?),
+            Self::File { .. } => file::about(&reply.read()?, style),
+        })
+    }
+}
+
+/// In how many conversations the account's bot is silent. None where that can't be
+/// said now: the rest is worth showing all the same.
+async fn paused(client: &Client, id: &AccountId) -> Result<Option<usize>, Failure> {
+    let limit = LIMIT_MAX.to_string();
+    let path = ["accounts", id.as_str(), "pauses"];
+    match client.get(&path, &[("limit", &limit)]).await {
+        Ok(reply) => reply.read().map(|list: List<Pause>| Some(list.items.len())),
+        Err(failure) if failure.may_pass() => Ok(None),
+        Err(failure) => Err(failure),
     }
 }
 
@@ -112,7 +232,7 @@ fn session(account: &AccountView, style: &Style) -> (Cell, String) {
     }
 }
 
-fn about(account: &AccountView, style: &Style) -> String {
+fn about(account: &AccountView, paused: Option<usize>, style: &Style) -> String {
     let mut known = vec![
         ("id", account.id.to_string()),
         ("name", account.nickname.clone()),
@@ -125,6 +245,10 @@ fn about(account: &AccountView, style: &Style) -> String {
         known.push(("alias", account.alias.clone()));
     }
     known.extend(session_facts(account, style));
+    known.extend(paused.filter(|count| *count > 0).map(|count| {
+        let list = format!("`wxhost account pauses {}`", account.id);
+        ("paused", format!("in {count} conversations: {list}"))
+    }));
     let failures = account.failures.as_deref().unwrap_or_default();
     known.extend(
         failures
@@ -154,6 +278,13 @@ fn session_facts(account: &AccountView, style: &Style) -> Vec<(&'static str, Str
                 ("machine", session.machine_id.clone()),
                 ("version", session.client_version.clone()),
                 ("addresses", session.local_ips.join(", ")),
+                (
+                    "qr login",
+                    session
+                        .qr_login
+                        .as_ref()
+                        .map_or(String::new(), ToString::to_string),
+                ),
             ] {
                 known.extend((!value.is_empty()).then_some((label, value)));
             }
@@ -186,7 +317,10 @@ fn failure_text(failure: &BotFailure, style: &Style) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::domain::{ClientKind, Digest, handler::FailureKind};
+    use crate::{
+        domain::{ClientKind, Digest, handler::FailureKind},
+        edge::control::wire::SessionView,
+    };
 
     fn account() -> AccountView {
         AccountView {
@@ -214,7 +348,7 @@ mod tests {
 
     #[test]
     fn an_account_without_a_bot_says_how_to_get_one() {
-        let text = about(&account(), &Style::plain(0));
+        let text = about(&account(), None, &Style::plain(0));
         assert!(
             text.contains("`wxhost handler bind NAME --account wxid_a`"),
             "{text}"
@@ -222,8 +356,29 @@ mod tests {
     }
 
     #[test]
+    fn pauses_and_the_login_of_a_session_are_shown() {
+        let mut account = account();
+        account.session = Some(SessionView {
+            login_ms: 0,
+            machine_id: "PC_1".into(),
+            client_session: String::new(),
+            client_version: String::new(),
+            local_ips: vec![],
+            qr_login: Some("qr-1".try_into().unwrap()),
+        });
+        let text = about(&account, Some(2), &Style::plain(0));
+        assert!(text.contains("qr login     qr-1\n"), "{text}");
+        assert!(
+            text.contains("paused       in 2 conversations: `wxhost account pauses wxid_a`\n"),
+            "{text}"
+        );
+        let text = about(&account, Some(0), &Style::plain(0));
+        assert!(!text.contains("paused"), "{text}");
+    }
+
+    #[test]
     fn a_failure_keeps_its_lines() {
-        let text = about(&account(), &Style::plain(0));
+        let text = about(&account(), None, &Style::plain(0));
         let expected = "failure      just now (1970-01-01T00:00:00Z), echo at event msg-1: cpu-time\n\
                         \x20            computed for too long\n\
                         \x20              at echo::run\n";

@@ -2,6 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
+use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::de::DeserializeOwned;
 
@@ -14,6 +15,10 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// How long a deployment may take: large components are compiled for a while.
 const DEPLOY_LIMIT: Duration = Duration::from_secs(120);
+/// How long a file may take: the largest over a slow line.
+const DOWNLOAD_LIMIT: Duration = Duration::from_secs(60 * 60);
+/// How long a file may rest between two pieces.
+const STALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Asks one host.
 pub struct Client {
@@ -39,6 +44,54 @@ impl Reply {
             address: self.address.clone(),
             what: error.to_string(),
         })
+    }
+}
+
+/// An answer that is no JSON, read piece by piece.
+#[derive(Debug)]
+pub struct Download {
+    response: Response,
+    address: String,
+}
+
+impl Download {
+    /// A header's text.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let value = self.response.headers().get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    }
+
+    /// The next bytes, or none at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        let why = match tokio::time::timeout(STALL_LIMIT, self.response.chunk()).await {
+            Ok(Ok(piece)) => return Ok(piece),
+            Ok(Err(error)) => root_cause(&error),
+            Err(_) => format!("nothing more came for {} s", STALL_LIMIT.as_secs()),
+        };
+        Err(Failure::Unreachable {
+            address: self.address.clone(),
+            why,
+        })
+    }
+
+    /// All of it, if it is no larger than this.
+    pub async fn whole(mut self, max_bytes: usize) -> Result<Vec<u8>, Failure> {
+        let mut whole = Vec::new();
+        while let Some(piece) = self.next().await? {
+            if whole.len() + piece.len() > max_bytes {
+                return Err(self.strange(&format!("more than {max_bytes} bytes")));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole)
+    }
+
+    /// What came is not what it must be.
+    pub fn strange(&self, what: &str) -> Failure {
+        Failure::Strange {
+            address: self.address.clone(),
+            what: what.to_owned(),
+        }
     }
 }
 
@@ -77,10 +130,12 @@ impl Client {
     pub async fn post(
         &self,
         path: &[&str],
+        query: &[(&str, &str)],
         json: String,
         idempotency_key: Option<&str>,
     ) -> Result<Reply, Failure> {
-        let mut request = json_body(self.request(Method::POST, path)?, json);
+        let request = self.request(Method::POST, path)?.query(query);
+        let mut request = json_body(request, json);
         if let Some(key) = idempotency_key {
             request = request.header("Idempotency-Key", key);
         }
@@ -92,23 +147,37 @@ impl Client {
         self.send(self.request(Method::DELETE, path)?).await
     }
 
+    /// Reads what is no JSON. What comes is read by the caller.
+    pub async fn download(&self, path: &[&str]) -> Result<Download, Failure> {
+        let request = self.request(Method::GET, path)?.timeout(DOWNLOAD_LIMIT);
+        Ok(Download {
+            response: self.answer(request).await?,
+            address: self.base.to_string(),
+        })
+    }
+
     fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, Failure> {
         let url = endpoint(&self.base, path)?;
         Ok(self.http.request(method, url).bearer_auth(&self.token))
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Reply, Failure> {
-        let response = request.send().await.map_err(|error| self.failed(&error))?;
+        let response = self.answer(request).await?;
         let status = response.status();
-        if !status.is_success() {
-            return Err(self.refused(response).await);
-        }
         let text = response.text().await.map_err(|error| self.failed(&error))?;
         Ok(Reply {
             status,
             text,
             address: self.base.to_string(),
         })
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let response = request.send().await.map_err(|error| self.failed(&error))?;
+        match response.status().is_success() {
+            true => Ok(response),
+            false => Err(self.refused(response).await),
+        }
     }
 
     async fn refused(&self, response: Response) -> Failure {

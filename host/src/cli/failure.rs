@@ -18,6 +18,13 @@ pub enum Failure {
     },
     /// The host refused, or failed at it.
     Refused(Document),
+    /// Something on this machine went wrong.
+    Local {
+        /// What was being written.
+        what: String,
+        /// What happened.
+        why: String,
+    },
     /// Whoever answered is no host of ours, or of another version.
     Strange {
         /// Who was asked.
@@ -28,10 +35,35 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// A file or an output that could not be written.
+    pub fn local(what: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Self::Local {
+            what: what.to_string(),
+            why: why.to_string(),
+        }
+    }
+
+    /// Whether what was asked for does not exist, or not any more.
+    pub fn is_not_found(&self) -> bool {
+        self.slug() == Some("not-found")
+    }
+
+    /// Whether asking again later may help: the host starts again, or is busy.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. }) || matches!(self.slug(), Some("busy" | "store"))
+    }
+
+    fn slug(&self) -> Option<&str> {
+        match self {
+            Self::Refused(document) => Some(document.kind.trim_start_matches(TYPE_PREFIX)),
+            _ => None,
+        }
+    }
+
     /// How the process ends.
     pub fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Refused(_) | Self::Strange { .. } => 1,
+            Self::Refused(_) | Self::Local { .. } | Self::Strange { .. } => 1,
             Self::Usage(_) => 2,
             Self::Unreachable { .. } => 3,
         })
@@ -48,6 +80,7 @@ impl fmt::Display for Failure {
                  where it is with --url or --data"
             ),
             Self::Refused(document) => refused(f, document),
+            Self::Local { what, why } => write!(f, "{what}: {why}"),
             Self::Strange { address, what } => write!(
                 f,
                 "{address} gave no answer of wxhost ({what})\n  look whether the address is right \
@@ -78,10 +111,11 @@ fn cure(slug: &str) -> Option<&'static str> {
              WXHOST_TOKEN or --token, or name the directory with --data"
         }
         "not-found" => {
-            "see what there is with `wxhost handler list`, `wxhost account list` or \
-             `wxhost task list ACCOUNT`"
+            "see what there is with `wxhost handler list`, `wxhost account list`, \
+             `wxhost login list` or `wxhost task list ACCOUNT`"
         }
         "in-use" => "unbind it with `wxhost handler unbind --account ACCOUNT`",
+        "no-agent" => "see who is online with `wxhost account list`",
         "key-reused" => "use another --idempotency-key for another request",
         "busy" | "store" => "try again in a moment",
         _ => return None,
@@ -110,6 +144,21 @@ mod tests {
         assert_eq!(named.to_string(), "text: can't be empty");
         let elsewhere = document("unsupported-action", "can't do it", Some("action"));
         assert_eq!(elsewhere.to_string(), "can't do it (in `action`)");
+    }
+
+    #[test]
+    fn what_may_pass_is_told_from_what_stays() {
+        for (slug, passes) in [("busy", true), ("store", true), ("not-found", false)] {
+            let failure = document(slug, "", None);
+            assert_eq!(failure.may_pass(), passes, "{slug}");
+            assert_eq!(failure.is_not_found(), slug == "not-found");
+        }
+        let away = Failure::Unreachable {
+            address: String::new(),
+            why: String::new(),
+        };
+        assert!(away.may_pass() && !away.is_not_found());
+        assert!(!Failure::local("a.png", "no room").may_pass());
     }
 
     #[test]

@@ -5,13 +5,20 @@
 
 pub mod account;
 pub mod client;
+mod contacts;
 pub mod failure;
+pub mod file;
 pub mod handler;
+pub mod login;
 pub mod output;
+mod pauses;
+pub mod qr;
+mod screen;
 mod serve;
 pub mod target;
 pub mod task;
 mod wait;
+mod watch;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -28,6 +35,7 @@ Examples:
   wxhost handler deploy echo echo.wasm            put a bot on it
   wxhost handler bind echo --account '*'          let it serve all accounts
   wxhost account list                             see who is logged in
+  wxhost login start --watch                      log another account in by QR code
   wxhost task send wxid_a --to wxid_b --text hi   have an account write to somebody
 
 Exit status: 0 done; 1 the host refused or failed; 2 wrong usage; 3 no host reached.";
@@ -91,6 +99,10 @@ pub enum ClientCommand {
     Account(account::AccountArgs),
     /// Have accounts do something, and see what became of it
     Task(task::TaskArgs),
+    /// Log accounts in by QR code
+    Login(login::LoginArgs),
+    /// Fetch files of messages
+    File(file::FileArgs),
 }
 
 impl ClientCommand {
@@ -99,6 +111,8 @@ impl ClientCommand {
             Self::Handler(args) => args.run(client, style).await,
             Self::Account(args) => args.run(client, style).await,
             Self::Task(args) => args.run(client, style).await,
+            Self::Login(args) => args.run(client, style).await,
+            Self::File(args) => args.run(client).await,
         }
     }
 }
@@ -191,6 +205,21 @@ mod tests {
             "wxhost task send wxid_a --action - --idempotency-key k --wait --timeout 5",
             "wxhost task show wxid_a-1 --wait",
             "wxhost task list wxid_a --state handed-out --json",
+            "wxhost task send wxid_a --to wxid_b --text hi --at-least-once --expires-in 10m",
+            "wxhost task cancel wxid_a-1",
+            "wxhost account pauses wxid_a",
+            "wxhost account resume wxid_a 1@chatroom",
+            "wxhost account contacts wxid_a --kind group --limit 5 --after x",
+            "wxhost account groups wxid_a --json",
+            "wxhost account file wxid_a f-1",
+            "wxhost login start",
+            "wxhost login start --agent wxid_a --note hello --watch --json",
+            "wxhost login start --machine PC_1",
+            "wxhost login list --state awaiting-scan",
+            "wxhost login show qr-1",
+            "wxhost login qr qr-1 --out code.png",
+            "wxhost login watch qr-1 --json",
+            "wxhost login cancel qr-1",
         ] {
             assert!(taken(line), "{line}");
         }
@@ -214,6 +243,14 @@ mod tests {
             "wxhost task send wxid_a --to wxid_b --text hi --timeout 5",
             "wxhost task show 17",
             "wxhost task list wxid_a --state over",
+            "wxhost task send wxid_a --to wxid_b --text hi --expires-in soon",
+            "wxhost task cancel 17",
+            "wxhost account contacts wxid_a --kind foe",
+            "wxhost account resume wxid_a",
+            "wxhost login start --agent wxid_a --machine PC_1",
+            "wxhost login list --state over",
+            "wxhost login show a/b",
+            "wxhost file get abc --out a.jpg",
         ] {
             assert!(!taken(line), "{line}");
         }

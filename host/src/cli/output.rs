@@ -103,6 +103,11 @@ impl Style {
         }
     }
 
+    /// Whether colours are in place.
+    pub fn colours(&self) -> bool {
+        self.colours
+    }
+
     fn paint(&self, text: &str, paint: Paint) -> String {
         match paint.code().filter(|_| self.colours && !text.is_empty()) {
             Some(code) => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
@@ -122,12 +127,21 @@ impl Style {
 
     /// How long ago that was, and when in UTC.
     pub fn when(&self, at_ms: Millis) -> String {
-        let second = i64::try_from(at_ms / 1000).unwrap_or(i64::MAX);
-        match jiff::Timestamp::from_second(second) {
-            Ok(time) => format!("{} ({time})", self.ago(at_ms)),
-            Err(_) => self.ago(at_ms),
+        match timestamp(at_ms) {
+            Some(time) => format!("{} ({time})", self.ago(at_ms)),
+            None => self.ago(at_ms),
         }
     }
+
+    /// When that was in UTC, for what is told as it happens.
+    pub fn time(&self, at_ms: Millis) -> String {
+        timestamp(at_ms).map_or_else(|| self.ago(at_ms), |time| time.to_string())
+    }
+}
+
+fn timestamp(at_ms: Millis) -> Option<jiff::Timestamp> {
+    let second = i64::try_from(at_ms / 1000).ok()?;
+    jiff::Timestamp::from_second(second).ok()
 }
 
 fn span(seconds: u64) -> Option<String> {

@@ -14,7 +14,9 @@ use super::{
 };
 use crate::{
     domain::{
-        AccountId, Action, Task, TaskId, TaskNumber, TaskState, action::Segment, task::Origin,
+        AccountId, Action, Task, TaskId, TaskNumber, TaskState,
+        action::Segment,
+        task::{Delivery, Origin},
     },
     edge::control::{
         input::LIMIT_DEFAULT,
@@ -30,7 +32,9 @@ Examples:
   wxhost task send wxid_a --to wxid_b --text 'Good morning' --wait
   wxhost task send wxid_a --to 123@chatroom --mention wxid_b --text 'look here'
   wxhost task send wxid_a --action '{\"action\":\"leave-group\",\"group\":\"123@chatroom\"}'
+  wxhost task send wxid_a --to wxid_b --text 'Lunch?' --expires-in 10m
   wxhost task list wxid_a --state failed
+  wxhost task cancel wxid_a-1795175313000123
 
 With --wait the exit status is 0 only if every task was done.";
 
@@ -55,6 +59,11 @@ enum TaskCommand {
         id: TaskId,
         #[command(flatten)]
         wait: Wait,
+    },
+    /// Call a task off that no client has yet
+    Cancel {
+        /// The task's id
+        id: TaskId,
     },
     /// List an account's tasks, newest first
     List {
@@ -94,8 +103,34 @@ struct Send {
     /// Your own name for this: asked again with the same, it is not done twice
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// Hand it out again when no result comes; it may be done twice. Without this it is done once
+    /// at the most
+    #[arg(long)]
+    at_least_once: bool,
+    /// After which time it is of no use any more unless the client has it: 90s, 10m, 2h or 3d
+    #[arg(long, value_name = "TIME", value_parser = millis)]
+    expires_in: Option<u64>,
     #[command(flatten)]
     wait: Wait,
+}
+
+/// A time such as `10m` in ms, as an argument.
+fn millis(text: &str) -> Result<u64, &'static str> {
+    const BAD: &str = "a time is a number and a unit: 90s, 10m, 2h or 3d";
+    let unit = text.chars().next_back().ok_or(BAD)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return Err(BAD),
+    };
+    let number = text.strip_suffix(unit).unwrap_or_default();
+    if !number.bytes().all(|it| it.is_ascii_digit()) {
+        return Err(BAD);
+    }
+    let number: u64 = number.parse().map_err(|_| BAD)?;
+    number.checked_mul(seconds * 1000).ok_or(BAD)
 }
 
 impl TaskArgs {
@@ -104,6 +139,7 @@ impl TaskArgs {
         match self.command {
             TaskCommand::Send(args) => send(client, self.json, args).await,
             TaskCommand::Show { id, wait } => show(client, style, self.json, id, wait).await,
+            TaskCommand::Cancel { id } => cancel(client, self.json, &id).await,
             TaskCommand::List {
                 account,
                 state,
@@ -124,7 +160,12 @@ impl TaskArgs {
 async fn send(client: &Client, json: bool, args: Send) -> Result<Printed, Failure> {
     let path = ["accounts", args.account.as_str(), "tasks"];
     let key = args.idempotency_key.as_deref();
-    let reply = client.post(&path, args.body()?, key).await?;
+    let query = args.query();
+    let query: Vec<_> = query
+        .iter()
+        .map(|(name, text)| (*name, text.as_str()))
+        .collect();
+    let reply = client.post(&path, &query, args.body()?, key).await?;
     if json && !args.wait.wait {
         return Ok(Printed::ok(reply.text));
     }
@@ -141,7 +182,22 @@ async fn send(client: &Client, json: bool, args: Send) -> Result<Printed, Failur
     })
 }
 
+async fn cancel(client: &Client, json: bool, id: &TaskId) -> Result<Printed, Failure> {
+    let reply = client.delete(&["tasks", &id.to_string()]).await?;
+    if json {
+        return Ok(Printed::ok(reply.text));
+    }
+    Ok(Printed::ok(brief(&[reply.read()?], true)))
+}
+
 impl Send {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let delivery = self.at_least_once.then_some(Delivery::AtLeastOnce);
+        let delivery = delivery.map(|it| ("delivery", it.as_str().to_owned()));
+        let expires = self.expires_in.map(|ms| ("expires_in_ms", ms.to_string()));
+        delivery.into_iter().chain(expires).collect()
+    }
+
     fn body(&self) -> Result<String, Failure> {
         match (&self.action, &self.to) {
             (Some(json), _) => action_text(json),
@@ -304,7 +360,17 @@ fn about(task: &Task, style: &Style) -> String {
     known.extend(task.reason.clone().map(|reason| ("reason", reason)));
     known.push(("made", style.when(task.made_ms)));
     known.push(("by", made_by));
-    let times = [("handed out", task.handed_out_ms), ("ended", task.ended_ms)];
+    if task.delivery != Delivery::default() {
+        known.push(("delivery", task.delivery.as_str().to_owned()));
+    }
+    if task.tries > 1 {
+        known.push(("tries", task.tries.to_string()));
+    }
+    let times = [
+        ("expires", task.expires_ms),
+        ("handed out", task.handed_out_ms),
+        ("ended", task.ended_ms),
+    ];
     for (label, at_ms) in times {
         known.extend(at_ms.map(|at_ms| (label, style.when(at_ms))));
     }
@@ -321,21 +387,62 @@ mod tests {
         Task::queued("wxid_a-5".parse().unwrap(), action, Origin::Api, 0)
     }
 
-    #[test]
-    fn mentions_go_before_the_words() {
-        let send = Send {
+    fn send() -> Send {
+        Send {
             account: "wxid_a".try_into().unwrap(),
             to: Some("1@chatroom".into()),
             text: Some("hi".into()),
             mention: vec!["b".into(), "c".into()],
             action: None,
             idempotency_key: None,
+            at_least_once: true,
+            expires_in: Some(600_000),
             wait: Wait::default(),
-        };
+        }
+    }
+
+    #[test]
+    fn mentions_go_before_the_words() {
+        let send = send();
         assert_eq!(
             send.body().unwrap(),
             r#"{"action":"send","conversation":"1@chatroom","segments":[{"mention":"b"},{"mention":"c"},{"text":"hi"}]}"#
         );
+    }
+
+    #[test]
+    fn how_it_is_delivered_stands_beside_what_it_is() {
+        let mut send = send();
+        let query = send.query();
+        let expected = [("delivery", "at-least-once"), ("expires_in_ms", "600000")];
+        assert_eq!(query, expected.map(|(name, text)| (name, text.to_owned())));
+        (send.at_least_once, send.expires_in) = (false, None);
+        assert_eq!(send.query(), []);
+    }
+
+    #[test]
+    fn a_time_has_a_unit() {
+        for (text, expected) in [
+            ("90s", Ok(90_000)),
+            ("10m", Ok(600_000)),
+            ("2h", Ok(7_200_000)),
+            ("3d", Ok(259_200_000)),
+        ] {
+            assert_eq!(millis(text), expected, "{text}");
+        }
+        for bad in [
+            "",
+            "10",
+            "m",
+            "+1m",
+            "-1m",
+            "1.5h",
+            "1w",
+            "9999999999999999999d",
+            "1 m",
+        ] {
+            assert!(millis(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -130,6 +130,20 @@ pub enum ContactKind {
     Official,
 }
 
+impl ContactKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::User, Self::Group, Self::Official];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Group => "group",
+            Self::Official => "official",
+        }
+    }
+}
+
 /// Somebody or something that the account can write to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]

@@ -15,6 +15,7 @@ mod guard;
 mod handlers;
 mod links;
 mod logins;
+mod pauses;
 mod tasks;
 #[cfg(test)]
 mod tests;

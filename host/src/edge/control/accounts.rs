@@ -8,7 +8,9 @@ use super::{
     wire::{AccountView, EventView, KeyValueView, List},
 };
 use crate::{
-    domain::{Account, AccountId, Contact, ContactKind, EventKey, Failure, HandlerName, Member},
+    domain::{
+        Account, AccountId, Contact, ContactKind, EventKey, Failure, Group, HandlerName, Member,
+    },
     edge::error::Problem,
     service::Service,
 };
@@ -75,21 +77,32 @@ pub async fn contacts(
     Path(id): Path<AccountId>,
     query: Query,
 ) -> Result<Answer<List<Contact>>, Problem> {
-    const KINDS: [ContactKind; 3] = [ContactKind::User, ContactKind::Group, ContactKind::Official];
     let query = query.only(&["kind", "after", "limit"])?;
-    let kind = query.word("kind", &KINDS, kind_word)?;
+    let kind = query.word("kind", &ContactKind::ALL, ContactKind::as_str)?;
     let page = service
         .contacts(&id, kind, query.after(), query.limit()?)
         .await?;
     Ok(Answer(List::of(page, |contact| contact)))
 }
 
-fn kind_word(kind: ContactKind) -> &'static str {
-    match kind {
-        ContactKind::User => "user",
-        ContactKind::Group => "group",
-        ContactKind::Official => "official",
-    }
+pub async fn groups(
+    State(service): State<Service>,
+    Path(id): Path<AccountId>,
+    query: Query,
+) -> Result<Answer<List<Group>>, Problem> {
+    let query = query.only(&["after", "limit"])?;
+    let kind = Some(ContactKind::Group);
+    let page = service
+        .contacts(&id, kind, query.after(), query.limit()?)
+        .await?;
+    let group = |contact| match contact {
+        Contact::Group(group) => Some(group),
+        Contact::User(_) | Contact::Official(_) => None,
+    };
+    Ok(Answer(List {
+        items: page.items.into_iter().filter_map(group).collect(),
+        next: page.next,
+    }))
 }
 
 pub async fn members(

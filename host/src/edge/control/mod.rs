@@ -1,4 +1,4 @@
-//! The control API, version 1: handlers, bindings, accounts and tasks.
+//! The control API, version 1: handlers, bindings, accounts, tasks and QR logins.
 //!
 //! One file per resource. Each reads the request, asks the service, and shows
 //! the answer; there are no rules in here. Whatever goes wrong leaves as a
@@ -11,6 +11,8 @@ pub mod wire;
 mod accounts;
 mod bindings;
 mod handlers;
+mod logins;
+mod pauses;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,7 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{Method, Uri},
     middleware,
-    routing::{get, put},
+    routing::{delete, get, put},
 };
 
 use crate::{
@@ -43,12 +45,13 @@ const BODY_MAX_BYTES: usize = 1024 * 1024;
 pub(crate) fn router(service: Service, token: AdminToken, component_bytes: u64) -> Router {
     handler_routes(component_bytes)
         .merge(account_routes())
+        .merge(login_routes())
         .route("/bindings", get(bindings::list))
         .route(
             "/bindings/{account}",
             put(bindings::put).delete(bindings::remove),
         )
-        .route("/tasks/{id}", get(tasks::show))
+        .route("/tasks/{id}", get(tasks::show).delete(tasks::cancel))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
@@ -81,6 +84,7 @@ fn account_routes() -> Router<Service> {
         .route("/accounts/{account}/events/{event}", get(accounts::event))
         .route("/accounts/{account}/failures", get(accounts::failures))
         .route("/accounts/{account}/contacts", get(accounts::contacts))
+        .route("/accounts/{account}/groups", get(accounts::groups))
         .route(
             "/accounts/{account}/groups/{group}/members",
             get(accounts::members),
@@ -89,6 +93,18 @@ fn account_routes() -> Router<Service> {
             "/accounts/{account}/kv/{handler}",
             get(accounts::key_values),
         )
+        .route("/accounts/{account}/pauses", get(pauses::list))
+        .route(
+            "/accounts/{account}/pauses/{conversation}",
+            delete(pauses::lift),
+        )
+}
+
+fn login_routes() -> Router<Service> {
+    Router::new()
+        .route("/logins", get(logins::list).post(logins::start))
+        .route("/logins/{login}", get(logins::show).delete(logins::cancel))
+        .route("/logins/{login}/qr", get(logins::code))
 }
 
 async fn unknown_path(uri: Uri) -> Problem {

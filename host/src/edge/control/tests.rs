@@ -17,6 +17,7 @@ use super::{BODY_MAX_BYTES, CONFIG_BODY_MAX_BYTES, router};
 use crate::{
     domain::{
         Action, Digest,
+        login::NOTE_MAX_BYTES,
         ports::{Call, CallError, Component, ComponentError, Effects, Runtime},
     },
     edge::{auth::AdminToken, error::Document},
@@ -143,7 +144,10 @@ async fn wrong_methods_are_problems_that_say_what_is_taken() {
         "PATCH /handlers/echo",
         "GET /handlers/echo/config",
         "PUT /accounts/wxid_a/tasks",
-        "DELETE /tasks/wxid_a-1",
+        "POST /tasks/wxid_a-1",
+        "PUT /logins",
+        "POST /logins/qr-1/qr",
+        "GET /accounts/wxid_a/pauses/wxid_b",
     ] {
         let (document, headers) = problem(request(line, "")).await;
         assert_eq!(document.status, 405, "{line}");
@@ -177,6 +181,9 @@ async fn bad_json_is_a_bad_request() {
         ("PUT /handlers/echo/config", r#"{"a":"b"} x"#),
         ("POST /accounts/wxid_a/tasks", "hello"),
         ("POST /accounts/wxid_a/tasks", ""),
+        ("POST /logins", "{"),
+        ("POST /logins", "7"),
+        ("POST /logins", "{} {}"),
     ] {
         assert_eq!(slug(line, body).await, "bad-request", "{line} {body}");
     }
@@ -205,8 +212,55 @@ async fn bad_input_names_its_field() {
         ("GET /accounts/a/tasks?before=x", "", "before"),
         ("GET /accounts/a/contacts?kind=foe", "", "kind"),
         ("POST /accounts/a/tasks", send, "segments[0].text"),
+        ("POST /accounts/a/tasks?wait=1", send, "wait"),
+        ("POST /accounts/a/tasks?delivery=maybe", send, "delivery"),
+        (
+            "POST /accounts/a/tasks?expires_in_ms=999",
+            send,
+            "expires_in_ms",
+        ),
+        (
+            "POST /accounts/a/tasks?expires_in_ms=2592000001",
+            send,
+            "expires_in_ms",
+        ),
+        ("GET /accounts/a/groups?kind=user", "", "kind"),
+        ("GET /accounts/a/pauses?limit=0", "", "limit"),
+        ("DELETE /accounts/a%20b/pauses/c", "", "account"),
+        ("GET /logins?state=over", "", "state"),
+        ("GET /logins?after=a%20b", "", "after"),
+        ("GET /logins?before=x", "", "before"),
+        ("GET /logins/a%20b", "", "login"),
+        ("GET /logins/a%20b/qr", "", "login"),
+        ("DELETE /logins/a%20b", "", "login"),
+        ("POST /logins?agent=wxid_a", "", "agent"),
+        ("POST /logins", r#"{"agent":"a b"}"#, "agent"),
+        ("POST /logins", r#"{"agents":"a"}"#, "agents"),
+        ("POST /logins", r#"{"machine":""}"#, "machine"),
+        ("POST /logins", r#"{"agent":"a","machine":"m"}"#, "machine"),
+        ("POST /logins", r#"{"note":7}"#, "note"),
     ] {
         assert_eq!(field(line, body).await.as_deref(), Some(expected), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_note_has_a_bound() {
+    let body = |length| format!(r#"{{"note":"{}"}}"#, "x".repeat(length));
+    let long = field("POST /logins", body(NOTE_MAX_BYTES + 1)).await;
+    assert_eq!(long.as_deref(), Some("note"));
+    let fits = field("POST /logins", body(NOTE_MAX_BYTES)).await;
+    assert_eq!(fits, None);
+}
+
+#[tokio::test]
+async fn what_an_unknown_account_has_is_not_found() {
+    for line in [
+        "GET /accounts/a/groups",
+        "GET /accounts/a/pauses",
+        "DELETE /accounts/a/pauses/1@chatroom",
+    ] {
+        assert_eq!(slug(line, "").await, "not-found", "{line}");
     }
 }
 

@@ -232,6 +232,22 @@ pub struct BindRequest {
     pub handler: HandlerName,
 }
 
+/// Who shall start a client that logs in by QR code: this agent, a client on this
+/// machine, or any.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoginStart {
+    /// The account whose client it shall be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AccountId>,
+    /// The `machine_id` of the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
+    /// What to remember about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
