@@ -11,7 +11,7 @@ use crate::domain::{
 
 /// An account logs in. Admission was checked by whoever calls this.
 #[derive(Debug)]
-pub struct Login {
+pub struct SessionStart {
     /// What happened, for the bot.
     pub event: Event,
     /// Who reports it.
@@ -31,16 +31,16 @@ pub struct Login {
 }
 
 impl Service {
-    /// Starts a session. Tasks that the bot asks for are queued, since the answer
-    /// to a login has no place for them.
-    pub async fn login(&self, login: Login) -> Result<(), Error> {
+    /// Starts a session and gives the account with it. Tasks that the bot asks for
+    /// are queued, since the answer to a login has no place for them.
+    pub async fn start_session(&self, login: SessionStart) -> Result<Account, Error> {
         let service = self.clone();
-        self.detached(async move { service.login_in_turn(login).await })
+        self.detached(async move { service.start_session_in_turn(login).await })
             .await
     }
 
-    async fn login_in_turn(&self, login: Login) -> Result<(), Error> {
-        let Login {
+    async fn start_session_in_turn(&self, login: SessionStart) -> Result<Account, Error> {
+        let SessionStart {
             event, reporter, ..
         } = login;
         let mut turn = self.turn(&event.account).await?;
@@ -64,8 +64,9 @@ impl Service {
             }),
             last_logout: known.and_then(|account| account.last_logout.clone()),
         };
-        self.write_account(&mut turn, account).await?;
-        self.settle_quietly(&turn, event, reporter).await
+        self.write_account(&mut turn, account.clone()).await?;
+        self.settle_quietly(&turn, event, reporter).await?;
+        Ok(account)
     }
 
     /// Ends the session. The account stays known.

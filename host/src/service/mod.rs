@@ -27,7 +27,7 @@ use std::{
 
 use tokio_util::task::TaskTracker;
 
-pub use accounts::Login;
+pub use accounts::SessionStart;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
@@ -39,6 +39,7 @@ pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, SUBMIT_MAX, Submission};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
+    Millis,
     file::FilePolicy,
     login::LoginPolicy,
     pacing::PacingPolicy,
@@ -111,6 +112,11 @@ impl Service {
     pub fn ready(&self) -> Result<(), Error> {
         self.check_ready()?;
         Ok(self.0.store.health()?)
+    }
+
+    /// What time it is for whatever is kept.
+    pub fn now(&self) -> Millis {
+        self.0.store.now()
     }
 
     /// Forgets accounts that nobody serves at the moment.

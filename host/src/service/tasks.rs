@@ -75,7 +75,10 @@ impl Service {
             alarms: Vec::new(),
         };
         match self.0.store.enqueue(id, enqueue).await? {
-            Enqueued::Ok => Ok((tasks, false)),
+            Enqueued::Ok => {
+                self.0.links.wake(id);
+                Ok((tasks, false))
+            }
             Enqueued::KeyReused => Err(Error::KeyReused),
             Enqueued::Duplicate(numbers) => {
                 let mut former = Vec::with_capacity(numbers.len());

@@ -427,7 +427,7 @@ fn session_event(key: &str, machine: &str) -> Event {
 #[tokio::test]
 async fn a_late_goodbye_of_a_replaced_process_does_not_end_the_session() {
     let rig = rig(None).await;
-    let login = Login {
+    let login = SessionStart {
         event: session_event("login-2", "M2"),
         reporter: reporter(),
         nickname: "A".to_owned(),
@@ -437,7 +437,7 @@ async fn a_late_goodbye_of_a_replaced_process_does_not_end_the_session() {
         client_version: String::new(),
         local_ips: Vec::new(),
     };
-    rig.service.login(login).await.unwrap();
+    rig.service.start_session(login).await.unwrap();
     let id = "wxid_a".try_into().unwrap();
     for (machine, stays) in [("M1", true), ("M2", false)] {
         let event = session_event(&format!("logout-{machine}"), machine);

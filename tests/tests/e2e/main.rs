@@ -18,4 +18,5 @@ mod handlers;
 mod lifecycle;
 mod login;
 mod messages;
+mod socket;
 mod tasks;
