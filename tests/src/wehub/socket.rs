@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{
@@ -147,6 +147,21 @@ impl WehubSocket {
     pub async fn send(&mut self, frame: Frame) -> Result<()> {
         let sending = async { Ok(self.stream.send(frame).await?) };
         poll::within("a frame is sent", ANSWER_MAX, sending).await
+    }
+
+    /// Sends any frame and reads nothing.
+    pub async fn send_unread(&mut self, frame: Frame) -> Result<()> {
+        let sending = async {
+            self.stream.feed(frame).await?;
+            Ok(self.stream.flush().await?)
+        };
+        poll::within("a frame is sent", ANSWER_MAX, sending).await
+    }
+
+    /// Sends the first half of a message and nothing more.
+    pub async fn send_half(&mut self) -> Result<()> {
+        let half = [0x81, 0x80 | 100, 1, 2, 3, 4, b'{'];
+        Ok(self.stream.get_mut().write_all(&half).await?)
     }
 
     /// The answer to this action. Tasks that come before it are kept.
