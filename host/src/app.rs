@@ -24,6 +24,8 @@ use crate::{
         self,
         auth::AdminToken,
         error::{Kind, Problem},
+        server::Open,
+        wehub::{Callback, Offers, Sockets, TicketKey, TicketKeyError},
     },
     files,
     runtime::Wasm,
@@ -73,6 +75,9 @@ pub enum AppError {
     /// The admin token can't be used.
     #[error("{0}")]
     Token(String),
+    /// The key of the WebSockets' addresses can't be used.
+    #[error(transparent)]
+    TicketKey(#[from] TicketKeyError),
 }
 
 /// Runs the host until `shutdown` is done: then no new work is taken, calls
@@ -108,10 +113,11 @@ async fn serve_on(
     )?);
     let service =
         Service::start(Arc::clone(&store), runtime, check_action, config.policies()).await?;
-    let router = router(config, &service, token);
-
     let listener = listen(config.server.listen).await?;
     let address = listener.local_addr().unwrap_or(config.server.listen);
+    let open = Open::default();
+    let wehub = wehub(config, &service, address, &open)?;
+    let router = router(config, &service, token, wehub);
     let file = AddressFile::write(data, address)?;
     warn_of_open_doors(config, address);
     tracing::info!(addr = %address, data = %data.display(), "listening");
@@ -120,7 +126,7 @@ async fn serve_on(
     let forgetter = tokio::spawn(forget_idle(service.clone()));
     let watcher = service.clone();
     let watcher = tokio::spawn(async move { watcher.watch_alarms().await });
-    edge::server::run(listener, router, &config.server, async {
+    edge::server::run(listener, router, &config.server, open, async {
         tokio::select! {
             () = shutdown => tracing::info!("ending: no new work is taken"),
             () = failure(&store) => tracing::error!("the store has failed: ending"),
@@ -146,8 +152,27 @@ async fn failure(store: &Arc<dyn Store>) {
     }
 }
 
+/// What WeHub speaks to: the callback, and the WebSockets if there are any.
+fn wehub(
+    config: &Config,
+    service: &Service,
+    address: SocketAddr,
+    open: &Open,
+) -> Result<Router, AppError> {
+    let callback = |offers| Callback::new(config.wehub.clone(), service.clone(), offers);
+    if !config.wehub.websocket {
+        return Ok(callback(None).router());
+    }
+    let key = TicketKey::load_or_create(&config.data)?;
+    let offers = Offers::new(&config.wehub, &config.server.base_url(address), key);
+    let callback = callback(Some(offers.clone()));
+    let result_ms = config.tasks.result_ms;
+    let sockets = Sockets::new(offers, callback.clone(), result_ms, open.clone());
+    Ok(callback.router().merge(sockets.router()))
+}
+
 /// Everything that listens.
-fn router(config: &Config, service: &Service, token: AdminToken) -> Router {
+fn router(config: &Config, service: &Service, token: AdminToken, wehub: Router) -> Router {
     let ready = service.clone();
     let readiness = move || async move {
         match ready.ready() {
@@ -167,13 +192,12 @@ fn router(config: &Config, service: &Service, token: AdminToken) -> Router {
         }
     };
     let alive = || async { axum::Json(serde_json::json!({"status": "ok"})) };
-    let callback = edge::wehub::Callback::new(config.wehub.clone(), service.clone());
     // Not over the callback, which throws away what it refuses by itself: nearly
     // all its bodies are small and whole, and need no wrapping.
     let api = edge::control::router(service.clone(), token, config.limits.component_bytes)
         .layer(axum::middleware::from_fn(edge::linger::linger));
     Router::new()
-        .nest("/wehub", callback.router())
+        .nest("/wehub", wehub)
         .nest("/api/v1", api)
         .route("/healthz", get(alive))
         .route("/readyz", get(readiness))
@@ -202,6 +226,13 @@ fn warn_of_open_doors(config: &Config, address: SocketAddr) {
         tracing::warn!(
             "the callback is reachable from outside and WeHub can't authenticate itself: \
              set wehub.path_secret"
+        );
+    }
+    let here_only = address.ip().is_loopback() || address.ip().is_unspecified();
+    if config.wehub.websocket && config.server.public_url.is_none() && here_only {
+        tracing::warn!(
+            "clients are told to connect to {address}, which is no address on other machines: \
+             set server.public_url"
         );
     }
 }

@@ -5,6 +5,7 @@
 mod ack;
 mod identity;
 mod message;
+mod socket;
 mod task;
 pub mod upload;
 
@@ -16,6 +17,7 @@ use tokio::sync::Mutex;
 pub use ack::Ack;
 pub use identity::{Identity, signature};
 pub use message::Message;
+pub use socket::{Closed, Spelling, WehubSocket};
 pub use task::{Sent, Task};
 
 use crate::{
@@ -127,6 +129,12 @@ impl WehubClient {
             "machine_id": self.identity.machine_id,
         });
         self.report("logout", data).await
+    }
+
+    /// Logs in and goes on over the WebSocket that the host offers.
+    pub async fn login_socket(&self) -> Result<WehubSocket> {
+        let ack = self.try_login().await?;
+        WehubSocket::connect(ack.ok()?.socket_url()?, &self.identity).await
     }
 
     // ----------------------------------------------------------- messages

@@ -35,7 +35,7 @@ pub fn serve(file: Option<&Path>, overrides: Overrides) -> ExitCode {
     if let Err(problem) = telemetry::start(&config.log) {
         return fail(&problem, 2);
     }
-    allow_many_sockets(config.server.connections_max);
+    allow_many_sockets(sockets_max(&config));
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => fail(&problem, 1),
@@ -69,9 +69,18 @@ fn load(file: Option<&Path>, overrides: Overrides) -> Result<Config, String> {
     Ok(config)
 }
 
+/// How many connections there can be, of all kinds.
+fn sockets_max(config: &Config) -> u64 {
+    let upgraded = match config.wehub.websocket {
+        true => config.wehub.sockets_max,
+        false => 0,
+    };
+    u64::from(config.server.connections_max) + u64::from(upgraded)
+}
+
 /// Raises the limit of open files as far as the system lets us: every connection
 /// is one.
-fn allow_many_sockets(connections_max: u32) {
+fn allow_many_sockets(sockets_max: u64) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -82,13 +91,13 @@ fn allow_many_sockets(connections_max: u32) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
     };
-    let needed = u64::from(connections_max) + FILES_BESIDES;
+    let needed = sockets_max + FILES_BESIDES;
     if allowed.is_some_and(|allowed| allowed < needed) {
         tracing::warn!(
             allowed,
-            connections_max,
-            "the system allows fewer open files than server.connections_max needs: \
-             raise the limit (ulimit -n) or lower the setting"
+            needed,
+            "the system allows fewer open files than server.connections_max and \
+             wehub.sockets_max need: raise the limit (ulimit -n) or lower the settings"
         );
     }
 }

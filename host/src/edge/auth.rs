@@ -6,9 +6,7 @@
 //! needs no brake.
 
 use std::{
-    fmt, fs,
-    io::{self, Read},
-    os::unix::fs::PermissionsExt,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -20,8 +18,10 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use super::error::{Kind, Problem};
-use crate::files;
+use super::{
+    error::{Kind, Problem},
+    keyfile::{self, KeyFileError},
+};
 
 /// The token's file in the data directory.
 pub const TOKEN_FILE: &str = "admin-token";
@@ -31,10 +31,6 @@ const PREFIX: &str = "wxh_";
 const RANDOM_BYTES: usize = 32;
 /// The shortest token taken from a file that somebody else wrote.
 const TOKEN_MIN_CHARS: usize = 32;
-/// No token file is longer: guards against the wrong file.
-const FILE_MAX_BYTES: u64 = 4096;
-/// Permission bits for anybody but the owner.
-const OTHERS: u32 = 0o077;
 
 /// The token that lets its bearer do everything. Cheap to clone.
 #[derive(Clone)]
@@ -43,18 +39,9 @@ pub struct AdminToken(blake3::Hash);
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// Others can read the file, so that it protects nothing.
-    #[error(
-        "{path} can be read by others (mode {mode:04o}): run `chmod 600 {path}`, or delete the \
-         file and start the host again for a new token if somebody may have seen it",
-        path = path.display()
-    )]
-    Loose {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// The file can't be used.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
     /// The file holds something else.
     #[error(
         "{} holds no token of at least {TOKEN_MIN_CHARS} characters in one line: delete it and \
@@ -62,27 +49,15 @@ pub enum TokenError {
         .0.display()
     )]
     Malformed(PathBuf),
-    /// The file can't be read or written.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
 }
 
 impl AdminToken {
     /// The token of this data directory. The first time it is made, so that
     /// the directory must exist.
     pub fn load_or_create(data: &Path) -> Result<Self, TokenError> {
-        match read(data) {
-            Ok(token) => Ok(Self::of(&token)),
-            Err(TokenError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                create(data).map(|token| Self::of(&token))
-            }
-            Err(error) => Err(error),
-        }
+        let path = data.join(TOKEN_FILE);
+        let text = keyfile::read_or_create(&path, make)?;
+        token_of(&text, path).map(|token| Self::of(&token))
     }
 
     /// The token with this text.
@@ -107,40 +82,20 @@ impl fmt::Debug for AdminToken {
 /// Refused while anybody but the file's owner can read or write it.
 pub fn read(data: &Path) -> Result<String, TokenError> {
     let path = data.join(TOKEN_FILE);
-    let failed = |source| TokenError::File {
-        path: path.clone(),
-        source,
-    };
-    let file = fs::File::open(&path).map_err(failed)?;
-    // Asked of the open file: the name could mean another one by now.
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
-    if mode & OTHERS != 0 {
-        return Err(TokenError::Loose { path, mode });
-    }
-    let mut text = String::new();
-    file.take(FILE_MAX_BYTES)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
-    let token = text.trim();
+    token_of(&keyfile::read(&path)?, path)
+}
+
+fn token_of(text: &[u8], path: PathBuf) -> Result<String, TokenError> {
+    let token = std::str::from_utf8(text).unwrap_or_default().trim();
     if token.len() < TOKEN_MIN_CHARS || !token.chars().all(|c| c.is_ascii_graphic()) {
         return Err(TokenError::Malformed(path));
     }
     Ok(token.to_owned())
 }
 
-fn create(data: &Path) -> Result<String, TokenError> {
-    let path = data.join(TOKEN_FILE);
-    let written = random().and_then(|token| {
-        files::write_durably_blocking(&path, format!("{token}\n").as_bytes())?;
-        Ok(token)
-    });
-    written.map_err(|source| TokenError::File { path, source })
-}
-
-fn random() -> io::Result<String> {
-    let mut bytes = [0; RANDOM_BYTES];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes)))
+fn make() -> io::Result<Vec<u8>> {
+    let bytes = keyfile::random::<RANDOM_BYTES>()?;
+    Ok(format!("{PREFIX}{}\n", BASE64_URL_SAFE_NO_PAD.encode(bytes)).into_bytes())
 }
 
 /// Lets requests with the token through and answers all others with 401.
@@ -173,6 +128,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::{fs, os::unix::fs::PermissionsExt};
+
     use super::*;
 
     fn set_mode(path: &Path, mode: u32) {

@@ -24,10 +24,10 @@ const HELD_MAX_BYTES: usize = 256 * 1024 * 1024;
 /// Memory is counted in steps of this size: the semaphore counts in 32 bits.
 const STEP_BYTES: usize = 1024;
 /// How long a body may take in all: less than the 30 s that WeHub waits.
-const READ_TIME: Duration = Duration::from_secs(25);
+pub(crate) const READ_TIME: Duration = Duration::from_secs(25);
 /// How long a body may rest between two pieces. A sender that is alive needs
 /// far less, and one that is not shall not hold memory.
-const STALL_TIME: Duration = Duration::from_secs(5);
+pub(crate) const STALL_TIME: Duration = Duration::from_secs(5);
 /// How long a body waits for memory. Bodies that wait for each other end by it.
 const MEMORY_WAIT: Duration = Duration::from_secs(5);
 
@@ -102,9 +102,7 @@ impl BodyReader {
             return Ok(first);
         }
         let mut whole = Growing {
-            reader: self,
-            bytes: Vec::new(),
-            held: None,
+            gathered: self.gather(),
             largest,
             deadline,
         };
@@ -113,7 +111,23 @@ impl BodyReader {
         while let Some(piece) = next_piece(body, deadline).await? {
             whole.push(&piece).await?;
         }
-        Ok(whole.finish())
+        Ok(whole.gathered.finish())
+    }
+
+    /// All the memory there is, if nobody has any of it.
+    #[cfg(test)]
+    pub(crate) fn hold_all(&self) -> Option<OwnedSemaphorePermit> {
+        let all = u32::try_from(HELD_MAX_BYTES / STEP_BYTES).ok()?;
+        Arc::clone(&self.memory).try_acquire_many_owned(all).ok()
+    }
+
+    /// For a body that comes in pieces some other way: nothing of it yet.
+    pub(crate) fn gather(&self) -> Gathered {
+        Gathered {
+            reader: self.clone(),
+            bytes: Vec::new(),
+            held: None,
+        }
     }
 }
 
@@ -154,67 +168,104 @@ async fn in_time<T>(
         })
 }
 
-/// A body of several pieces, with the memory that it holds.
-struct Growing<'a> {
-    reader: &'a BodyReader,
+/// What there is of a body, with the memory that it holds.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    reader: BodyReader,
     bytes: Vec<u8>,
     held: Option<OwnedSemaphorePermit>,
-    /// How large it can become.
-    largest: usize,
-    deadline: Instant,
 }
 
-impl Growing<'_> {
-    async fn push(&mut self, piece: &[u8]) -> Result<(), BodyError> {
-        let length = self.bytes.len() + piece.len();
-        if length > self.reader.max_bytes {
-            return Err(BodyError::TooLarge(self.reader.max_bytes));
-        }
-        if length > self.bytes.capacity() {
-            self.grow(length).await?;
+impl Gathered {
+    /// Adds a piece, if there is memory for it at once.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), BodyError> {
+        if let Some(capacity) = self.wanted(piece.len(), self.reader.max_bytes)? {
+            let steps = self.missing(capacity)?;
+            let memory = Arc::clone(&self.reader.memory);
+            let more = memory.try_acquire_many_owned(steps);
+            self.grow(capacity, more.map_err(|_| BodyError::NoRoom)?);
         }
         self.bytes.extend_from_slice(piece);
         Ok(())
     }
 
-    /// Makes room for so many bytes at least, and twice as many as now. What
-    /// was announced but did not come takes no memory.
-    async fn grow(&mut self, length: usize) -> Result<(), BodyError> {
-        let twice = (2 * self.bytes.capacity()).clamp(SMALL_BYTES, self.largest.max(SMALL_BYTES));
-        let capacity = length.max(twice);
-        if capacity > SMALL_BYTES {
-            self.hold(capacity).await?;
+    /// Refuses what will be too large with so many bytes more.
+    pub(crate) fn check(&self, more: u64) -> Result<(), BodyError> {
+        let max_bytes = self.reader.max_bytes;
+        match more.saturating_add(self.bytes.len() as u64) > max_bytes as u64 {
+            true => Err(BodyError::TooLarge(max_bytes)),
+            false => Ok(()),
         }
-        self.bytes.reserve_exact(capacity - self.bytes.len());
-        Ok(())
     }
 
-    async fn hold(&mut self, capacity: usize) -> Result<(), BodyError> {
-        let held = self
-            .held
-            .as_ref()
-            .map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = capacity.div_ceil(STEP_BYTES).saturating_sub(held);
-        let more = u32::try_from(more).map_err(|_| BodyError::NoRoom)?;
-        let memory = Arc::clone(&self.reader.memory).acquire_many_owned(more);
-        match in_time(MEMORY_WAIT, self.deadline, memory).await {
-            Ok(Ok(more)) => match &mut self.held {
-                Some(held) => held.merge(more),
-                none => *none = Some(more),
-            },
-            // It is never closed.
-            Ok(Err(_)) | Err(_) => return Err(BodyError::NoRoom),
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Bytes {
+    /// The bytes. The memory of a large body is given back with their last clone.
+    pub(crate) fn finish(self) -> Bytes {
         match self.held {
             None => self.bytes.into(),
             Some(held) => Bytes::from_owner(Held {
                 bytes: self.bytes,
                 _held: held,
             }),
+        }
+    }
+
+    /// How much room so many more bytes ask for, unless there is room: twice as
+    /// much as now. What was announced but did not come takes no memory.
+    fn wanted(&self, more: usize, largest: usize) -> Result<Option<usize>, BodyError> {
+        self.check(more as u64)?;
+        let length = self.bytes.len() + more;
+        let twice = (2 * self.bytes.capacity()).clamp(SMALL_BYTES, largest.max(SMALL_BYTES));
+        Ok((length > self.bytes.capacity()).then_some(length.max(twice)))
+    }
+
+    /// How many steps of memory are to be taken for this capacity.
+    fn missing(&self, capacity: usize) -> Result<u32, BodyError> {
+        if capacity <= SMALL_BYTES {
+            return Ok(0);
+        }
+        let held = self
+            .held
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing = capacity.div_ceil(STEP_BYTES).saturating_sub(held);
+        u32::try_from(missing).map_err(|_| BodyError::NoRoom)
+    }
+
+    fn grow(&mut self, capacity: usize, more: OwnedSemaphorePermit) {
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None if more.num_permits() > 0 => self.held = Some(more),
+            None => {}
+        }
+        self.bytes.reserve_exact(capacity - self.bytes.len());
+    }
+}
+
+/// A body of several pieces that waits for memory when it needs more.
+struct Growing {
+    gathered: Gathered,
+    /// How large it can become.
+    largest: usize,
+    deadline: Instant,
+}
+
+impl Growing {
+    async fn push(&mut self, piece: &[u8]) -> Result<(), BodyError> {
+        if let Some(capacity) = self.gathered.wanted(piece.len(), self.largest)? {
+            let steps = self.gathered.missing(capacity)?;
+            let more = self.hold(steps).await?;
+            self.gathered.grow(capacity, more);
+        }
+        self.gathered.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    async fn hold(&self, steps: u32) -> Result<OwnedSemaphorePermit, BodyError> {
+        let memory = Arc::clone(&self.gathered.reader.memory).acquire_many_owned(steps);
+        match in_time(MEMORY_WAIT, self.deadline, memory).await {
+            Ok(Ok(more)) => Ok(more),
+            // It is never closed.
+            Ok(Err(_)) | Err(_) => Err(BodyError::NoRoom),
         }
     }
 }

@@ -4,6 +4,8 @@ pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod control;
 pub(crate) mod error;
+mod keyfile;
 pub(crate) mod linger;
 pub(crate) mod server;
+pub(crate) mod websocket;
 pub(crate) mod wehub;

@@ -124,6 +124,11 @@ impl Service {
         Ok(self.0.store.health()?)
     }
 
+    /// What time it is for whatever is kept.
+    pub fn now(&self) -> Millis {
+        self.0.store.now()
+    }
+
     /// Forgets accounts that nobody serves at the moment.
     pub fn forget_idle(&self) {
         let now_ms = self.0.store.now();

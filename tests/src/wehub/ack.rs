@@ -146,6 +146,14 @@ impl Ack {
         self.sent().filter_map(|sent| sent.text).collect()
     }
 
+    /// The address of the WebSocket that the answer to a login offers.
+    pub fn socket_url(&self) -> Result<&str> {
+        let offer = &self.data["extension_protocol"];
+        check!(offer["type"] == "websocket", "there is no offer: {offer}");
+        let url = offer["param"]["ws_url"].as_str();
+        url.context("the offer has no ws_url")
+    }
+
     /// Every message in it.
     pub fn sent(&self) -> impl Iterator<Item = Sent> + '_ {
         self.tasks.iter().flat_map(Task::sent)

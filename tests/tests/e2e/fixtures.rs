@@ -26,6 +26,17 @@ pub fn bytes(name: &str) -> Result<Vec<u8>> {
     fs::read(&file).context(file.display())
 }
 
+/// The names of all fixtures that are JSON, in order.
+pub fn names() -> Result<Vec<String>> {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/wehub");
+    let files = fs::read_dir(&dir).context(dir.display())?.flatten();
+    let mut names: Vec<_> = files
+        .filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".json")?.to_owned()))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
 /// A message fixture under an id that no other message has. The id keeps its
 /// type, text or number.
 pub fn message(name: &str) -> Result<Value> {

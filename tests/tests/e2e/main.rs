@@ -20,5 +20,6 @@ mod login;
 mod messages;
 mod pacing;
 mod qr_login;
+mod socket;
 mod tasks;
 mod uploads;

@@ -10,6 +10,12 @@ use crate::{domain::AccountId, secret::Secret, service::Reply};
 /// The shortest path segment that counts as unguessable.
 const PATH_SECRET_MIN_CHARS: usize = 16;
 
+/// Oftener is a load, more seldom leaves a lost connection unnoticed.
+const HEARTBEAT_S: std::ops::RangeInclusive<u32> = 5..=600;
+
+/// A day: an address that is good for longer is a password.
+const TICKET_S_MAX: u64 = 24 * 60 * 60;
+
 /// How much of an unknown customer id an answer repeats.
 const APPID_SHOWN_CHARS: usize = 64;
 
@@ -27,6 +33,18 @@ pub struct Config {
     /// Whether QR sessions are taken that were started by hand on a Windows machine
     /// (`wehub.exe --qr_session ID`).
     pub accept_foreign_qr_sessions: bool,
+    /// Whether clients are offered a WebSocket when they log in: tasks reach them
+    /// at once, and nothing is polled.
+    pub websocket: bool,
+    /// How often a client on a WebSocket gives a sign of life, in s. When two are
+    /// missing, the connection is ended.
+    pub heartbeat_s: u32,
+    /// How long the address of a WebSocket is good for, in s: after the login,
+    /// after the connection was lost, and after this host started.
+    pub ticket_s: u64,
+    /// WebSockets at the same time, besides `server.connections_max`. More are
+    /// refused.
+    pub sockets_max: u32,
     /// The customer ids that are known, and their accounts.
     pub app: Vec<App>,
 }
@@ -70,6 +88,10 @@ impl Default for Config {
             report_contact: 3,
             replies: Replies::default(),
             accept_foreign_qr_sessions: false,
+            websocket: false,
+            heartbeat_s: 30,
+            ticket_s: 120,
+            sockets_max: 16_384,
             app: Vec::new(),
         }
     }
@@ -104,6 +126,15 @@ impl Config {
                         of these"
                     .to_owned(),
             );
+        }
+        if !HEARTBEAT_S.contains(&self.heartbeat_s) {
+            return Err("wehub.heartbeat_s: 5 to 600 seconds".to_owned());
+        }
+        if self.ticket_s == 0 || self.ticket_s > TICKET_S_MAX {
+            return Err(format!("wehub.ticket_s: 1 to {TICKET_S_MAX} seconds"));
+        }
+        if self.sockets_max == 0 {
+            return Err("wehub.sockets_max: must be more than 0".to_owned());
         }
         if let Some(secret) = &self.path_secret {
             check_path_secret(secret.expose())?;
@@ -223,6 +254,27 @@ mod tests {
                 ..config(&["*"])
             },
             "report_contact",
+        );
+        for heartbeat_s in [4, 601] {
+            let config = Config {
+                heartbeat_s,
+                ..config(&["*"])
+            };
+            named(config, "heartbeat_s");
+        }
+        named(
+            Config {
+                ticket_s: 0,
+                ..config(&["*"])
+            },
+            "ticket_s",
+        );
+        named(
+            Config {
+                sockets_max: 0,
+                ..config(&["*"])
+            },
+            "sockets_max",
         );
         named(
             Config {

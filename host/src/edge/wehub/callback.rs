@@ -19,10 +19,11 @@ use bytes::Bytes;
 use super::{
     admission::{App, Config, Refusal},
     signature::sign,
+    socket::Offers,
     wire::{self, BadRequest, Incoming, LoginRequest, Report, Request, WireTask, code},
 };
 use crate::{
-    domain::{AccountId, ClientKind, Task},
+    domain::{AccountId, ClientKind, Task, TaskId},
     edge::{
         body::{BodyError, BodyReader},
         linger,
@@ -53,16 +54,82 @@ struct Inner {
     config: Config,
     service: Service,
     bodies: BodyReader,
+    offers: Option<Offers>,
+}
+
+/// What came of a body.
+#[derive(Debug)]
+pub(super) struct Handled {
+    /// The answer.
+    pub answer: Bytes,
+    /// What it means for the connection that the body came over.
+    pub then: Then,
+}
+
+/// What a body means for its connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Nothing.
+    GoOn,
+    /// A session has begun.
+    LoggedIn,
+    /// The session has ended.
+    LoggedOut,
+    /// The client has told how this task went.
+    Told(TaskId),
+}
+
+impl Then {
+    fn of(action: &Incoming) -> Self {
+        match action {
+            Incoming::Login(_) => Self::LoggedIn,
+            Incoming::Logout { .. } => Self::LoggedOut,
+            Incoming::TaskResult { task, .. } => task.clone().map_or(Self::GoOn, Self::Told),
+            Incoming::PullTask | Incoming::Heartbeat | Incoming::Report(_) => Self::GoOn,
+        }
+    }
+
+    /// What is left of it when the body was refused: a task that was told of is not
+    /// under way any more, whether its result could be taken or not.
+    fn although_refused(self) -> Self {
+        match self {
+            Self::Told(task) => Self::Told(task),
+            Self::GoOn | Self::LoggedIn | Self::LoggedOut => Self::GoOn,
+        }
+    }
+}
+
+impl Handled {
+    fn refused(answer: Bytes) -> Self {
+        let then = Then::GoOn;
+        Self { answer, then }
+    }
 }
 
 impl Callback {
-    /// Serves with these settings.
-    pub fn new(config: Config, service: Service) -> Self {
+    /// Serves with these settings, and makes logins such offers if any.
+    pub fn new(config: Config, service: Service, offers: Option<Offers>) -> Self {
         Self(Arc::new(Inner {
             config,
             service,
             bodies: BodyReader::new(BODY_MAX_BYTES),
+            offers,
         }))
+    }
+
+    /// The settings.
+    pub(super) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The use cases.
+    pub(super) fn service(&self) -> &Service {
+        &self.0.service
+    }
+
+    /// What bounds the bodies.
+    pub(super) fn bodies(&self) -> &BodyReader {
+        &self.0.bodies
     }
 
     /// The routes below `/wehub`.
@@ -98,22 +165,35 @@ impl Callback {
 
     /// The answer to a body, whatever it holds.
     async fn answer_to(&self, body: Bytes) -> Bytes {
+        self.handle(None, body).await.answer
+    }
+
+    /// Handles a body, whatever it holds. Where it came over a connection that is
+    /// of one account, it is refused unless it is of that account too.
+    pub(super) async fn handle(&self, owner: Option<&AccountId>, body: Bytes) -> Handled {
         if let Some(refusal) = self.refuse_large(&body) {
-            return refusal;
+            return Handled::refused(refusal);
         }
         let request = match wire::parse(&body) {
             Ok(request) => request,
-            Err(bad) => return refuse_bad(&bad),
+            Err(bad) => return Handled::refused(refuse_bad(&bad)),
         };
+        if let Some(owner) = owner.filter(|owner| **owner != request.account) {
+            return Handled::refused(refuse_other(owner, &request));
+        }
         let app = match self.0.config.admit(&request.appid, &request.account) {
             Ok(app) => app,
-            Err(refusal) => return self.refuse_unadmitted(&request, refusal),
+            Err(refusal) => return Handled::refused(self.refuse_unadmitted(&request, refusal)),
         };
         let signature = login_signature(app, &request);
         let (action, signature) = (action_name(&request.action), signature.as_deref());
+        let then = Then::of(&request.action);
         match self.act(signature, request, body).await {
-            Ok(answer) => answer,
-            Err(error) => refuse_failed(action, signature, &error),
+            Ok(answer) => Handled { answer, then },
+            Err(error) => Handled {
+                answer: refuse_failed(action, signature, &error),
+                then: then.although_refused(),
+            },
         }
     }
 
@@ -208,8 +288,11 @@ impl Callback {
             local_ips: login.local_ips,
             qr_login,
         };
-        self.0.service.start_session(start).await?;
-        Ok(wire::login_ack(signature, self.0.config.report_contact))
+        let account = self.0.service.start_session(start).await?;
+        let offers = self.0.offers.as_ref();
+        let offer = offers.and_then(|offers| offers.to(&account));
+        let report_contact = self.0.config.report_contact;
+        Ok(wire::login_ack(signature, report_contact, offer.as_ref()))
     }
 
     async fn logout(
@@ -226,12 +309,10 @@ impl Callback {
     }
 
     async fn pull(&self, account: &AccountId, reporter: &Reporter) -> Result<Bytes, Error> {
-        let Next::Task(task) = self.0.service.next_task(account, reporter).await? else {
-            return Ok(wire::pull_task_ack(None));
-        };
-        let unfit = |error| Error::Host(format!("task {} can't be sent: {error}", task.id));
-        let wired = wire::task(&task.action).map_err(unfit)?;
-        Ok(wire::pull_task_ack(Some((&task.id, &wired))))
+        match self.0.service.next_task(account, reporter).await? {
+            Next::Task(task) => pulled(&task),
+            Next::Wait(_) | Next::Nothing => Ok(wire::pull_task_ack(None)),
+        }
     }
 
     async fn report(&self, report: Report, reporter: Reporter) -> Result<Bytes, Error> {
@@ -245,6 +326,13 @@ impl Callback {
         let tasks = self.0.service.deliver(delivery).await?;
         Ok(wire::common_ack(&wired(&tasks)))
     }
+}
+
+/// A queued task as its client gets it.
+pub(super) fn pulled(task: &Task) -> Result<Bytes, Error> {
+    let unfit = |error| Error::Host(format!("task {} can't be sent: {error}", task.id));
+    let wired = wire::task(&task.action).map_err(unfit)?;
+    Ok(wire::pull_task_ack(Some((&task.id, &wired))))
 }
 
 /// Tasks in WeHub's words. Every action was checked before its task was made;
@@ -295,6 +383,14 @@ fn refusal_code(refusal: Refusal) -> i32 {
 fn refuse_bad(bad: &BadRequest) -> Bytes {
     tracing::debug!(action = bad.action, reason = %bad, "a bad request was refused");
     wire::refusal(bad.action.as_deref(), code::BAD_REQUEST, &bad.to_string())
+}
+
+/// Refuses what names another account than the connection is of.
+fn refuse_other(owner: &AccountId, request: &Request) -> Bytes {
+    tracing::info!(account = %request.account, %owner, "refused on another's WebSocket");
+    let reason = format!("wxid: this WebSocket is of {owner}");
+    let action = action_name(&request.action);
+    refuse(action, None, code::NOT_ADMITTED, &reason)
 }
 
 fn refuse(action: &str, signature: Option<&str>, code: i32, reason: &str) -> Bytes {

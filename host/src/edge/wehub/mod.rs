@@ -6,7 +6,12 @@
 mod admission;
 mod callback;
 mod signature;
+mod socket;
+mod ticket;
 pub(crate) mod wire;
 
 pub use admission::Config;
 pub(crate) use callback::Callback;
+pub(crate) use socket::{Offers, Sockets};
+pub(crate) use ticket::TicketKey;
+pub use ticket::TicketKeyError;

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod native;
+mod sockets;
 mod speed;
 mod table;
 
@@ -19,10 +20,10 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     /// A smoke run: short rounds, few accounts. Its figures mean nothing.
-    #[arg(long)]
+    #[arg(long, global = true)]
     quick: bool,
     /// Writes the table as JSON too.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: Option<PathBuf>,
 }
 
@@ -31,6 +32,8 @@ enum Command {
     /// Serves the bare handler that the host is held against.
     #[command(hide = true)]
     Native,
+    /// Measures the WebSockets alone.
+    Sockets,
     /// Keeps a host with one bot busy, for a profiler to look at.
     Busy {
         /// Which guest answers: `echo` or `faq`.
@@ -56,6 +59,10 @@ pub struct Plan {
     pub warm_up: Duration,
     /// How many accounts are many.
     pub many_accounts: u32,
+    /// How many WebSockets are open at a time.
+    pub sockets: u32,
+    /// How many tasks are pushed over them.
+    pub pushes: u32,
 }
 
 impl Plan {
@@ -64,12 +71,16 @@ impl Plan {
         round: Duration::from_secs(5),
         warm_up: Duration::from_secs(2),
         many_accounts: 100_000,
+        sockets: 10_000,
+        pushes: 4_000,
     };
     const QUICK: Self = Self {
         rounds: 3,
         round: Duration::from_millis(300),
         warm_up: Duration::from_millis(200),
         many_accounts: 2_000,
+        sockets: 1_000,
+        pushes: 400,
     };
 }
 
@@ -78,7 +89,9 @@ fn main() -> Result<()> {
     let mut runtime = match &arguments.command {
         // The handler has all cores, as the host has; the generator has one.
         Some(Command::Native) => tokio::runtime::Builder::new_multi_thread(),
-        Some(Command::Busy { .. }) | None => tokio::runtime::Builder::new_current_thread(),
+        Some(Command::Sockets | Command::Busy { .. }) | None => {
+            tokio::runtime::Builder::new_current_thread()
+        }
     };
     let runtime = runtime.enable_all().build()?;
     match &arguments.command {
@@ -91,7 +104,7 @@ fn main() -> Result<()> {
             let time = Duration::from_secs(*seconds);
             runtime.block_on(speed::busy(guest, time, set))
         }
-        None => runtime.block_on(bench(&arguments)),
+        Some(Command::Sockets) | None => runtime.block_on(bench(&arguments)),
     }
 }
 
@@ -102,8 +115,11 @@ async fn bench(arguments: &Arguments) -> Result<()> {
         Plan::FULL
     };
     let mut table = Table::default();
-    speed::measure(plan, &mut table).await?;
-    accounts::measure(plan, &mut table).await?;
+    if arguments.command.is_none() {
+        speed::measure(plan, &mut table).await?;
+        accounts::measure(plan, &mut table).await?;
+    }
+    sockets::measure(plan, &mut table).await?;
     table.print();
     if let Some(file) = &arguments.json {
         std::fs::write(file, table.to_json(arguments.quick)).context(file.display())?;

@@ -55,11 +55,29 @@ struct LoginData<'a> {
     signature: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     option: Option<LoginOption>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extension_protocol: Option<Extension<'a>>,
 }
 
 #[derive(Serialize)]
 struct LoginOption {
     flag_report_contact: u32,
+}
+
+#[derive(Serialize)]
+struct Extension<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    param: &'a WebSocketOffer,
+}
+
+/// Where a client may go on over a WebSocket instead (section 2).
+#[derive(Debug, Serialize)]
+pub struct WebSocketOffer {
+    /// The address.
+    pub ws_url: String,
+    /// How often the client shall give a sign of life, in s.
+    pub heartbeat_interval: u32,
 }
 
 #[derive(Serialize)]
@@ -81,11 +99,19 @@ pub fn common_ack(tasks: &[WireTask<'_>]) -> Bytes {
 
 /// Answers an admitted login (section 2). `signature` is none when the login had
 /// no nonce; `report_contact` are the bits of `flag_report_contact`.
-pub(crate) fn login_ack(signature: Option<&str>, report_contact: u32) -> Bytes {
+pub(crate) fn login_ack(
+    signature: Option<&str>,
+    report_contact: u32,
+    websocket: Option<&WebSocketOffer>,
+) -> Bytes {
     let data = LoginData {
         signature: signature.unwrap_or(""),
         option: Some(LoginOption {
             flag_report_contact: report_contact,
+        }),
+        extension_protocol: websocket.map(|param| Extension {
+            kind: "websocket",
+            param,
         }),
     };
     success("login_ack", data)
@@ -97,6 +123,7 @@ pub fn login_refusal(signature: Option<&str>, code: i32, reason: &str) -> Bytes 
     let data = LoginData {
         signature: signature.unwrap_or(""),
         option: None,
+        extension_protocol: None,
     };
     ack("login_ack", code, reason, data)
 }

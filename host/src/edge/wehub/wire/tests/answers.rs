@@ -3,7 +3,8 @@
 use super::*;
 use crate::domain::Action;
 use crate::edge::wehub::wire::{
-    code, common_ack, login_ack, login_refusal, logout_ack, pull_task_ack, refusal, task,
+    WebSocketOffer, code, common_ack, login_ack, login_refusal, logout_ack, pull_task_ack, refusal,
+    task,
 };
 
 fn text(answer: Bytes) -> String {
@@ -37,8 +38,20 @@ fn to_logins() {
         let expected = format!(
             r#"{{"error_code":0,"error_reason":"","ack_type":"login_ack","data":{{"signature":"{shown}","option":{{"flag_report_contact":7}}}}}}"#
         );
-        assert_eq!(text(login_ack(signature, 7)), expected);
+        assert_eq!(text(login_ack(signature, 7, None)), expected);
     }
+    let offer = WebSocketOffer {
+        ws_url: "ws://127.0.0.1:2000/wehub/ws/d3hpZF9h.mac".to_owned(),
+        heartbeat_interval: 30,
+    };
+    assert_eq!(
+        text(login_ack(Some("4B8D"), 3, Some(&offer))),
+        concat!(
+            r#"{"error_code":0,"error_reason":"","ack_type":"login_ack","data":{"signature":"4B8D","#,
+            r#""option":{"flag_report_contact":3},"extension_protocol":{"type":"websocket","param":"#,
+            r#"{"ws_url":"ws://127.0.0.1:2000/wehub/ws/d3hpZF9h.mac","heartbeat_interval":30}}}}"#
+        )
+    );
     assert_eq!(
         text(login_refusal(Some("4B8D"), code::NOT_ADMITTED, "no")),
         r#"{"error_code":3,"error_reason":"no","ack_type":"login_ack","data":{"signature":"4B8D"}}"#
