@@ -90,7 +90,8 @@ async fn the_whole_way_of_the_seed_document() -> Result<()> {
             "succeeded"
         ]
     );
-    let image = api.request(Method::GET, &format!("/logins/{id}/qr"), None);
+    let path = format!("/logins/{id}/qr");
+    let image = api.request(Method::GET, &path, None);
     image.await?.problem(404, "not-found")?;
     let account = api.get("/accounts/wxid_new").await?;
     assert_eq!(account["session"]["qr_login"], id.as_str());
