@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod cli;
+mod cli_logins;
 mod contacts;
 mod control;
 mod durability;

@@ -90,8 +90,9 @@ async fn the_whole_way_of_the_seed_document() -> Result<()> {
             "succeeded"
         ]
     );
-    let image = api.file(&format!("/logins/{id}/qr")).await?;
-    assert_eq!(image.status, 404);
+    let path = format!("/logins/{id}/qr");
+    let image = api.request(Method::GET, &path, None);
+    image.await?.problem(404, "not-found")?;
     let account = api.get("/accounts/wxid_new").await?;
     assert_eq!(account["session"]["qr_login"], id.as_str());
 
