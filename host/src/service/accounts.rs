@@ -2,7 +2,7 @@
 
 use super::{
     Error, Reply, Service,
-    deliver::{Reporter, Settling},
+    deliver::{Also, Reporter, Settling},
 };
 use crate::domain::{
     Account, AccountId, Event, EventKey, Failure, HandlerName, Logout, Session,
@@ -107,7 +107,7 @@ impl Service {
             client: reporter.client,
             repeats_within,
             reply: Reply::Queue,
-            changed: None,
+            also: Also::default(),
         };
         if self
             .seen_before(&settling.event, repeats_within)

@@ -9,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{ContactReport, Error, Service, turn::Turn};
 use crate::domain::{
-    Account, AccountId, ClientKind, Contact, Event, Failure, Handler, Happening, Message, Millis,
-    Session, Task, TaskId,
+    Account, AccountId, Alarm, ClientKind, Contact, Event, Failure, FileRequest, Handler,
+    Happening, Message, Millis, Session, Task, TaskId,
     handler::FailureKind,
     ports::{
         Call, CallError, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord, Seen,
@@ -62,8 +62,18 @@ pub(super) struct Settling {
     pub client: ClientKind,
     pub repeats_within: Option<Duration>,
     pub reply: Reply,
-    /// A task that changes in the same commit.
-    pub changed: Option<Task>,
+    pub also: Also,
+}
+
+/// What else changes in the commit that settles an event.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Also {
+    /// Tasks, each as it is from now on.
+    pub tasks: Vec<Task>,
+    /// Requests for files, each as it is from now on.
+    pub files: Vec<FileRequest>,
+    /// What to look at, and when.
+    pub alarms: Vec<(Millis, Alarm)>,
 }
 
 impl Service {
@@ -112,7 +122,7 @@ impl Service {
             client,
             repeats_within,
             reply,
-            changed: None,
+            also: Also::default(),
         };
         let answer = self.settle(&turn, settling).await?;
         if repeats_within.is_some() {
@@ -128,7 +138,7 @@ impl Service {
             client,
             repeats_within,
             reply,
-            changed,
+            also,
         } = settling;
         if event.at_ms == 0 {
             event.at_ms = self.0.store.now();
@@ -147,7 +157,7 @@ impl Service {
             event: &event,
             reply,
             repeats_within,
-            changed,
+            also,
         };
         let handler = called.handler();
         match (self.commit_called(turn, called, &settled).await, handler) {
@@ -172,7 +182,7 @@ impl Service {
             Reply::InAnswer => commit.tasks.clone(),
             Reply::Queue => Vec::new(),
         };
-        commit.tasks.extend(settled.changed.clone());
+        settled.also.clone().join(&mut commit);
         match self.commit(turn, &event.account, commit).await? {
             None => Ok(answer),
             Some(record) => self.tasks_of(&event.account, &record, reply).await,
@@ -376,7 +386,15 @@ struct Settled<'a> {
     event: &'a Event,
     reply: Reply,
     repeats_within: Option<Duration>,
-    changed: Option<Task>,
+    also: Also,
+}
+
+impl Also {
+    fn join(self, commit: &mut Commit) {
+        commit.tasks.extend(self.tasks);
+        commit.files.extend(self.files);
+        commit.alarms.extend(self.alarms);
+    }
 }
 
 /// The bot asked for more than one event may cause.

@@ -9,6 +9,7 @@ mod catalogue;
 mod contacts;
 mod deliver;
 mod error;
+mod files;
 mod handlers;
 mod links;
 mod logins;
@@ -42,7 +43,7 @@ use crate::domain::{
     file::FilePolicy,
     login::LoginPolicy,
     pacing::PacingPolicy,
-    ports::{ActionCheck, Runtime, Store},
+    ports::{ActionCheck, Blobs, Runtime, Store},
     task::TaskPolicy,
 };
 
@@ -72,6 +73,7 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     runtime: Arc<dyn Runtime>,
+    blobs: Arc<dyn Blobs>,
     check: ActionCheck,
     policies: Policies,
     catalogue: catalogue::Catalogue,
@@ -89,6 +91,7 @@ impl Service {
     pub async fn start(
         store: Arc<dyn Store>,
         runtime: Arc<dyn Runtime>,
+        blobs: Arc<dyn Blobs>,
         check: ActionCheck,
         policies: Policies,
     ) -> Result<Self, Error> {
@@ -101,6 +104,7 @@ impl Service {
             draining: AtomicBool::new(false),
             store,
             runtime,
+            blobs,
             check,
         }));
         service.load_catalogue().await?;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     Error, Reply, Service,
-    deliver::{Reporter, Settling},
+    deliver::{Also, Reporter, Settling},
 };
 use crate::domain::{
     AccountId, Action, Digest, Event, EventKey, Happening, Task, TaskId, TaskState,
@@ -238,7 +238,10 @@ impl Service {
             client: reporter.client,
             repeats_within: None,
             reply: Reply::Queue,
-            changed: Some(task),
+            also: Also {
+                tasks: vec![task],
+                ..Also::default()
+            },
         };
         self.settle(&turn, settling).await.map(drop)
     }

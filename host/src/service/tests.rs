@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
+    blobs,
     domain::{
         AccountId, Action, Binding, ClientKind, ContactKind, Digest, Event, EventKey, Happening,
         Member, Message, TaskState, User,
@@ -73,6 +74,7 @@ struct Rig {
     service: Service,
     bot: Arc<Bot>,
     clock: Arc<AtomicU64>,
+    _data: tempfile::TempDir,
 }
 
 async fn rig(fails: Option<CallError>) -> Rig {
@@ -86,9 +88,12 @@ async fn rig(fails: Option<CallError>) -> Rig {
     });
     let runtime: Arc<dyn Runtime> = Arc::<Bot>::clone(&bot);
     let check = |client, action: &Action| action.check(client);
+    let data = tempfile::tempdir().unwrap();
+    let blobs = blobs::open(&FilePolicy::default(), data.path()).unwrap();
     let service = Service::start(
         store,
         runtime,
+        blobs,
         check,
         Policies {
             pacing: PacingPolicy::unlimited(),
@@ -114,6 +119,7 @@ async fn rig(fails: Option<CallError>) -> Rig {
         service,
         bot,
         clock,
+        _data: data,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod wire;
 
 mod accounts;
 mod bindings;
+mod files;
 mod handlers;
 mod tasks;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub(crate) fn router(service: Service, token: AdminToken, component_bytes: u64) 
             put(bindings::put).delete(bindings::remove),
         )
         .route("/tasks/{id}", get(tasks::show))
+        .route("/files/{digest}", get(files::content))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
@@ -79,6 +81,7 @@ fn account_routes() -> Router<Service> {
         )
         .route("/accounts/{account}/events", get(accounts::events))
         .route("/accounts/{account}/events/{event}", get(accounts::event))
+        .route("/accounts/{account}/files/{file}", get(files::request))
         .route("/accounts/{account}/failures", get(accounts::failures))
         .route("/accounts/{account}/contacts", get(accounts::contacts))
         .route(

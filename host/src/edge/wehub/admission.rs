@@ -22,6 +22,10 @@ pub struct Config {
     /// What WeHub reports after a login: bits 1 friends, 2 groups, 4 public
     /// accounts; 0 nothing.
     pub report_contact: u32,
+    /// Whether QR codes are taken for sessions that were not started here, but by
+    /// hand at the client's machine (section 7). Whoever reaches the address can
+    /// have codes shown then.
+    pub accept_foreign_qr_sessions: bool,
     /// The customer ids that are known, and their accounts.
     pub app: Vec<App>,
 }
@@ -43,6 +47,7 @@ impl Default for Config {
         Self {
             path_secret: None,
             report_contact: 3,
+            accept_foreign_qr_sessions: false,
             app: Vec::new(),
         }
     }

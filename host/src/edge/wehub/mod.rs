@@ -6,7 +6,9 @@
 mod admission;
 mod callback;
 mod signature;
+mod upload;
 pub(crate) mod wire;
 
 pub use admission::Config;
 pub(crate) use callback::Callback;
+pub(crate) use upload::Uploads;

@@ -24,6 +24,8 @@ pub mod code {
     pub const HOST_FAILURE: i32 = 5;
     /// No such task, or it has ended already.
     pub const UNKNOWN_TASK: i32 = 6;
+    /// An upload that nobody asked for, or for what has ended.
+    pub const NOT_ASKED: i32 = 7;
 }
 
 /// Sent if an answer can't be made: none of ours can fail to be, but WeHub stops
@@ -37,6 +39,14 @@ struct Ack<'a, D> {
     error_reason: &'a str,
     ack_type: &'static str,
     data: D,
+}
+
+#[derive(Serialize)]
+struct UploadAck<'a> {
+    error_code: i32,
+    error_reason: &'a str,
+    ack_type: &'static str,
+    file_index: &'a str,
 }
 
 /// `{}`, where an answer has nothing to say.
@@ -116,6 +126,16 @@ pub fn pull_task_ack(task: Option<(&TaskId, &WireTask<'_>)>) -> Bytes {
             },
         ),
     }
+}
+
+/// Answers an upload (section 6); `file_index` is empty for QR codes.
+pub(crate) fn upload_file_ack(code: i32, reason: &str, file_index: &str) -> Bytes {
+    json(&UploadAck {
+        error_code: code,
+        error_reason: reason,
+        ack_type: "upload_file_ack",
+        file_index,
+    })
 }
 
 /// Refuses whatever was asked, with the `ack_type` that belongs to the action,
