@@ -8,7 +8,7 @@ use std::{
     error::Error,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -27,6 +27,9 @@ const LEAD_MAX_BYTES: usize = 2 * SLICE_BYTES;
 /// How long an upload may take in all: 200 MiB over a slow line. WeHub's own 30 s
 /// begin when it has sent everything.
 const READ_TIME: Duration = Duration::from_secs(10 * 60);
+/// How long it may take before it is known that somebody waits for it: strangers
+/// shall not hold the places of those who are awaited.
+const UNASKED_TIME: Duration = Duration::from_secs(30);
 
 /// Why the parser gets no more.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -48,18 +51,30 @@ impl FeedError {
     }
 }
 
-/// How much the parser has got since it last gave something back.
+/// How the reading of a form goes on, as far as its body has to know.
 #[derive(Debug, Clone, Default)]
-pub struct Lead(Arc<AtomicUsize>);
+pub struct Progress(Arc<Inner>);
 
-impl Lead {
+#[derive(Debug, Default)]
+struct Inner {
+    /// How much the parser has got since it last gave something back.
+    lead: AtomicUsize,
+    awaited: AtomicBool,
+}
+
+impl Progress {
     /// The parser has given something back.
-    pub fn reset(&self) {
-        self.0.store(0, Ordering::Relaxed);
+    pub fn goes_on(&self) {
+        self.0.lead.store(0, Ordering::Relaxed);
     }
 
-    fn grow(&self, bytes: usize) -> Result<(), FeedError> {
-        match self.0.fetch_add(bytes, Ordering::Relaxed) > LEAD_MAX_BYTES {
+    /// Somebody waits for this upload.
+    pub fn awaited(&self) {
+        self.0.awaited.store(true, Ordering::Relaxed);
+    }
+
+    fn lead(&self, bytes: usize) -> Result<(), FeedError> {
+        match self.0.lead.fetch_add(bytes, Ordering::Relaxed) > LEAD_MAX_BYTES {
             true => Err(FeedError::Endless),
             false => Ok(()),
         }
@@ -67,12 +82,16 @@ impl Lead {
 }
 
 /// The body in slices.
-pub fn feed(body: &mut Body, lead: Lead) -> impl Stream<Item = Result<Bytes, FeedError>> + Send {
+pub fn feed(
+    body: &mut Body,
+    progress: Progress,
+) -> impl Stream<Item = Result<Bytes, FeedError>> + Send {
     let feed = Feed {
         body,
         piece: Bytes::new(),
-        lead,
-        deadline: Deadline::after(READ_TIME),
+        progress,
+        awaited: Deadline::after(READ_TIME),
+        unasked: Deadline::after(UNASKED_TIME),
     };
     stream::try_unfold(feed, |mut feed| async move {
         Ok(feed.next().await?.map(|slice| (slice, feed)))
@@ -83,8 +102,9 @@ struct Feed<'a> {
     body: &'a mut Body,
     /// What came and was not passed on yet.
     piece: Bytes,
-    lead: Lead,
-    deadline: Deadline,
+    progress: Progress,
+    awaited: Deadline,
+    unasked: Deadline,
 }
 
 impl Feed<'_> {
@@ -92,13 +112,17 @@ impl Feed<'_> {
         // The parser looks at what it has only when there is no more at once.
         tokio::task::yield_now().await;
         while self.piece.is_empty() {
-            match next_piece(self.body, self.deadline).await? {
+            let deadline = match self.progress.0.awaited.load(Ordering::Relaxed) {
+                true => self.awaited,
+                false => self.unasked,
+            };
+            match next_piece(self.body, deadline).await? {
                 Some(piece) => self.piece = piece,
                 None => return Ok(None),
             }
         }
         let slice = self.piece.split_to(self.piece.len().min(SLICE_BYTES));
-        self.lead.grow(slice.len())?;
+        self.progress.lead(slice.len())?;
         Ok(Some(slice))
     }
 }

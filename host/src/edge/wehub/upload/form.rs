@@ -9,7 +9,7 @@ use multer::{Field, Multipart};
 
 use super::{
     content::{Content, too_large_a_code},
-    feed::{Lead, feed},
+    feed::{Progress, feed},
     refusal::Refusal,
 };
 use crate::{
@@ -47,7 +47,7 @@ pub enum Upload {
 /// A form as far as it is read.
 pub struct Form<'a> {
     service: &'a Service,
-    lead: Lead,
+    progress: Progress,
     parts: usize,
     file_index: Option<String>,
     login: Option<String>,
@@ -61,7 +61,7 @@ impl<'a> Form<'a> {
     pub fn new(service: &'a Service) -> Self {
         Self {
             service,
-            lead: Lead::default(),
+            progress: Progress::default(),
             parts: 0,
             file_index: None,
             login: None,
@@ -80,7 +80,7 @@ impl<'a> Form<'a> {
     /// before its file is read, if the parts come in this order.
     pub async fn read(&mut self, headers: &HeaderMap, body: &mut Body) -> Result<Upload, Refusal> {
         let boundary = boundary(headers)?;
-        let mut form = Multipart::new(feed(body, self.lead.clone()), boundary);
+        let mut form = Multipart::new(feed(body, self.progress.clone()), boundary);
         while let Some(part) = self.part(&mut form).await? {
             let name = part.name().unwrap_or_default().to_owned();
             match name.as_str() {
@@ -124,7 +124,7 @@ impl<'a> Form<'a> {
     async fn part<'r>(&mut self, form: &mut Multipart<'r>) -> Result<Option<Field<'r>>, Refusal> {
         let part = form.next_field().await;
         let part = part.map_err(|error| Refusal::of_form(&error, self.parts))?;
-        self.lead.reset();
+        self.progress.goes_on();
         self.parts += usize::from(part.is_some());
         match self.parts > PARTS_MAX {
             true => Err(Refusal::bad(
@@ -142,6 +142,7 @@ impl<'a> Form<'a> {
             && self.request.is_none()
         {
             self.request = Some(self.service.awaited(index).await?);
+            self.progress.awaited();
         }
         Ok(())
     }
@@ -198,7 +199,7 @@ impl<'a> Form<'a> {
     async fn piece(&mut self, part: &mut Field<'_>) -> Result<Option<bytes::Bytes>, Refusal> {
         let piece = part.chunk().await;
         let piece = piece.map_err(|error| Refusal::of_form(&error, self.parts))?;
-        self.lead.reset();
+        self.progress.goes_on();
         Ok(piece)
     }
 }

@@ -556,6 +556,29 @@ async fn uploads_that_stall_end_and_others_are_told_to_wait() {
     rig.accepts(QT, IMAGE).await;
 }
 
+/// A body of these bytes, and then one byte every four seconds without end.
+fn dripping(bytes: &[u8]) -> Body {
+    let begun = stream::iter([Ok::<_, std::io::Error>(Bytes::copy_from_slice(bytes))]);
+    let drops = stream::unfold((), |()| async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        Some((Ok(Bytes::from_static(b"x")), ()))
+    });
+    Body::from_stream(stream::StreamExt::chain(begun, drops))
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_awaited_may_be_slow_and_strangers_may_not() {
+    let rig = rig().await;
+    rig.ask("wxid_a", IMAGE_INDEX).await;
+    let file = b"--XX\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n";
+    for (content_type, body, seconds) in [(QT, &IMAGE[..300], 600), (PLAIN, &file[..], 30)] {
+        let began = tokio::time::Instant::now();
+        let (status, _) = rig.send(content_type, dripping(body)).await;
+        assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(began.elapsed().as_secs(), seconds);
+    }
+}
+
 #[tokio::test]
 async fn what_never_becomes_a_part_takes_no_memory_without_end() {
     let rig = rig().await;
