@@ -14,6 +14,7 @@ use axum::{Router, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
 
 use crate::{
+    blobs,
     config::Config,
     domain::{
         Action, ClientKind,
@@ -111,8 +112,18 @@ async fn serve_on(
         Arc::clone(&store),
         check_action,
     )?);
-    let service =
-        Service::start(Arc::clone(&store), runtime, check_action, config.policies()).await?;
+    let blobs = blobs::open(&config.files, data).map_err(|error| AppError::File {
+        path: data.join("files"),
+        error,
+    })?;
+    let service = Service::start(
+        Arc::clone(&store),
+        runtime,
+        blobs,
+        check_action,
+        config.policies(),
+    )
+    .await?;
     let listener = listen(config.server.listen).await?;
     let address = listener.local_addr().unwrap_or(config.server.listen);
     let open = Open::default();
@@ -192,12 +203,14 @@ fn router(config: &Config, service: &Service, token: AdminToken, wehub: Router) 
         }
     };
     let alive = || async { axum::Json(serde_json::json!({"status": "ok"})) };
-    // Not over the callback, which throws away what it refuses by itself: nearly
-    // all its bodies are small and whole, and need no wrapping.
+    let uploads =
+        edge::wehub::Uploads::new(config.wehub.clone(), config.files.clone(), service.clone());
+    // Not over WeHub's addresses, which throw away what they refuse by themselves:
+    // nearly all bodies of the callback are small and whole, and need no wrapping.
     let api = edge::control::router(service.clone(), token, config.limits.component_bytes)
         .layer(axum::middleware::from_fn(edge::linger::linger));
     Router::new()
-        .nest("/wehub", wehub)
+        .nest("/wehub", wehub.merge(uploads.router()))
         .nest("/api/v1", api)
         .route("/healthz", get(alive))
         .route("/readyz", get(readiness))

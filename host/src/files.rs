@@ -1,9 +1,10 @@
 //! Files that must be whole or not there, and directories for this user only.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
@@ -51,24 +52,60 @@ pub async fn write_durably(path: &Path, bytes: Bytes) -> io::Result<()> {
 
 /// The same, for use where waiting is fine.
 pub fn write_durably_blocking(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use io::Write;
     let dir = path
         .parent()
         .ok_or_else(|| io::Error::other("the path has no directory"))?;
-    let mut nonce = [0; 8];
-    getrandom::fill(&mut nonce).map_err(io::Error::other)?;
-    let temporary = dir.join(format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(nonce)));
-    let written = private_file(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    let done = written
-        .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| sync_dir(dir));
-    if done.is_err() {
-        let _ = fs::remove_file(&temporary);
+    let mut unfinished = Unfinished::create(dir)?;
+    unfinished.file().write_all(bytes)?;
+    unfinished.keep_as(path)
+}
+
+/// A file that is not whole yet, under a temporary name. Dropped, it is removed.
+#[derive(Debug)]
+pub struct Unfinished {
+    file: fs::File,
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Unfinished {
+    /// An empty file in this directory, which has to be on the file system where
+    /// it will be kept.
+    pub fn create(dir: &Path) -> io::Result<Self> {
+        let mut nonce = [0; 8];
+        getrandom::fill(&mut nonce).map_err(io::Error::other)?;
+        let path = dir.join(format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(nonce)));
+        Ok(Self {
+            file: private_file(&path)?,
+            path,
+            kept: false,
+        })
     }
-    done
+
+    /// The file, to be written to.
+    pub fn file(&mut self) -> &mut fs::File {
+        &mut self.file
+    }
+
+    /// Gives it its name, in place of what may be there; durable when this
+    /// returns.
+    pub fn keep_as(mut self, path: &Path) -> io::Result<()> {
+        let dir = path
+            .parent()
+            .ok_or_else(|| io::Error::other("the path has no directory"))?;
+        self.file.sync_all()?;
+        fs::rename(&self.path, path)?;
+        self.kept = true;
+        sync_dir(dir)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 fn private_file(path: &Path) -> io::Result<fs::File> {
@@ -80,7 +117,8 @@ fn private_file(path: &Path) -> io::Result<fs::File> {
         .open(path)
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
+/// Makes what was created, renamed or removed in a directory durable.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
     fs::File::open(dir)?.sync_all()
 }
 

@@ -5,6 +5,7 @@
 //! diagram and the invariants.
 
 pub mod app;
+mod blobs;
 pub mod cli;
 pub mod config;
 pub mod domain;

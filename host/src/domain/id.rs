@@ -234,7 +234,7 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// The BLAKE3 digest of a component's bytes, as 64 lower case hex digits.
+/// The BLAKE3 digest of a component's or file's bytes, as 64 lower case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
@@ -243,6 +243,13 @@ impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+}
+
+impl From<blake3::Hash> for Digest {
+    /// For what is hashed piece by piece.
+    fn from(hash: blake3::Hash) -> Self {
+        Self(*hash.as_bytes())
     }
 }
 

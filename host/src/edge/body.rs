@@ -38,8 +38,8 @@ pub(crate) enum BodyError {
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
     /// It did not come in time.
-    #[error("the body did not come within {} s", READ_TIME.as_secs())]
-    TooSlow,
+    #[error("the body did not come within {} s", .0.as_secs())]
+    TooSlow(Duration),
     /// Nothing more came.
     #[error("nothing more of the body came for {} s", STALL_TIME.as_secs())]
     Stalled,
@@ -56,7 +56,7 @@ impl BodyError {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow | Self::Stalled => StatusCode::REQUEST_TIMEOUT,
+            Self::TooSlow(_) | Self::Stalled => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::CutOff => StatusCode::BAD_REQUEST,
         }
@@ -89,7 +89,7 @@ impl BodyReader {
     /// Reads a body in full. The memory of a large one is given back when the
     /// last clone of its bytes goes. What is refused is not read to its end.
     pub(crate) async fn read(&self, body: &mut Body) -> Result<Bytes, BodyError> {
-        let deadline = Instant::now() + READ_TIME;
+        let deadline = Deadline::after(READ_TIME);
         let announced = body.size_hint();
         if announced.lower() > self.max_bytes as u64 {
             return Err(BodyError::TooLarge(self.max_bytes));
@@ -131,14 +131,32 @@ impl BodyReader {
     }
 }
 
+/// When a body has to be there in full.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    time: Duration,
+    until: Instant,
+}
+
+impl Deadline {
+    /// So long from now.
+    pub(crate) fn after(time: Duration) -> Self {
+        let until = Instant::now() + time;
+        Self { time, until }
+    }
+}
+
 /// The next bytes of a body, or none at its end.
-async fn next_piece(body: &mut Body, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
+pub(crate) async fn next_piece(
+    body: &mut Body,
+    deadline: Deadline,
+) -> Result<Option<Bytes>, BodyError> {
     loop {
-        let frame = in_time(STALL_TIME, deadline, body.frame());
+        let frame = in_time(STALL_TIME, deadline.until, body.frame());
         let frame = match frame.await {
             Ok(Some(frame)) => frame.map_err(|_| BodyError::CutOff)?,
             Ok(None) => return Ok(None),
-            Err(TimeIsUp::All) => return Err(BodyError::TooSlow),
+            Err(TimeIsUp::All) => return Err(BodyError::TooSlow(deadline.time)),
             Err(TimeIsUp::This) => return Err(BodyError::Stalled),
         };
         // Anything else is trailers.
@@ -246,7 +264,7 @@ struct Growing {
     gathered: Gathered,
     /// How large it can become.
     largest: usize,
-    deadline: Instant,
+    deadline: Deadline,
 }
 
 impl Growing {
@@ -262,7 +280,7 @@ impl Growing {
 
     async fn hold(&self, steps: u32) -> Result<OwnedSemaphorePermit, BodyError> {
         let memory = Arc::clone(&self.gathered.reader.memory).acquire_many_owned(steps);
-        match in_time(MEMORY_WAIT, self.deadline, memory).await {
+        match in_time(MEMORY_WAIT, self.deadline.until, memory).await {
             Ok(Ok(more)) => Ok(more),
             // It is never closed.
             Ok(Err(_)) | Err(_) => Err(BodyError::NoRoom),
@@ -431,7 +449,10 @@ mod tests {
             rest: Duration::from_secs(4),
             ..Sender::of(vec![10_000; 100])
         };
-        assert_eq!(read(&reader, slow).await, Err(BodyError::TooSlow));
+        assert_eq!(
+            read(&reader, slow).await,
+            Err(BodyError::TooSlow(READ_TIME))
+        );
         assert_eq!(began.elapsed().as_secs(), READ_TIME.as_secs());
         assert_eq!(free(&reader), HELD_MAX_BYTES);
     }

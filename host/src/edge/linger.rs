@@ -22,7 +22,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 
 /// How much is thrown away at the most: a little more than the largest body that
-/// any path takes by default.
+/// any path takes by default, files apart.
 const THROWN_AWAY_MAX_BYTES: usize = 72 * 1024 * 1024;
 /// How long that may take.
 const TIME_MAX: Duration = Duration::from_secs(10);
@@ -55,17 +55,22 @@ pub(crate) async fn linger(request: Request, next: Next) -> Response {
 }
 
 /// Reads the rest of a body that is refused, within bounds.
-pub(crate) async fn throw_away(mut body: Body) {
+pub(crate) async fn throw_away(body: Body) {
+    throw_away_within(body, THROWN_AWAY_MAX_BYTES, TIME_MAX).await;
+}
+
+/// The same, within bounds of the path's own.
+pub(crate) async fn throw_away_within(mut body: Body, max_bytes: usize, time: Duration) {
     let all = async {
         let mut thrown = 0;
         while let Ok(Some(Ok(frame))) = tokio::time::timeout(STALL_TIME, body.frame()).await {
             thrown += frame.data_ref().map_or(0, Bytes::len);
-            if thrown > THROWN_AWAY_MAX_BYTES {
+            if thrown > max_bytes {
                 return;
             }
         }
     };
-    let _ = tokio::time::timeout(TIME_MAX, all).await;
+    let _ = tokio::time::timeout(time, all).await;
 }
 
 /// A body that goes back when its reader drops it before its end.

@@ -221,7 +221,7 @@ impl Service {
         let now_ms = self.0.store.now();
         let mut commit = called.into_commit(settled, now_ms);
         let asked = commit.tasks.clone();
-        self.ask_for_files(&mut commit, now_ms);
+        self.await_outcomes(&mut commit, now_ms);
         commit.pauses.extend(settled.hushed.clone());
         commit.add(settled.also.clone());
         if let Some(record) = self.commit(turn, &event.account, commit).await? {

@@ -4,7 +4,7 @@
 use crate::domain::{
     HandlerName,
     action::Refused,
-    ports::{ComponentError, StoreError},
+    ports::{BlobError, ComponentError, StoreError},
 };
 
 /// Why something was not done.
@@ -85,6 +85,20 @@ impl From<ComponentError> for Error {
         match error {
             ComponentError::Unfit(problem) => Self::Unfit(problem),
             ComponentError::Host(problem) => Self::Host(problem),
+        }
+    }
+}
+
+impl From<BlobError> for Error {
+    fn from(error: BlobError) -> Self {
+        let problem = error.to_string();
+        match error {
+            BlobError::TooLarge { .. } => Self::BadRequest {
+                field: "file",
+                problem,
+            },
+            BlobError::Full => Self::Busy { reason: problem },
+            BlobError::Io(_) => Self::Host(problem),
         }
     }
 }

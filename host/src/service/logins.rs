@@ -393,7 +393,7 @@ impl Service {
             login: Some(self.change_of(login.clone())),
             ..Commit::default()
         };
-        self.ask_for_files(&mut commit, login.made_ms);
+        self.await_outcomes(&mut commit, login.made_ms);
         self.commit(turn, &agent, commit).await?;
         self.0.links.wake(&agent);
         Ok(login)

@@ -47,7 +47,7 @@ use crate::domain::{
     file::FilePolicy,
     login::LoginPolicy,
     pacing::PacingPolicy,
-    ports::{ActionCheck, Runtime, Store},
+    ports::{ActionCheck, Blobs, Runtime, Store},
     task::TaskPolicy,
 };
 
@@ -80,6 +80,7 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     runtime: Arc<dyn Runtime>,
+    blobs: Arc<dyn Blobs>,
     check: ActionCheck,
     policies: Policies,
     catalogue: catalogue::Catalogue,
@@ -99,6 +100,7 @@ impl Service {
     pub async fn start(
         store: Arc<dyn Store>,
         runtime: Arc<dyn Runtime>,
+        blobs: Arc<dyn Blobs>,
         check: ActionCheck,
         policies: Policies,
     ) -> Result<Self, Error> {
@@ -112,6 +114,7 @@ impl Service {
             started_ms: store.now(),
             store,
             runtime,
+            blobs,
             check,
         }));
         service.load_catalogue().await?;

@@ -35,14 +35,16 @@ impl Service {
     async fn lift_in_turn(&self, id: &AccountId, conversation: String) -> Result<Pause, Error> {
         // Looked for before a turn is made for an account that nobody knows.
         self.account(id).await?;
-        let turn = self.turn(id).await?;
+        let mut turn = self.turn(id).await?;
         let found = self.0.store.pause(id, &conversation).await?;
         let pause = found.ok_or_else(|| Error::not_found("pause in", &conversation))?;
         let commit = Commit {
-            pauses: vec![PauseChange::Lift(conversation)],
+            pauses: vec![PauseChange::Lift(conversation.clone())],
             ..Commit::default()
         };
         self.commit(&turn, id, commit).await?;
+        turn.pauses.remove(&conversation);
+        turn.guard.lifted(&conversation);
         Ok(pause)
     }
 }

@@ -8,8 +8,8 @@ use super::{
     turn::Turn,
 };
 use crate::domain::{
-    AccountId, Action, Alarm, ClientKind, Digest, Event, EventKey, FileRequest, Happening, LoginId,
-    Millis, Task, TaskId, TaskState,
+    AccountId, Action, Alarm, ClientKind, Digest, Event, EventKey, Happening, LoginId, Millis,
+    Task, TaskId, TaskState,
     ports::{Commit, Enqueue, Enqueued, LoginChange, TaskFilter},
     task::{Delivery, Origin, TRIES_MAX},
 };
@@ -79,7 +79,7 @@ impl Service {
             tasks,
             ..Commit::default()
         };
-        self.ask_for_files(&mut commit, now_ms);
+        self.await_outcomes(&mut commit, now_ms);
         let enqueue = Enqueue {
             idempotency_key: submission.idempotency_key,
             request,
@@ -143,22 +143,15 @@ impl Service {
 
     /// Adds what the new tasks of a commit need besides: their files are awaited,
     /// and those that can expire are looked at by then.
-    pub(super) fn ask_for_files(&self, commit: &mut Commit, now_ms: Millis) {
-        let due_ms = now_ms.saturating_add(self.0.policies.files.upload_ms);
+    pub(super) fn await_outcomes(&self, commit: &mut Commit, now_ms: Millis) {
         for task in &commit.tasks {
             if let Some(at_ms) = task.expires_ms {
                 commit.alarms.push((at_ms, Alarm::Task(task.id.clone())));
             }
-            if let Action::Download { file } = &task.action {
-                let (id, origin) = (task.id.clone(), task.origin.clone());
-                let account = id.account.clone();
-                let request = FileRequest::asked(file.clone(), id, origin, now_ms);
-                commit.files.push(request);
-                commit
-                    .alarms
-                    .push((due_ms, Alarm::File(account, file.clone())));
-            }
         }
+        let (files, alarms) = self.requests_for(&commit.tasks, now_ms);
+        commit.files.extend(files);
+        commit.alarms.extend(alarms);
     }
 
     /// One task.

@@ -10,6 +10,7 @@ pub mod wire;
 
 mod accounts;
 mod bindings;
+mod files;
 mod handlers;
 mod logins;
 mod pauses;
@@ -52,6 +53,7 @@ pub(crate) fn router(service: Service, token: AdminToken, component_bytes: u64) 
             put(bindings::put).delete(bindings::remove),
         )
         .route("/tasks/{id}", get(tasks::show).delete(tasks::cancel))
+        .route("/files/{digest}", get(files::content))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
@@ -82,6 +84,7 @@ fn account_routes() -> Router<Service> {
         )
         .route("/accounts/{account}/events", get(accounts::events))
         .route("/accounts/{account}/events/{event}", get(accounts::event))
+        .route("/accounts/{account}/files/{file}", get(files::request))
         .route("/accounts/{account}/failures", get(accounts::failures))
         .route("/accounts/{account}/contacts", get(accounts::contacts))
         .route("/accounts/{account}/groups", get(accounts::groups))

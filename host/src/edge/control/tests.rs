@@ -1,7 +1,7 @@
 //! What the router does before it asks the service.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use axum::{
@@ -15,10 +15,12 @@ use tower::ServiceExt;
 
 use super::{BODY_MAX_BYTES, CONFIG_BODY_MAX_BYTES, router};
 use crate::{
+    blobs,
     domain::{
         Action, Digest,
+        file::FilePolicy,
         login::NOTE_MAX_BYTES,
-        ports::{Call, CallError, Component, ComponentError, Effects, Runtime},
+        ports::{Call, CallError, Component, ComponentError, Effects, Room, Runtime},
     },
     edge::{auth::AdminToken, error::Document},
     service::{IDEMPOTENCY_KEY_MAX_BYTES, Policies, Service},
@@ -30,13 +32,21 @@ const COMPONENT_BYTES: u64 = 2 * 1024 * 1024;
 const TOKEN: &str = "wxh_0123456789abcdef0123456789abcdef";
 
 async fn api() -> Router {
+    let data = tempfile::tempdir().unwrap();
+    api_on(data.path()).await.0
+}
+
+/// With the files in this directory.
+async fn api_on(data: &Path) -> (Router, Service) {
     let store = store::in_memory(Arc::new(|| 1));
     let check = |client, action: &Action| action.check(client);
-    let service = Service::start(store, Arc::new(NoRuntime), check, Policies::default())
+    let blobs = blobs::open(&FilePolicy::default(), data).unwrap();
+    let (runtime, policies) = (Arc::new(NoRuntime), Policies::default());
+    let service = Service::start(store, runtime, blobs, check, policies)
         .await
         .unwrap();
-    let api = router(service, AdminToken::of(TOKEN), COMPONENT_BYTES);
-    Router::new().nest("/api/v1", api)
+    let api = router(service.clone(), AdminToken::of(TOKEN), COMPONENT_BYTES);
+    (Router::new().nest("/api/v1", api), service)
 }
 
 /// Takes no component, and so is never called.
@@ -211,6 +221,8 @@ async fn bad_input_names_its_field() {
         ("GET /accounts/a/tasks?state=over", "", "state"),
         ("GET /accounts/a/tasks?before=x", "", "before"),
         ("GET /accounts/a/contacts?kind=foe", "", "kind"),
+        ("GET /accounts/a%20b/files/x", "", "account"),
+        ("GET /files/..%2Fsecret", "", "digest"),
         ("POST /accounts/a/tasks", send, "segments[0].text"),
         ("POST /accounts/a/tasks?wait=1", send, "wait"),
         ("POST /accounts/a/tasks?delivery=maybe", send, "delivery"),
@@ -276,5 +288,47 @@ async fn an_idempotency_key_has_bounds() {
             Some("Idempotency-Key"),
             "{value}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_saved_not_shown_and_kept_for_good() {
+    let data = tempfile::tempdir().unwrap();
+    let (api, service) = api_on(data.path()).await;
+    let page = b"<!DOCTYPE html><script>alert(1)</script>".repeat(10_000);
+    let mut file = service.new_file(Room::Made);
+    file.write(page.clone().into()).await.unwrap();
+    let digest = file.finish().await.unwrap().digest;
+    let line = format!("GET /files/{digest}");
+    let response = api.clone().oneshot(request(&line, "")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let (parts, body) = response.into_parts();
+    for (name, value) in [
+        ("content-type", "text/html"),
+        ("content-length", &page.len().to_string()),
+        ("etag", &format!("\"{digest}\"")),
+        ("cache-control", "private, max-age=31536000, immutable"),
+        ("content-disposition", "attachment"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(parts.headers.get(name).unwrap(), value, "{name}");
+    }
+    assert_eq!(body.collect().await.unwrap().to_bytes(), page);
+
+    let mut known = request(&line, "");
+    let tag = parts.headers.get("etag").unwrap().clone();
+    known.headers_mut().insert("If-None-Match", tag);
+    let response = api.oneshot(known).await.unwrap();
+    assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test]
+async fn files_that_are_not_there_are_not_found() {
+    let digest = Digest::of(b"gone");
+    for line in [
+        format!("GET /files/{digest}"),
+        "GET /accounts/wxid_a/files/f".to_owned(),
+    ] {
+        assert_eq!(slug(&line, "").await, "not-found", "{line}");
     }
 }

@@ -31,7 +31,8 @@ pub struct Config {
     /// How the tasks that answer a report reach WeHub.
     pub replies: Replies,
     /// Whether QR sessions are taken that were started by hand on a Windows machine
-    /// (`wehub.exe --qr_session ID`).
+    /// (`wehub.exe --qr_session ID`). Whoever reaches the address can have codes
+    /// shown then.
     pub accept_foreign_qr_sessions: bool,
     /// Whether clients are offered a WebSocket when they log in: tasks reach them
     /// at once, and nothing is polled.

@@ -422,7 +422,7 @@ fn refuse_failed(action: &str, signature: Option<&str>, error: &Error) -> Bytes 
     refuse(action, signature, code, &reason)
 }
 
-fn json(body: Bytes) -> Response {
+pub(super) fn json(body: Bytes) -> Response {
     (
         [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
         body,

@@ -8,6 +8,7 @@ mod callback;
 mod signature;
 mod socket;
 mod ticket;
+mod upload;
 pub(crate) mod wire;
 
 pub use admission::Config;
@@ -15,3 +16,4 @@ pub(crate) use callback::Callback;
 pub(crate) use socket::{Offers, Sockets};
 pub(crate) use ticket::TicketKey;
 pub use ticket::TicketKeyError;
+pub(crate) use upload::Uploads;

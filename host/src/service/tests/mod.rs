@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
+    blobs,
     domain::{
         Account, AccountId, Action, Binding, ClientKind, ContactKind, Digest, Event, EventKey,
         Happening, Member, Message, TaskState, User,
@@ -140,6 +141,7 @@ struct Rig {
     service: Service,
     bot: Arc<Bot>,
     clock: Arc<AtomicU64>,
+    _data: tempfile::TempDir,
 }
 
 async fn rig(fails: Option<CallError>) -> Rig {
@@ -168,7 +170,9 @@ async fn rig_with(fails: Option<CallError>, policies: Policies) -> Rig {
     });
     let runtime: Arc<dyn Runtime> = Arc::<Bot>::clone(&bot);
     let check = |client, action: &Action| action.check(client);
-    let service = Service::start(store, runtime, check, policies)
+    let data = tempfile::tempdir().unwrap();
+    let blobs = blobs::open(&FilePolicy::default(), data.path()).unwrap();
+    let service = Service::start(store, runtime, blobs, check, policies)
         .await
         .unwrap();
     let name: crate::domain::HandlerName = "bot".try_into().unwrap();
@@ -188,6 +192,7 @@ async fn rig_with(fails: Option<CallError>, policies: Policies) -> Rig {
         service,
         bot,
         clock,
+        _data: data,
     }
 }
 

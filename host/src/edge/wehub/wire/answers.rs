@@ -41,6 +41,14 @@ struct Ack<'a, D> {
     data: D,
 }
 
+#[derive(Serialize)]
+struct UploadAck<'a> {
+    error_code: i32,
+    error_reason: &'a str,
+    ack_type: &'static str,
+    file_index: &'a str,
+}
+
 /// `{}`, where an answer has nothing to say.
 #[derive(Serialize)]
 struct Nothing {}
@@ -145,6 +153,16 @@ pub fn pull_task_ack(task: Option<(&TaskId, &WireTask<'_>)>) -> Bytes {
             },
         ),
     }
+}
+
+/// Answers an upload (section 6); `file_index` is empty for QR codes.
+pub(crate) fn upload_file_ack(code: i32, reason: &str, file_index: &str) -> Bytes {
+    json(&UploadAck {
+        error_code: code,
+        error_reason: reason,
+        ack_type: "upload_file_ack",
+        file_index,
+    })
 }
 
 /// Refuses whatever was asked, with the `ack_type` that belongs to the action,

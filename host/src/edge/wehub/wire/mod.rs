@@ -21,6 +21,7 @@ mod tests;
 
 pub(crate) use answers::{
     WebSocketOffer, code, common_ack, login_ack, login_refusal, logout_ack, pull_task_ack, refusal,
+    upload_file_ack,
 };
 pub(crate) use envelope::{parse, sender};
 pub(crate) use request::{BadRequest, Incoming, LoginRequest, Report, Request};
