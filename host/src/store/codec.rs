@@ -11,7 +11,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::domain::{
     AccountId, ContactKind, Digest, EventKey, HandlerName, Millis, TaskNumber, TaskState,
-    handler::Scope, ports::StoreError,
+    handler::{CALLBACK_SCOPE, Scope},
+    ports::StoreError,
 };
 
 /// The first byte of every record that is written now.
@@ -190,10 +191,11 @@ pub fn handler(name: &HandlerName) -> Key {
     Key::of(Table::Handler).end(name.as_str())
 }
 
-/// A binding. `*` is no account's id, so it can stand for all.
+/// A binding. No account's id begins with `*`, so what does can stand for others.
 pub fn binding(scope: &Scope) -> Key {
     let scope = match scope {
         Scope::All => "*",
+        Scope::Callback => CALLBACK_SCOPE,
         Scope::Account(id) => id.as_str(),
     };
     Key::of(Table::Binding).end(scope)

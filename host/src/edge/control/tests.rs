@@ -17,7 +17,7 @@ use super::{BODY_MAX_BYTES, CONFIG_BODY_MAX_BYTES, router};
 use crate::{
     domain::{
         Action, Digest,
-        ports::{Call, CallError, Component, ComponentError, Effects, Runtime},
+        ports::{Answer, Ask, Call, CallError, Component, ComponentError, Effects, Runtime},
     },
     edge::{auth::AdminToken, error::Document},
     service::{IDEMPOTENCY_KEY_MAX_BYTES, Policies, Service},
@@ -56,6 +56,10 @@ impl Runtime for NoRuntime {
 
     async fn call(&self, _: Call) -> Result<Effects, CallError> {
         Ok(Effects::default())
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
+        Err(CallError::Unloaded(ask.handler.digest))
     }
 }
 
