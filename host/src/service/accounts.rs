@@ -137,6 +137,18 @@ impl Service {
             .ok_or_else(|| Error::not_found("account", id))
     }
 
+    /// Whether the account has a live session under this customer id.
+    pub async fn has_session(&self, id: &AccountId, appid: &str) -> Result<bool, Error> {
+        let account = self.0.store.account(id).await?;
+        Ok(account.is_some_and(|it| it.session.is_some() && it.appid.as_deref() == Some(appid)))
+    }
+
+    /// Whether the account has logged in under this customer id, last of all.
+    pub async fn is_known(&self, id: &AccountId, appid: &str) -> Result<bool, Error> {
+        let account = self.0.store.account(id).await?;
+        Ok(account.is_some_and(|it| it.appid.as_deref() == Some(appid)))
+    }
+
     /// The latest failures of an account's bot, newest first.
     pub async fn failures(&self, id: &AccountId, limit: usize) -> Result<Vec<Failure>, Error> {
         self.account(id).await?;

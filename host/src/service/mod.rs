@@ -5,6 +5,7 @@
 //! WebAssembly or the storage engine.
 
 mod accounts;
+mod callback;
 mod catalogue;
 mod contacts;
 mod deliver;
@@ -28,6 +29,7 @@ use std::{
 use tokio_util::task::TaskTracker;
 
 pub use accounts::Login;
+pub use callback::Asked;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
@@ -77,6 +79,7 @@ struct Inner {
     catalogue: catalogue::Catalogue,
     links: links::Links,
     turns: turn::Turns,
+    desk: callback::Desk,
     /// Calls under way. They outlive the request that caused them, so that a
     /// client that goes away can't cut one off half-way.
     calls: TaskTracker,
@@ -97,6 +100,7 @@ impl Service {
             links: links::Links::default(),
             policies,
             turns: turn::Turns::default(),
+            desk: callback::Desk::default(),
             calls: TaskTracker::new(),
             draining: AtomicBool::new(false),
             store,

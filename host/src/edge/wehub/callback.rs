@@ -46,12 +46,12 @@ const LOGGED_OUT: &str = "the client reported a logout";
 
 /// The endpoint. A cheap handle.
 #[derive(Debug, Clone)]
-pub struct Callback(Arc<Inner>);
+pub struct Callback(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    config: Config,
-    service: Service,
+pub(super) struct Inner {
+    pub(super) config: Config,
+    pub(super) service: Service,
     bodies: BodyReader,
 }
 
@@ -98,16 +98,17 @@ impl Callback {
 
     /// The answer to a body, whatever it holds.
     async fn answer_to(&self, body: Bytes) -> Bytes {
-        if let Some(refusal) = self.refuse_large(&body) {
+        if let Some(refusal) = self.refuse_large(&body).await {
             return refusal;
         }
         let request = match wire::parse(&body) {
             Ok(request) => request,
             Err(bad) => return refuse_bad(&bad),
         };
-        let app = match self.0.config.admit(&request.appid, &request.account) {
-            Ok(app) => app,
-            Err(refusal) => return self.refuse_unadmitted(&request, refusal),
+        let app = match self.admit(&request).await {
+            Ok(Ok(app)) => app,
+            Ok(Err(refusal)) => return self.refuse_unadmitted(&request, refusal),
+            Err(error) => return refuse_failed(action_name(&request.action), None, &error),
         };
         let signature = login_signature(app, &request);
         let (action, signature) = (action_name(&request.action), signature.as_deref());
@@ -119,12 +120,15 @@ impl Callback {
 
     /// Refuses a large body of a stranger before it is taken apart, which takes
     /// many times its memory.
-    fn refuse_large(&self, body: &Bytes) -> Option<Bytes> {
+    async fn refuse_large(&self, body: &Bytes) -> Option<Bytes> {
         if body.len() <= TRUSTED_BYTES {
             return None;
         }
         let (action, appid, account) = wire::sender(body).ok()?;
-        let refusal = self.0.config.admit(&appid, &account).err()?;
+        let refusal = match self.trusts(&action, &appid, &account).await {
+            Ok(trusted) => trusted.err()?,
+            Err(error) => return Some(refuse_failed(&action, None, &error)),
+        };
         let reason = refusal.reason(&appid, &account);
         Some(refuse(&action, None, refusal_code(refusal), &reason))
     }
@@ -191,6 +195,10 @@ impl Callback {
         report: Report,
         reporter: Reporter,
     ) -> Result<Bytes, Error> {
+        let admission = match self.decide_login(&login, &report, &reporter).await? {
+            Ok(admission) => admission,
+            Err(refused) => return Ok(refused.answer(signature)),
+        };
         let login = Login {
             event: report.event,
             reporter,
@@ -202,15 +210,16 @@ impl Callback {
             local_ips: login.local_ips,
         };
         self.0.service.login(login).await?;
-        Ok(wire::login_ack(signature, self.0.config.report_contact))
+        Ok(wire::login_ack(signature, admission.report_contact))
     }
 
     async fn logout(&self, report: Report, reporter: Reporter) -> Result<Bytes, Error> {
+        let exits = self.decide_logout(&report, &reporter).await?;
         self.0
             .service
             .logout(report.event, reporter, LOGGED_OUT.to_owned())
             .await?;
-        Ok(wire::logout_ack())
+        Ok(wire::logout_ack(exits.client, exits.wechat))
     }
 
     async fn pull(&self, account: &AccountId, reporter: &Reporter) -> Result<Bytes, Error> {
@@ -223,6 +232,9 @@ impl Callback {
     }
 
     async fn report(&self, report: Report, reporter: Reporter) -> Result<Bytes, Error> {
+        if let Some(answer) = self.decide_unknown(&report, &reporter).await? {
+            return Ok(answer);
+        }
         let delivery = Delivery {
             event: report.event,
             reporter,
@@ -262,7 +274,7 @@ fn login_signature(app: &App, request: &Request) -> Option<String> {
 }
 
 /// The action's name, as far as the kind of answer hangs on it.
-fn action_name(action: &Incoming) -> &'static str {
+pub(super) fn action_name(action: &Incoming) -> &'static str {
     match action {
         Incoming::Login(_) => "login",
         Incoming::Logout { .. } => "logout",
@@ -276,7 +288,7 @@ fn action_name(action: &Incoming) -> &'static str {
 fn refusal_code(refusal: Refusal) -> i32 {
     match refusal {
         Refusal::UnknownAppid => code::UNKNOWN_APPID,
-        Refusal::NotAdmitted => code::NOT_ADMITTED,
+        Refusal::NotAdmitted | Refusal::NotLoggedIn => code::NOT_ADMITTED,
     }
 }
 

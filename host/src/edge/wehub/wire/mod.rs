@@ -20,7 +20,7 @@ mod xml;
 mod tests;
 
 pub(crate) use answers::{
-    code, common_ack, login_ack, login_refusal, logout_ack, pull_task_ack, refusal,
+    code, common_ack, login_ack, login_refusal, logout_ack, own_ack, pull_task_ack, refusal,
 };
 pub(crate) use envelope::{parse, sender};
 pub(crate) use request::{BadRequest, Incoming, LoginRequest, Report, Request};
