@@ -170,13 +170,9 @@ fn wehub(
     address: SocketAddr,
     open: &Open,
 ) -> Result<Router, AppError> {
-    let callback = |offers| Callback::new(config.wehub.clone(), service.clone(), offers);
-    if !config.wehub.websocket {
-        return Ok(callback(None).router());
-    }
     let key = TicketKey::load_or_create(&config.data)?;
     let offers = Offers::new(&config.wehub, &config.server.base_url(address), key);
-    let callback = callback(Some(offers.clone()));
+    let callback = Callback::new(config.wehub.clone(), service.clone(), offers.clone());
     let result_ms = config.tasks.result_ms;
     let sockets = Sockets::new(offers, callback.clone(), result_ms, open.clone());
     Ok(callback.router().merge(sockets.router()))

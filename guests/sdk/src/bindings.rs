@@ -1,4 +1,4 @@
-//! What `wit_bindgen` makes of the package `wxhost:bot`. The other modules of
+//! What `wit_bindgen` makes of the packages `wxhost:bot` and `wxhost:callback`. The other modules of
 //! this crate re-export it under shorter names.
 #![allow(
     unsafe_code,
@@ -23,3 +23,26 @@ wit_bindgen::generate!({
 
 #[doc(hidden)]
 pub use export_handler as __export_handler;
+
+/// World `callback`. What it imports is the same as for bots.
+pub mod callback {
+    wit_bindgen::generate!({
+        path: "../../wit/callback",
+        world: "callback",
+        with: {
+            "wasi:keyvalue/store@0.2.0-draft": crate::bindings::wasi::keyvalue::store,
+            "wasi:keyvalue/atomics@0.2.0-draft": crate::bindings::wasi::keyvalue::atomics,
+            "wasi:keyvalue/batch@0.2.0-draft": crate::bindings::wasi::keyvalue::batch,
+            "wasi:config/store@0.2.0-rc.1": crate::bindings::wasi::config::store,
+            "wasi:logging/logging@0.1.0-draft": crate::bindings::wasi::logging::logging,
+            "wasi:clocks/wall-clock@0.2.12": crate::bindings::wasi::clocks::wall_clock,
+            "wasi:random/random@0.2.12": crate::bindings::wasi::random::random,
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_callback",
+        default_bindings_module: "wxhost_sdk::bindings::callback",
+    });
+
+    #[doc(hidden)]
+    pub use export_callback as __export_callback;
+}

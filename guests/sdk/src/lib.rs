@@ -23,6 +23,7 @@
 
 #[doc(hidden)]
 pub mod bindings;
+pub mod callback;
 pub mod config;
 mod error;
 mod helpers;

@@ -2,14 +2,13 @@ use std::sync::Once;
 
 use crate::error::Error;
 use crate::log;
-use crate::model::Event;
 
-/// Calls the bot and turns its error into the text that the host shows.
+/// Calls the guest and turns its error into the text that the host shows.
 #[doc(hidden)]
-pub fn run(bot: fn(Event) -> Result<(), Error>, event: Event) -> Result<(), String> {
+pub fn run<A, T>(guest: fn(A) -> Result<T, Error>, argument: A) -> Result<T, String> {
     static FIRST_CALL: Once = Once::new();
     FIRST_CALL.call_once(|| std::panic::set_hook(Box::new(report_panic)));
-    bot(event).map_err(|error| error.to_string())
+    guest(argument).map_err(|error| error.to_string())
 }
 
 /// A panic ends as a trap, which has no text: this line is where the reason is.

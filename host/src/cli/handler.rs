@@ -17,7 +17,11 @@ use super::{
     output::{Printed, Style, Table, facts, size},
 };
 use crate::{
-    domain::{HandlerName, handler::Scope, id::BadId},
+    domain::{
+        HandlerName,
+        handler::{CALLBACK_WORLD, Scope},
+        id::BadId,
+    },
     edge::control::wire::{BindRequest, ConfigKeys, HandlerView, List},
 };
 
@@ -29,6 +33,7 @@ Examples:
   wxhost handler deploy echo target/wasm32-wasip2/release/echo.wasm
   wxhost handler bind echo --account '*'         every account without a bot of its own
   wxhost handler bind faq --account wxid_a       one account
+  wxhost handler bind gatekeeper --callback      decides who may log in
   wxhost handler config faq greeting='Hello!'    what the bot reads as its configuration";
 
 /// `wxhost handler`.
@@ -66,20 +71,18 @@ enum HandlerCommand {
         #[arg(value_parser = handler_name)]
         name: HandlerName,
     },
-    /// Let a handler serve an account, or all that have none of their own
+    /// Let a handler serve an account, all that have none of their own, or the callback
     Bind {
         /// Which
         #[arg(value_parser = handler_name)]
         name: HandlerName,
-        /// An account's id, or '*' (in quotes) for all
-        #[arg(long, value_name = "ID|*", value_parser = scope)]
-        account: Scope,
+        #[command(flatten)]
+        whom: Whom,
     },
-    /// Take away what an account is bound to
+    /// Take away what an account or the callback is bound to
     Unbind {
-        /// An account's id, or '*' (in quotes) for the binding of all
-        #[arg(long, value_name = "ID|*", value_parser = scope)]
-        account: Scope,
+        #[command(flatten)]
+        whom: Whom,
     },
     /// Replace a handler's whole configuration, or list its keys when none is given
     Config {
@@ -93,6 +96,25 @@ enum HandlerCommand {
         #[arg(long, value_name = "JSON")]
         file: Option<PathBuf>,
     },
+}
+
+/// Whom a handler serves.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Whom {
+    /// An account's id, or '*' (in quotes) for all that have no binding of their own
+    #[arg(long, value_name = "ID|*", value_parser = scope)]
+    account: Option<Scope>,
+    /// The callback itself: who may log in, and what is answered to what no bot knows
+    #[arg(long)]
+    callback: bool,
+}
+
+impl Whom {
+    fn scope(self) -> Scope {
+        // One of the two is given: what is no account is the callback.
+        self.account.unwrap_or(Scope::Callback)
+    }
 }
 
 fn handler_name(text: &str) -> Result<HandlerName, BadId> {
@@ -121,8 +143,8 @@ impl HandlerArgs {
             HandlerCommand::List => list(client, style, json).await,
             HandlerCommand::Show { name } => show(client, style, json, &name).await,
             HandlerCommand::Remove { name } => remove(client, json, &name).await,
-            HandlerCommand::Bind { name, account } => bind(client, json, name, account).await,
-            HandlerCommand::Unbind { account } => unbind(client, json, account).await,
+            HandlerCommand::Bind { name, whom } => bind(client, json, name, whom.scope()).await,
+            HandlerCommand::Unbind { whom } => unbind(client, json, whom.scope()).await,
             HandlerCommand::Config {
                 name,
                 entries,
@@ -217,10 +239,11 @@ fn about(handler: &HandlerView, style: &Style) -> String {
         }
     };
     let serves = if handler.bindings.is_empty() {
-        format!(
-            "nobody yet: `wxhost handler bind {} --account '*'`",
-            handler.name
-        )
+        let scope = match handler.world.as_str() {
+            CALLBACK_WORLD => "--callback",
+            _ => "--account '*'",
+        };
+        format!("nobody yet: `wxhost handler bind {} {scope}`", handler.name)
     } else {
         scopes(&handler.bindings, "\n")
     };
@@ -245,6 +268,7 @@ fn scopes(scopes: &[Scope], between: &str) -> String {
 fn whom(scope: &Scope) -> String {
     match scope {
         Scope::All => "every account that has no binding of its own".to_owned(),
+        Scope::Callback => "the callback itself".to_owned(),
         Scope::Account(id) => id.to_string(),
     }
 }

@@ -38,6 +38,12 @@ impl AccountId {
     pub fn trial() -> Self {
         Self("trial".into())
     }
+
+    /// The name under which callback components keep their key-values. No
+    /// account's: none begins with `*`.
+    pub fn callback() -> Self {
+        Self("*callback".into())
+    }
 }
 
 impl TryFrom<&str> for AccountId {

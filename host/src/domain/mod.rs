@@ -8,6 +8,7 @@
 pub mod account;
 pub mod action;
 pub mod alarm;
+pub mod callback;
 pub mod contact;
 pub mod event;
 pub mod file;

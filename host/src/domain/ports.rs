@@ -11,6 +11,7 @@ use super::{
     EventKey, Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause,
     Task, TaskId, TaskNumber, TaskState,
     action::Refused,
+    callback::{Question, Usage, Verdict},
     handler::{FailureKind, Scope},
 };
 
@@ -640,6 +641,28 @@ pub struct Effects {
     pub key_values: Vec<KeyValueWrite>,
 }
 
+/// One question to a component that decides about the callback.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Which component, with its configuration.
+    pub handler: Arc<Handler>,
+    /// What is asked.
+    pub question: Question,
+    /// What the component's store comes to. It may grow up to [`Usage::MAX`].
+    pub usage: Usage,
+}
+
+/// What a component decided. Nothing of it holds before its writes are durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The verdict, of the same case as the question, and checked.
+    pub verdict: Verdict,
+    /// Writes to its store, one per key.
+    pub key_values: Vec<KeyValueWrite>,
+    /// What the store comes to with them.
+    pub usage: Usage,
+}
+
 /// A call that failed: nothing that was asked for happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallFailure {
@@ -651,11 +674,11 @@ pub struct CallFailure {
     pub output: String,
 }
 
-/// Why a call gave no effects.
+/// Why a call came to nothing.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {
     /// The guest failed: this event is settled as failed.
-    #[error("the bot failed: {}", .0.message)]
+    #[error("the component failed: {}", .0.message)]
     Failed(CallFailure),
     /// The host has no room for the call now: nothing ran, the event can come
     /// again.
@@ -690,4 +713,8 @@ pub trait Runtime: Send + Sync + fmt::Debug {
 
     /// Calls a bot in a fresh instance, within its limits.
     async fn call(&self, call: Call) -> Result<Effects, CallError>;
+
+    /// Asks a component that decides about the callback, in a fresh instance,
+    /// within the same limits.
+    async fn ask(&self, ask: Ask) -> Result<Answer, CallError>;
 }

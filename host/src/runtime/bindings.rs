@@ -1,5 +1,5 @@
 //! The one place where host bindings are made from `wit/`. The names below it
-//! are the package's own.
+//! are the package's own; those of the callback's package are in [`callback`].
 
 wasmtime::component::bindgen!({
     path: "../wit",
@@ -17,3 +17,21 @@ wasmtime::component::bindgen!({
         "wasi:keyvalue/store.bucket": super::imports::keyvalue::Bucket,
     },
 });
+
+/// World `callback`. What it imports is the same as for bots.
+pub mod callback {
+    wasmtime::component::bindgen!({
+        path: "../wit/callback",
+        world: "wxhost:callback/callback",
+        exports: { default: async },
+        with: {
+            "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+            "wasi:random": wasmtime_wasi::p2::bindings::random,
+            "wasi:keyvalue": super::wasi::keyvalue,
+            "wasi:config": super::wasi::config,
+            "wasi:logging": super::wasi::logging,
+        },
+    });
+
+    pub use exports::wxhost::callback::handler as wit;
+}

@@ -4,14 +4,21 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{bindings::wxhost::bot::model as wit, state::NotTaken};
+use super::{
+    bindings::{callback::wit as asked, wxhost::bot::model as wit},
+    state::NotTaken,
+};
 use crate::domain::{
     Account, AccountId, ClientKind, Contact, Digest, Event, EventKey, Group, Handler, HandlerName,
     Happening, Member, Message, TaskId, TaskState, User,
     action::{FileSource, LinkCard, MiniProgramCard, Refused, Segment},
+    callback::{
+        ActionAnswer, Admission, Exits, LoginAttempt, LoginDecision, LogoutNotice, Question,
+        UnknownCall, Usage, Verdict,
+    },
     contact::{Region, Sex},
     event::{Content, File, FriendRequest, Link},
-    ports::Call,
+    ports::{Ask, Call},
 };
 
 /// An event as the guest gets it.
@@ -323,30 +330,113 @@ pub fn coded(code: &str, message: impl Into<String>) -> wit::Failure {
     }
 }
 
+/// A login as the callback component gets it.
+pub fn login_attempt(attempt: &LoginAttempt) -> asked::LoginAttempt {
+    asked::LoginAttempt {
+        appid: attempt.appid.clone(),
+        account: attempt.account.as_str().to_owned(),
+        nickname: attempt.nickname.clone(),
+        alias: attempt.alias.clone(),
+        client_version: attempt.client_version.clone(),
+        machine_id: attempt.machine_id.clone(),
+        client_session: attempt.client_session.clone(),
+        local_ips: attempt.local_ips.clone(),
+        qr_session: attempt.qr_session,
+        listed: attempt.listed,
+        known: attempt.known,
+    }
+}
+
+/// What it decided about a login.
+pub fn login_verdict(decision: asked::LoginDecision) -> Verdict {
+    Verdict::Login(match decision {
+        asked::LoginDecision::Admit(admission) => LoginDecision::Admit(Admission {
+            report_contact: admission.report_contact,
+            websocket: admission.websocket,
+        }),
+        asked::LoginDecision::Refuse(reason) => LoginDecision::Refuse(reason),
+    })
+}
+
+/// A logout as the callback component gets it.
+pub fn logout_notice(notice: &LogoutNotice) -> asked::LogoutNotice {
+    asked::LogoutNotice {
+        appid: notice.appid.clone(),
+        account: notice.account.as_str().to_owned(),
+        client_version: notice.client_version.clone(),
+        machine_id: notice.machine_id.clone(),
+        client_session: notice.client_session.clone(),
+    }
+}
+
+/// What it decided about a logout.
+pub fn logout_verdict(exits: Option<asked::Exits>) -> Verdict {
+    Verdict::Logout(exits.map(|exits| Exits {
+        client: exits.exit_client,
+        wechat: exits.exit_wechat,
+    }))
+}
+
+/// An unknown action as the callback component gets it.
+pub fn unknown_call(call: &UnknownCall) -> asked::UnknownCall {
+    asked::UnknownCall {
+        appid: call.appid.clone(),
+        account: call.account.as_str().to_owned(),
+        action: call.action.clone(),
+        body: String::from_utf8_lossy(&call.body).into_owned(),
+    }
+}
+
+/// What it answers to an unknown action.
+pub fn action_verdict(answer: Option<asked::Answer>) -> Verdict {
+    Verdict::UnknownAction(answer.map(|answer| ActionAnswer {
+        error_code: answer.error_code,
+        error_reason: answer.error_reason,
+        data: answer.data,
+    }))
+}
+
 /// A call for trying out a component. It is instantiated, never called.
 pub fn trial_call() -> Call {
-    let id = |text: &str| text.to_owned();
     Call {
-        handler: Arc::new(Handler {
-            name: HandlerName::trial(),
-            digest: Digest::of(b""),
-            size_bytes: 0,
-            world: String::new(),
-            imports: Vec::new(),
-            deployed_ms: 0,
-            config: BTreeMap::new(),
-        }),
+        handler: trial_handler(),
         client: ClientKind::Wehub,
         me: None,
         event: Arc::new(Event {
             key: EventKey::new("trial"),
             account: AccountId::trial(),
             at_ms: 0,
-            what: Happening::Other(id("trial")),
+            what: Happening::Other("trial".to_owned()),
             facts: Vec::new(),
             raw: Bytes::from_static(b"{}"),
         }),
     }
+}
+
+/// The same for a callback component.
+pub fn trial_ask() -> Ask {
+    Ask {
+        handler: trial_handler(),
+        question: Question::UnknownAction(UnknownCall {
+            appid: String::new(),
+            account: AccountId::trial(),
+            action: "trial".to_owned(),
+            body: Bytes::from_static(b"{}"),
+        }),
+        usage: Usage::default(),
+    }
+}
+
+fn trial_handler() -> Arc<Handler> {
+    Arc::new(Handler {
+        name: HandlerName::trial(),
+        digest: Digest::of(b""),
+        size_bytes: 0,
+        world: String::new(),
+        imports: Vec::new(),
+        deployed_ms: 0,
+        config: BTreeMap::new(),
+    })
 }
 
 #[cfg(test)]

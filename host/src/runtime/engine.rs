@@ -16,7 +16,10 @@ use wasmtime::{
     component::{HasSelf, Linker},
 };
 
-use super::{Limits, bindings, state::CallState};
+use super::{
+    Limits, bindings,
+    state::{CallState, CallbackErrand, Errand},
+};
 use crate::domain::{
     HandlerName,
     ports::{CallError, ComponentError},
@@ -40,10 +43,13 @@ const MEMORIES_PER_CALL: u32 = 4;
 /// Tables of one component.
 const TABLES_PER_CALL: u32 = 16;
 
-/// The engine with everything that is linked into every guest.
+/// The engine with everything that is linked into guests.
 pub struct Engine {
     pub wasm: wasmtime::Engine,
+    /// For bots.
     pub linker: Linker<CallState>,
+    /// For callback components, which act for no account.
+    pub callback_linker: Linker<CallState<CallbackErrand>>,
     room: Arc<Semaphore>,
     /// Room for the calls of one handler: never all of it, so that a bot that
     /// waits in every call leaves some for the others.
@@ -60,13 +66,15 @@ impl Engine {
     /// address space.
     pub fn new(limits: &Limits) -> Result<Self, ComponentError> {
         let wasm = wasmtime::Engine::new(&config(limits)).map_err(host_error)?;
-        let linker = linker(&wasm).map_err(host_error)?;
+        let linker = bot_linker(&wasm).map_err(host_error)?;
+        let callback_linker = common_linker(&wasm).map_err(host_error)?;
         let ticker =
             Ticker::start(&wasm).map_err(|error| ComponentError::Host(error.to_string()))?;
         let room = Arc::new(Semaphore::new(limits.concurrent_calls as usize));
         Ok(Self {
             wasm,
             linker,
+            callback_linker,
             room,
             shares: DashMap::new(),
             share: (limits.concurrent_calls as usize / 2).max(1),
@@ -142,33 +150,43 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
     pool
 }
 
-/// Links every interface of world `bot`, one by one, and all of WASI p2: the
-/// runtimes of JavaScript and Python import more of it than they use. Its
-/// contexts are empty: no files, no sockets, no environment.
-fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> {
-    use bindings::{wasi, wxhost::bot};
-    type Own = HasSelf<CallState>;
-    fn state(state: &mut CallState) -> &mut CallState {
-        state
-    }
+/// Links what both worlds import, one by one, and all of WASI p2: the runtimes of
+/// JavaScript and Python import more of it than they use. Its contexts are empty:
+/// no files, no sockets, no environment.
+fn common_linker<E: Errand>(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState<E>>> {
+    use bindings::wasi;
 
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     let l = &mut linker;
-    bot::context::add_to_linker::<_, Own>(l, state)?;
-    bot::chat::add_to_linker::<_, Own>(l, state)?;
-    bot::groups::add_to_linker::<_, Own>(l, state)?;
-    bot::friends::add_to_linker::<_, Own>(l, state)?;
-    bot::tags::add_to_linker::<_, Own>(l, state)?;
-    bot::contacts::add_to_linker::<_, Own>(l, state)?;
-    bot::timers::add_to_linker::<_, Own>(l, state)?;
-    bot::web::add_to_linker::<_, Own>(l, state)?;
-    bot::model::add_to_linker::<_, Own>(l, state)?;
-    wasi::keyvalue::store::add_to_linker::<_, Own>(l, state)?;
-    wasi::keyvalue::atomics::add_to_linker::<_, Own>(l, state)?;
-    wasi::keyvalue::batch::add_to_linker::<_, Own>(l, state)?;
-    wasi::config::store::add_to_linker::<_, Own>(l, state)?;
-    wasi::logging::logging::add_to_linker::<_, Own>(l, state)?;
+    wasi::keyvalue::store::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    wasi::keyvalue::atomics::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    wasi::keyvalue::batch::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    wasi::config::store::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    wasi::logging::logging::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    Ok(linker)
+}
+
+fn itself<T>(state: &mut T) -> &mut T {
+    state
+}
+
+/// Links every interface of world `bot`.
+fn bot_linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> {
+    use bindings::wxhost::bot;
+    type Own = HasSelf<CallState>;
+
+    let mut linker = common_linker(engine)?;
+    let l = &mut linker;
+    bot::context::add_to_linker::<_, Own>(l, itself)?;
+    bot::chat::add_to_linker::<_, Own>(l, itself)?;
+    bot::groups::add_to_linker::<_, Own>(l, itself)?;
+    bot::friends::add_to_linker::<_, Own>(l, itself)?;
+    bot::tags::add_to_linker::<_, Own>(l, itself)?;
+    bot::contacts::add_to_linker::<_, Own>(l, itself)?;
+    bot::timers::add_to_linker::<_, Own>(l, itself)?;
+    bot::web::add_to_linker::<_, Own>(l, itself)?;
+    bot::model::add_to_linker::<_, Own>(l, itself)?;
     Ok(linker)
 }
 

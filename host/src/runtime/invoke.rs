@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
+use tokio::time::error::Elapsed;
 use wasmtime::{Store as WasmStore, Trap, UpdateDeadline, WasmBacktrace};
 
 use super::{
-    Limits, convert,
+    Limits,
+    bindings::callback,
+    convert,
     engine::{Engine, TICK},
-    output::Output,
-    registry::{Bot, chain},
-    state::{CallState, Stopped},
+    registry::{Bot, Callback, Guest, chain},
+    state::{CallState, CallbackErrand, Errand, Stopped},
 };
 use crate::domain::{
     HandlerName,
+    callback::{Question, Verdict},
     handler::FailureKind,
-    ports::{ActionCheck, Call, CallError, CallFailure, ComponentError, Effects, Store},
+    ports::{
+        ActionCheck, Answer, Ask, Call, CallError, CallFailure, ComponentError, Effects, Store,
+    },
 };
 
 /// How long a failure's text may be: a backtrace of a deep recursion is long.
@@ -44,9 +49,8 @@ pub async fn call(
     bot: &Bot,
     call: Call,
 ) -> Result<Effects, CallError> {
-    let (limits, event) = (&host.limits, Arc::clone(&call.event));
+    let event = Arc::clone(&call.event);
     let mut wasm = new_store(engine, host, call);
-    let output = wasm.data().output.clone();
     let run = async {
         let instance = bot.instantiate_async(&mut wasm).await?;
         let event = convert::event(&event);
@@ -55,35 +59,80 @@ pub async fn call(
             .call_on_event(&mut wasm, &event)
             .await
     };
-    let ended = tokio::time::timeout(limits.call_wall(), run).await;
-    match ended {
-        Ok(Ok(Ok(()))) => Ok(wasm.into_data().into_effects()),
-        Ok(Ok(Err(refusal))) => Err(refused(refusal, wasm.data())),
-        Ok(Err(error)) => Err(classify(&error, wasm.data())),
-        Err(_) => Err(too_slow(limits, &output)),
+    let ended = tokio::time::timeout(host.limits.call_wall(), run).await;
+    let ((), state) = outcome(ended, wasm)?;
+    Ok(state.into_effects())
+}
+
+/// Asks the callback component once. The caller holds the room for it.
+pub async fn ask(
+    engine: &Engine,
+    host: &Host,
+    callback: &Callback,
+    ask: Ask,
+) -> Result<Answer, CallError> {
+    let question = ask.question.clone();
+    let mut wasm = new_store(engine, host, CallbackErrand::new(ask));
+    let run = async {
+        let instance = callback.instantiate_async(&mut wasm).await?;
+        decide(instance.wxhost_callback_handler(), &mut wasm, &question).await
+    };
+    let ended = tokio::time::timeout(host.limits.call_wall(), run).await;
+    let (verdict, state) = outcome(ended, wasm)?;
+    match verdict.check() {
+        Ok(()) => Ok(state.into_answer(verdict)),
+        Err(problem) => Err(refused(problem, &state)),
     }
+}
+
+async fn decide(
+    handler: &callback::wit::Guest,
+    wasm: &mut WasmStore<CallState<CallbackErrand>>,
+    question: &Question,
+) -> wasmtime::Result<Result<Verdict, String>> {
+    Ok(match question {
+        Question::Login(attempt) => handler
+            .call_login(wasm, &convert::login_attempt(attempt))
+            .await?
+            .map(convert::login_verdict),
+        Question::Logout(notice) => handler
+            .call_logout(wasm, &convert::logout_notice(notice))
+            .await?
+            .map(convert::logout_verdict),
+        Question::UnknownAction(call) => handler
+            .call_unknown_action(wasm, &convert::unknown_call(call))
+            .await?
+            .map(convert::action_verdict),
+    })
 }
 
 /// Instantiates the component once: exports of the wrong type show only then.
-pub async fn try_out(engine: &Engine, host: &Host, bot: &Bot) -> Result<(), ComponentError> {
-    let limits = &host.limits;
-    let unfit = |problem: String| ComponentError::Unfit(format!("it does not start: {problem}"));
+pub async fn try_out(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), ComponentError> {
     let _room = engine
-        .room(&HandlerName::trial(), limits.queue_wait())
+        .room(&HandlerName::trial(), host.limits.queue_wait())
         .await
         .map_err(|error| ComponentError::Host(error.to_string()))?;
-    let mut wasm = new_store(engine, host, convert::trial_call());
-    let start = bot.instantiate_async(&mut wasm);
-    match tokio::time::timeout(limits.call_wall(), start).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(unfit(classify(&error, wasm.data()).to_string())),
-        Err(_) => Err(unfit(format!("more than {} ms", limits.call_wall_ms))),
-    }
+    let started = match guest {
+        Guest::Bot(bot) => {
+            let mut wasm = new_store(engine, host, convert::trial_call());
+            let start = bot.instantiate_async(&mut wasm);
+            let ended = tokio::time::timeout(host.limits.call_wall(), start).await;
+            outcome(ended.map(|it| it.map(Ok)), wasm).map(drop)
+        }
+        Guest::Callback(callback) => {
+            let errand = CallbackErrand::new(convert::trial_ask());
+            let mut wasm = new_store(engine, host, errand);
+            let start = callback.instantiate_async(&mut wasm);
+            let ended = tokio::time::timeout(host.limits.call_wall(), start).await;
+            outcome(ended.map(|it| it.map(Ok)), wasm).map(drop)
+        }
+    };
+    started.map_err(|error| ComponentError::Unfit(format!("it does not start: {error}")))
 }
 
-fn new_store(engine: &Engine, host: &Host, call: Call) -> WasmStore<CallState> {
+fn new_store<E: Errand>(engine: &Engine, host: &Host, errand: E) -> WasmStore<CallState<E>> {
     let limits = &host.limits;
-    let state = CallState::new(host.clone(), call);
+    let state = CallState::new(host.clone(), errand);
     let mut wasm = WasmStore::new(&engine.wasm, state);
     wasm.limiter(|state| state);
     wasm.set_hostcall_fuel(HOST_CALL_BYTES_MAX);
@@ -103,29 +152,42 @@ fn new_store(engine: &Engine, host: &Host, call: Call) -> WasmStore<CallState> {
     wasm
 }
 
-fn refused(mut message: String, state: &CallState) -> CallError {
+/// What the guest returned with what it asked for, or how it failed.
+fn outcome<T, E: Errand>(
+    ended: Result<wasmtime::Result<Result<T, String>>, Elapsed>,
+    wasm: WasmStore<CallState<E>>,
+) -> Result<(T, CallState<E>), CallError> {
+    match ended {
+        Ok(Ok(Ok(returned))) => Ok((returned, wasm.into_data())),
+        Ok(Ok(Err(refusal))) => Err(refused(refusal, wasm.data())),
+        Ok(Err(error)) => Err(classify(&error, wasm.data())),
+        Err(_) => Err(too_slow(wasm.data())),
+    }
+}
+
+fn refused<E: Errand>(mut message: String, state: &CallState<E>) -> CallError {
     let kind = if state.memory_refused {
         FailureKind::Memory
     } else {
         FailureKind::Refused
     };
     if message.is_empty() {
-        message = "the bot returned an error without a text".to_owned();
+        message = "the component returned an error without a text".to_owned();
     }
     failed(kind, message, state.output.tail())
 }
 
-fn too_slow(limits: &Limits, output: &Output) -> CallError {
+fn too_slow<E: Errand>(state: &CallState<E>) -> CallError {
     let message = format!(
         "more than {} ms in all, waiting included",
-        limits.call_wall_ms
+        state.limits.call_wall_ms
     );
-    failed(FailureKind::WallClock, message, output.tail())
+    failed(FailureKind::WallClock, message, state.output.tail())
 }
 
 /// Finds out whose fault it was. wasmtime wraps what a host call returned in the
 /// guest's backtrace, and keeps it to be asked for.
-fn classify(error: &wasmtime::Error, state: &CallState) -> CallError {
+fn classify<E: Errand>(error: &wasmtime::Error, state: &CallState<E>) -> CallError {
     let kind = match (
         error.downcast_ref::<Stopped>(),
         error.downcast_ref::<Trap>(),

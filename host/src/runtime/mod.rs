@@ -1,4 +1,4 @@
-//! Runs bots: WebAssembly components behind the package in `wit/`.
+//! Runs bots and callback components: WebAssembly behind the packages in `wit/`.
 //!
 //! A component is compiled once and called in a fresh instance per event.
 //! Whatever the guest asks for is collected in [`state::CallState`] and handed
@@ -24,9 +24,14 @@ use bytes::Bytes;
 
 pub use limits::Limits;
 
+use self::registry::Guest;
 use crate::domain::{
-    Digest,
-    ports::{ActionCheck, Call, CallError, Component, ComponentError, Effects, Runtime, Store},
+    Digest, Handler,
+    handler::FailureKind,
+    ports::{
+        ActionCheck, Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, Effects,
+        Runtime, Store,
+    },
 };
 
 /// The runtime on wasmtime.
@@ -62,9 +67,9 @@ impl Wasm {
 #[async_trait]
 impl Runtime for Wasm {
     async fn take_in(&self, bytes: Bytes) -> Result<Component, ComponentError> {
-        let (component, bot) = self.registry.take_in(bytes).await?;
-        invoke::try_out(&self.engine, &self.host, &bot).await?;
-        self.registry.keep(&component, bot);
+        let (component, guest) = self.registry.take_in(bytes).await?;
+        invoke::try_out(&self.engine, &self.host, &guest).await?;
+        self.registry.keep(&component, guest);
         Ok(component)
     }
 
@@ -78,17 +83,43 @@ impl Runtime for Wasm {
     }
 
     async fn call(&self, call: Call) -> Result<Effects, CallError> {
-        // Not loaded here: what could not be loaded at the start would be tried,
-        // and maybe compiled, at every event.
-        let digest = call.handler.digest;
-        let bot = self
-            .registry
-            .get(digest)
-            .ok_or(CallError::Unloaded(digest))?;
-        let wait = self.host.limits.queue_wait();
-        let _room = self.engine.room(&call.handler.name, wait).await?;
+        let Guest::Bot(bot) = self.loaded(&call.handler)? else {
+            return Err(of_another_world(&call.handler));
+        };
+        let _room = self.room(&call.handler).await?;
         invoke::call(&self.engine, &self.host, &bot, call).await
     }
+
+    async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
+        let Guest::Callback(callback) = self.loaded(&ask.handler)? else {
+            return Err(of_another_world(&ask.handler));
+        };
+        let _room = self.room(&ask.handler).await?;
+        invoke::ask(&self.engine, &self.host, &callback, ask).await
+    }
+}
+
+impl Wasm {
+    /// Not loaded here: what could not be loaded at the start would be tried, and
+    /// maybe compiled, at every event.
+    fn loaded(&self, handler: &Handler) -> Result<Guest, CallError> {
+        let digest = handler.digest;
+        self.registry.get(digest).ok_or(CallError::Unloaded(digest))
+    }
+
+    async fn room(&self, handler: &Handler) -> Result<engine::Room, CallError> {
+        let wait = self.host.limits.queue_wait();
+        self.engine.room(&handler.name, wait).await
+    }
+}
+
+/// Bindings are checked when they are made: it takes a mistake of ours.
+fn of_another_world(handler: &Handler) -> CallError {
+    CallError::Failed(CallFailure {
+        kind: FailureKind::Host,
+        message: format!("a component of {} can't be asked this", handler.world),
+        output: String::new(),
+    })
 }
 
 impl fmt::Debug for Wasm {

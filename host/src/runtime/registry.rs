@@ -16,31 +16,59 @@ use std::{
 use bytes::Bytes;
 use dashmap::DashMap;
 use tokio::sync::Semaphore;
-use wasmtime::component::Component as WasmComponent;
+use wasmtime::component::{Component as WasmComponent, Linker};
 
-use super::{Limits, bindings::BotPre, engine::Engine, state::CallState};
+use super::{
+    Limits,
+    bindings::{BotPre, callback::CallbackPre},
+    engine::Engine,
+    state::{CallState, CallbackErrand},
+};
 use crate::{
     domain::{
         Digest,
+        handler::{BOT_WORLD, CALLBACK_WORLD},
         ports::{Component, ComponentError},
     },
     files,
 };
 
 /// The export that makes a component a bot.
-const HANDLER_EXPORT: &str = "wxhost:bot/handler@0.1.";
-/// The name of the world in answers and listings.
-const BOT_WORLD: &str = "wxhost:bot/bot@0.1.0";
+const BOT_EXPORT: &str = "wxhost:bot/handler@0.1.";
+/// The export that makes it a callback component.
+const CALLBACK_EXPORT: &str = "wxhost:callback/handler@0.1.";
 
 /// A bot that is ready to be instantiated.
 pub type Bot = Arc<BotPre<CallState>>;
+/// A callback component that is ready to be instantiated.
+pub type Callback = Arc<CallbackPre<CallState<CallbackErrand>>>;
+
+/// A component that is ready to be instantiated, by its world.
+#[derive(Clone)]
+pub enum Guest {
+    /// It serves accounts.
+    Bot(Bot),
+    /// It decides about the callback.
+    Callback(Callback),
+}
+
+impl Guest {
+    /// The name of its world in answers and listings.
+    fn world(&self) -> &'static str {
+        match self {
+            Self::Bot(_) => BOT_WORLD,
+            Self::Callback(_) => CALLBACK_WORLD,
+        }
+    }
+}
 
 /// All components that this host knows.
 pub struct Registry {
     engine: wasmtime::Engine,
-    linker: wasmtime::component::Linker<CallState>,
+    linker: Linker<CallState>,
+    callback_linker: Linker<CallState<CallbackErrand>>,
     dir: PathBuf,
-    ready: DashMap<Digest, Bot>,
+    ready: DashMap<Digest, Guest>,
     /// What was of no use when `retain` was last called. It goes next time: an
     /// event may have chosen its bot just before that changed.
     unused: Mutex<HashSet<Digest>>,
@@ -59,6 +87,7 @@ impl Registry {
         Ok(Self {
             engine: engine.wasm.clone(),
             linker: engine.linker.clone(),
+            callback_linker: engine.callback_linker.clone(),
             dir,
             ready: DashMap::new(),
             unused: Mutex::default(),
@@ -68,21 +97,20 @@ impl Registry {
         })
     }
 
-    /// A bot that is in memory.
-    pub fn get(&self, digest: Digest) -> Option<Bot> {
-        self.ready.get(&digest).map(|bot| Arc::clone(&bot))
+    /// A component that is in memory.
+    pub fn get(&self, digest: Digest) -> Option<Guest> {
+        self.ready.get(&digest).map(|guest| guest.clone())
     }
 
-    /// Compiles a component and checks that it is a bot and links. It is kept
+    /// Compiles a component and checks that it has a world of ours and links. It is kept
     /// on disk, so that compiling is never done twice, but not yet in memory.
-    pub async fn take_in(&self, bytes: Bytes) -> Result<(Component, Bot), ComponentError> {
+    pub async fn take_in(&self, bytes: Bytes) -> Result<(Component, Guest), ComponentError> {
         check_preamble(&bytes, self.component_bytes)?;
         let digest = Digest::of(&bytes);
         let size_bytes = bytes.len() as u64;
         let wasm = self.compiled(digest, bytes.clone()).await?;
         let imports = self.imports(&wasm);
-        let world = self.world(&wasm)?;
-        let bot = self.link(&wasm)?;
+        let guest = self.link(&wasm)?;
         let path = self.source_path(digest);
         files::write_durably(&path, bytes)
             .await
@@ -91,16 +119,16 @@ impl Registry {
             Component {
                 digest,
                 size_bytes,
-                world,
+                world: guest.world().to_owned(),
                 imports,
             },
-            bot,
+            guest,
         ))
     }
 
-    /// Keeps a bot in memory, ready to be called.
-    pub fn keep(&self, component: &Component, bot: Bot) {
-        self.ready.insert(component.digest, bot);
+    /// Keeps a component in memory, ready to be called.
+    pub fn keep(&self, component: &Component, guest: Guest) {
+        self.ready.insert(component.digest, guest);
     }
 
     /// Loads a component that was deployed before, from the cache where it can.
@@ -127,7 +155,7 @@ impl Registry {
     pub async fn retain(&self, in_use: &[Digest]) {
         let in_use: HashSet<_> = in_use.iter().copied().collect();
         let files = self.files().await;
-        let held = self.ready.iter().map(|bot| *bot.key());
+        let held = self.ready.iter().map(|guest| *guest.key());
         let unused: HashSet<_> = held
             .chain(files.iter().map(|(digest, _)| *digest))
             .filter(|digest| !in_use.contains(digest))
@@ -221,28 +249,26 @@ impl Registry {
         names
     }
 
-    fn world(&self, component: &WasmComponent) -> Result<String, ComponentError> {
+    fn link(&self, component: &WasmComponent) -> Result<Guest, ComponentError> {
         let kind = component.component_type();
         let exports: Vec<_> = kind.exports(&self.engine).map(|(name, _)| name).collect();
-        if exports.iter().any(|name| name.starts_with(HANDLER_EXPORT)) {
-            return Ok(BOT_WORLD.to_owned());
+        let has = |export: &str| exports.iter().any(|name| name.starts_with(export));
+        match (has(BOT_EXPORT), has(CALLBACK_EXPORT)) {
+            (true, false) => self.link_bot(component).map(Guest::Bot).map_err(unlinked),
+            (false, true) => {
+                let linked = self.link_callback(component);
+                linked.map(Guest::Callback).map_err(unlinked)
+            }
+            _ => Err(of_no_world(&exports)),
         }
-        let found = if exports.is_empty() {
-            "nothing".to_owned()
-        } else {
-            exports.join(", ")
-        };
-        Err(ComponentError::Unfit(format!(
-            "it has another world: a bot exports wxhost:bot/handler@0.1.0, this exports {found}"
-        )))
     }
 
-    fn link(&self, component: &WasmComponent) -> Result<Bot, ComponentError> {
-        let unfit = |error: wasmtime::Error| {
-            ComponentError::Unfit(format!("it does not link: {}", chain(&error)))
-        };
-        let linked = self.linker.instantiate_pre(component).map_err(unfit)?;
-        BotPre::new(linked).map(Arc::new).map_err(unfit)
+    fn link_bot(&self, component: &WasmComponent) -> wasmtime::Result<Bot> {
+        BotPre::new(self.linker.instantiate_pre(component)?).map(Arc::new)
+    }
+
+    fn link_callback(&self, component: &WasmComponent) -> wasmtime::Result<Callback> {
+        CallbackPre::new(self.callback_linker.instantiate_pre(component)?).map(Arc::new)
     }
 
     fn source_path(&self, digest: Digest) -> PathBuf {
@@ -258,6 +284,23 @@ impl Registry {
         self.dir
             .join(format!("{digest}-{:016x}.cwasm", hasher.finish()))
     }
+}
+
+fn unlinked(error: wasmtime::Error) -> ComponentError {
+    ComponentError::Unfit(format!("it does not link: {}", chain(&error)))
+}
+
+/// Says what each world wants and what is there instead.
+fn of_no_world(exports: &[&str]) -> ComponentError {
+    let found = match exports {
+        [] => "nothing".to_owned(),
+        exports => exports.join(", "),
+    };
+    ComponentError::Unfit(format!(
+        "it has no world of this host, or two: a bot ({BOT_WORLD}) exports \
+         wxhost:bot/handler@0.1.0, a callback component ({CALLBACK_WORLD}) exports \
+         wxhost:callback/handler@0.1.0, this exports {found}"
+    ))
 }
 
 fn foldhash() -> impl Hasher {

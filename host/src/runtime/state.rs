@@ -7,10 +7,11 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::{Limits, invoke::Host, output::Output};
 use crate::domain::{
-    Action, HandlerName, Millis, TaskId, TaskNumber,
+    AccountId, Action, Handler, HandlerName, Millis, TaskId, TaskNumber,
     action::Refused,
+    callback::{Usage, Verdict},
     handler::FailureKind,
-    ports::{ActionCheck, Call, Effects, KeyValueWrite, Store, StoreError},
+    ports::{ActionCheck, Answer, Ask, Call, Effects, KeyValueWrite, Store, StoreError},
 };
 
 /// What is counted for a task beside its action: its id and origin (two names
@@ -36,15 +37,70 @@ pub enum Stopped {
     Store(#[from] StoreError),
 }
 
-/// The data of one wasmtime store, and so of one call.
-pub struct CallState {
+/// What a guest can be called for.
+pub trait Errand: Send + 'static {
+    /// Which guest, with its configuration.
+    fn handler(&self) -> &Handler;
+
+    /// Whose key-value store it has.
+    fn account(&self) -> &AccountId;
+
+    /// What its key-value store comes to, where that has an end.
+    fn usage(&mut self) -> Option<&mut Usage>;
+}
+
+impl Errand for Call {
+    fn handler(&self) -> &Handler {
+        &self.handler
+    }
+
+    fn account(&self) -> &AccountId {
+        &self.event.account
+    }
+
+    fn usage(&mut self) -> Option<&mut Usage> {
+        None
+    }
+}
+
+/// What a callback component is asked, and the one account that all of them have.
+pub struct CallbackErrand {
+    /// The question.
+    pub ask: Ask,
+    bucket: AccountId,
+}
+
+impl CallbackErrand {
+    pub fn new(ask: Ask) -> Self {
+        let bucket = AccountId::callback();
+        Self { ask, bucket }
+    }
+}
+
+impl Errand for CallbackErrand {
+    fn handler(&self) -> &Handler {
+        &self.ask.handler
+    }
+
+    fn account(&self) -> &AccountId {
+        &self.bucket
+    }
+
+    fn usage(&mut self) -> Option<&mut Usage> {
+        Some(&mut self.ask.usage)
+    }
+}
+
+/// The data of one wasmtime store, and so of one call: of a bot unless it says
+/// otherwise.
+pub struct CallState<E: Errand = Call> {
     wasi: WasiCtx,
     table: ResourceTable,
     /// The limits in force.
     pub limits: Arc<Limits>,
     check: ActionCheck,
     /// What is being handled.
-    pub call: Call,
+    pub call: E,
     /// Where the guest's reads go.
     pub store: Arc<dyn Store>,
     /// What the guest logs and prints.
@@ -66,8 +122,8 @@ pub struct CallState {
     pub memory_refused: bool,
 }
 
-impl CallState {
-    pub fn new(host: Host, call: Call) -> Self {
+impl<E: Errand> CallState<E> {
+    pub fn new(host: Host, call: E) -> Self {
         let Host {
             limits,
             store,
@@ -124,39 +180,6 @@ impl CallState {
         Ok(())
     }
 
-    /// Takes on an action and gives its task an id. What can't be done is the
-    /// guest's to handle.
-    pub fn act(&mut self, action: Action) -> Result<TaskId, NotTaken> {
-        self.act_all(vec![action])
-    }
-
-    /// Takes on all of these or none, and gives the last one's id.
-    pub fn act_all(&mut self, actions: Vec<Action>) -> Result<TaskId, NotTaken> {
-        for action in &actions {
-            (self.check)(self.call.client, action)?;
-        }
-        self.check_tasks_room(actions.len())?;
-        let bytes = actions.iter().map(task_bytes).sum();
-        self.effects_bytes = self.effects_with(0, bytes)?;
-        let count = actions.len() as u64;
-        let TaskNumber(first) = self.store.reserve(count as u32);
-        let numbers = (first..).map(TaskNumber);
-        self.tasks.extend(numbers.zip(actions));
-        Ok(TaskId {
-            account: self.call.event.account.clone(),
-            number: TaskNumber(first + count.saturating_sub(1)),
-        })
-    }
-
-    /// Whether this many more tasks may be asked for.
-    pub fn check_tasks_room(&self, more: usize) -> Result<(), NotTaken> {
-        let limit = self.limits.call_tasks;
-        if self.tasks.len().saturating_add(more) > limit as usize {
-            return Err(NotTaken::TooMany(limit));
-        }
-        Ok(())
-    }
-
     /// What the effects come to with this instead of that, if it may be.
     fn effects_with(&self, instead_of: usize, bytes: usize) -> Result<usize, NotTaken> {
         let limit = self.limits.call_effects_bytes;
@@ -169,7 +192,7 @@ impl CallState {
 
     /// The handler that runs.
     pub fn handler(&self) -> &HandlerName {
-        &self.call.handler.name
+        &self.call.handler().name
     }
 
     /// Resources that the guest holds.
@@ -214,21 +237,69 @@ impl CallState {
         Ok(())
     }
 
-    /// What the guest asked for.
-    pub fn into_effects(self) -> Effects {
-        let handler = self.call.handler.name.clone();
-        let key_values = self
-            .written
+    fn into_writes(self) -> Vec<KeyValueWrite> {
+        let handler = self.handler().clone();
+        self.written
             .into_iter()
             .map(|(key, value)| KeyValueWrite {
                 handler: handler.clone(),
                 key,
                 value,
             })
-            .collect();
+            .collect()
+    }
+}
+
+impl CallState {
+    /// Takes on an action and gives its task an id. What can't be done is the
+    /// guest's to handle.
+    pub fn act(&mut self, action: Action) -> Result<TaskId, NotTaken> {
+        self.act_all(vec![action])
+    }
+
+    /// Takes on all of these or none, and gives the last one's id.
+    pub fn act_all(&mut self, actions: Vec<Action>) -> Result<TaskId, NotTaken> {
+        for action in &actions {
+            (self.check)(self.call.client, action)?;
+        }
+        self.check_tasks_room(actions.len())?;
+        let bytes = actions.iter().map(task_bytes).sum();
+        self.effects_bytes = self.effects_with(0, bytes)?;
+        let count = actions.len() as u64;
+        let TaskNumber(first) = self.store.reserve(count as u32);
+        let numbers = (first..).map(TaskNumber);
+        self.tasks.extend(numbers.zip(actions));
+        Ok(TaskId {
+            account: self.call.event.account.clone(),
+            number: TaskNumber(first + count.saturating_sub(1)),
+        })
+    }
+
+    /// Whether this many more tasks may be asked for.
+    pub fn check_tasks_room(&self, more: usize) -> Result<(), NotTaken> {
+        let limit = self.limits.call_tasks;
+        if self.tasks.len().saturating_add(more) > limit as usize {
+            return Err(NotTaken::TooMany(limit));
+        }
+        Ok(())
+    }
+
+    /// What the bot asked for.
+    pub fn into_effects(mut self) -> Effects {
         Effects {
-            tasks: self.tasks,
-            key_values,
+            tasks: std::mem::take(&mut self.tasks),
+            key_values: self.into_writes(),
+        }
+    }
+}
+
+impl CallState<CallbackErrand> {
+    /// What the component decided, and what it wrote.
+    pub fn into_answer(self, verdict: Verdict) -> Answer {
+        Answer {
+            verdict,
+            usage: self.call.ask.usage,
+            key_values: self.into_writes(),
         }
     }
 }
@@ -275,7 +346,7 @@ pub enum NotTaken {
     TooLarge(u32),
 }
 
-impl WasiView for CallState {
+impl<E: Errand> WasiView for CallState<E> {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
             ctx: &mut self.wasi,
@@ -284,7 +355,7 @@ impl WasiView for CallState {
     }
 }
 
-impl wasmtime::ResourceLimiter for CallState {
+impl<E: Errand> wasmtime::ResourceLimiter for CallState<E> {
     /// All linear memories of the call together stay within its limit.
     fn memory_growing(
         &mut self,

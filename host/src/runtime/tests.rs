@@ -56,3 +56,57 @@ async fn what_is_no_longer_used_goes_one_turn_later() {
     wasm.retain(&digests[..1]).await;
     assert_eq!(files(&dir), 2);
 }
+
+/// A component that exports an instance of this name, and imports another.
+fn component(export: &str, import: &str) -> Bytes {
+    let text = format!(
+        r#"(component
+            (import "{import}" (instance
+                (export "get" (func (param "key" string) (result string)))))
+            (instance $handler)
+            (export "{export}" (instance $handler)))"#
+    );
+    wat::parse_str(text).unwrap().into()
+}
+
+#[tokio::test]
+async fn what_has_no_world_of_ours_is_told_of_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let odd = component(
+        "elsewhere:one/handler@0.1.0",
+        "wasi:config/store@0.2.0-rc.1",
+    );
+    let problem = open(&dir).take_in(odd).await.unwrap_err().to_string();
+    for part in [
+        "wxhost:bot/handler@0.1.0",
+        "wxhost:callback/handler@0.1.0",
+        "this exports elsewhere:one/handler@0.1.0",
+    ] {
+        assert!(problem.contains(part), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_callback_component_can_not_act_for_accounts() {
+    let dir = tempfile::tempdir().unwrap();
+    let acting = component("wxhost:callback/handler@0.1.0", "wxhost:bot/chat@0.1.0");
+    let problem = open(&dir).take_in(acting).await.unwrap_err().to_string();
+    assert!(problem.contains("wxhost:bot/chat"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_callback_component_lacks_nothing_of_its_interface() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = r#"(component (instance $handler)
+        (export "wxhost:callback/handler@0.1.0" (instance $handler)))"#;
+    let bytes = wat::parse_str(text).unwrap().into();
+    let problem = open(&dir).take_in(bytes).await.unwrap_err().to_string();
+    assert!(problem.contains("login"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_component_that_is_not_loaded_is_not_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = open(&dir).ask(convert::trial_ask()).await.unwrap_err();
+    assert!(matches!(error, CallError::Unloaded(_)), "{error}");
+}

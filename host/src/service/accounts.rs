@@ -51,6 +51,9 @@ impl Service {
         self.heard(&event.account);
         let now_ms = self.0.store.now();
         let known = turn.account.as_deref();
+        let former = known.and_then(|account| account.session.as_ref());
+        let replaced =
+            former.is_some_and(|it| !it.may_be_of(&start.machine_id, &reporter.client_session));
         let mut account = Account {
             id: event.account.clone(),
             client: reporter.client,
@@ -74,6 +77,10 @@ impl Service {
                 self.start_by_qr(&mut turn, &mut account, qr).await?;
             }
             None => self.write_account(&mut turn, account.clone()).await?,
+        }
+        if replaced {
+            // The former process's connection, if it has one.
+            self.0.links.end(&account.id);
         }
         self.settle_quietly(&mut turn, event, reporter).await?;
         Ok(account)
@@ -176,6 +183,18 @@ impl Service {
             .account(id)
             .await?
             .ok_or_else(|| Error::not_found("account", id))
+    }
+
+    /// Whether the account has a live session under this customer id.
+    pub async fn has_session(&self, id: &AccountId, appid: &str) -> Result<bool, Error> {
+        let account = self.0.store.account(id).await?;
+        Ok(account.is_some_and(|it| it.session.is_some() && it.appid.as_deref() == Some(appid)))
+    }
+
+    /// Whether the account has logged in under this customer id, last of all.
+    pub async fn is_known(&self, id: &AccountId, appid: &str) -> Result<bool, Error> {
+        let account = self.0.store.account(id).await?;
+        Ok(account.is_some_and(|it| it.appid.as_deref() == Some(appid)))
     }
 
     /// The latest failures of an account's bot, newest first.

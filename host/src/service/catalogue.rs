@@ -17,6 +17,7 @@ pub struct Deployed {
     pub handlers: BTreeMap<HandlerName, Arc<Handler>>,
     bindings: HashMap<AccountId, HandlerName>,
     default: Option<HandlerName>,
+    callback: Option<HandlerName>,
 }
 
 impl Deployed {
@@ -38,6 +39,7 @@ impl Deployed {
     pub fn bind(&mut self, binding: Binding) {
         match binding.account {
             Scope::All => self.default = Some(binding.handler),
+            Scope::Callback => self.callback = Some(binding.handler),
             Scope::Account(id) => {
                 self.bindings.insert(id, binding.handler);
             }
@@ -48,6 +50,7 @@ impl Deployed {
     pub fn unbind(&mut self, scope: &Scope) -> bool {
         match scope {
             Scope::All => self.default.take().is_some(),
+            Scope::Callback => self.callback.take().is_some(),
             Scope::Account(id) => self.bindings.remove(id).is_some(),
         }
     }
@@ -58,14 +61,22 @@ impl Deployed {
         self.handlers.get(name)
     }
 
-    /// Every binding, the default first, then by account.
+    /// The handler that decides about the callback.
+    pub fn callback(&self) -> Option<&Arc<Handler>> {
+        self.handlers.get(self.callback.as_ref()?)
+    }
+
+    /// Every binding, the default first, then the callback's, then by account.
     pub fn bindings(&self) -> Vec<Binding> {
         let default = self.default.iter().map(|handler| (Scope::All, handler));
+        let callback = self.callback.iter();
+        let callback = callback.map(|handler| (Scope::Callback, handler));
         let own = self
             .bindings
             .iter()
             .map(|(id, handler)| (Scope::Account(id.clone()), handler));
         let mut all: Vec<_> = default
+            .chain(callback)
             .chain(own)
             .map(|(account, handler)| Binding {
                 account,
@@ -158,5 +169,26 @@ mod tests {
         assert!(deployed.unbind(&Scope::All));
         assert!(!deployed.unbind(&Scope::All));
         assert_eq!(serves(&deployed, "a"), None);
+    }
+
+    #[test]
+    fn the_callback_has_a_handler_of_its_own() {
+        let bindings = [
+            binding("a", "faq"),
+            binding("*callback", "gate"),
+            binding("*", "echo"),
+        ];
+        let mut deployed = Deployed::new(ports::Catalogue {
+            handlers: vec![handler("echo"), handler("faq"), handler("gate")],
+            bindings: bindings.to_vec(),
+        });
+        let [own, callback, all] = bindings;
+        assert_eq!(deployed.bindings(), [all, callback, own]);
+        assert_eq!(deployed.callback().map(|it| it.name.as_str()), Some("gate"));
+        let gate = "gate".try_into().unwrap();
+        assert_eq!(deployed.bound_to(&gate), [Scope::Callback]);
+        assert!(deployed.unbind(&Scope::Callback));
+        assert!(!deployed.unbind(&Scope::Callback));
+        assert!(deployed.callback().is_none());
     }
 }

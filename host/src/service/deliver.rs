@@ -434,7 +434,7 @@ struct Settled<'a> {
 }
 
 /// The bot asked for more than one event may cause.
-fn over_the_limit(message: String) -> CallFailure {
+pub(super) fn over_the_limit(message: String) -> CallFailure {
     CallFailure {
         kind: FailureKind::Effects,
         message,

@@ -59,6 +59,7 @@ impl Service {
                 .map(|it| it.config.clone())
                 .unwrap_or_default(),
         };
+        self.check_bound_scopes(&handler)?;
         self.put(handler.clone()).await?;
         self.0
             .runtime
@@ -73,6 +74,15 @@ impl Service {
             return Err(Error::Busy { reason });
         }
         Ok(())
+    }
+
+    /// Whoever is served by this name must be by its new component too.
+    fn check_bound_scopes(&self, handler: &Handler) -> Result<(), Error> {
+        let bound = self.0.catalogue.now().bound_to(&handler.name);
+        bound.iter().try_for_each(|scope| {
+            let unfit = |problem| format!("{problem}; unbind it, or take another name");
+            scope.check(handler).map_err(unfit).map_err(Error::Conflict)
+        })
     }
 
     /// Every handler with what is bound to it.
@@ -170,7 +180,8 @@ impl Service {
         self.0.catalogue.now().bindings()
     }
 
-    /// Has a handler serve an account, or all that have no binding of their own.
+    /// Has a handler serve an account, all that have no binding of their own, or the
+    /// callback.
     pub async fn bind(&self, account: Scope, handler: HandlerName) -> Result<Binding, Error> {
         let service = self.clone();
         self.detached(async move { service.bind_whole(account, handler).await })
@@ -179,7 +190,8 @@ impl Service {
 
     async fn bind_whole(&self, account: Scope, handler: HandlerName) -> Result<Binding, Error> {
         let _changing = self.0.catalogue.changing.lock().await;
-        self.handler(&handler)?;
+        let (bound, _) = self.handler(&handler)?;
+        account.check(&bound).map_err(Error::Conflict)?;
         let binding = Binding { account, handler };
         let change = CatalogueChange::PutBinding(binding.clone());
         self.0.store.change_catalogue(vec![change]).await?;

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod alarms;
+mod callback;
 mod catalogue;
 mod contacts;
 mod deliver;
@@ -32,6 +33,7 @@ use std::{
 use tokio_util::task::TaskTracker;
 
 pub use accounts::SessionStart;
+pub use callback::Asked;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
@@ -88,6 +90,7 @@ struct Inner {
     turns: turn::Turns,
     /// When this host started.
     started_ms: Millis,
+    desk: callback::Desk,
     /// Calls under way. They outlive the request that caused them, so that a
     /// client that goes away can't cut one off half-way.
     calls: TaskTracker,
@@ -109,6 +112,7 @@ impl Service {
             links: links::Links::default(),
             policies,
             turns: turn::Turns::default(),
+            desk: callback::Desk::default(),
             calls: TaskTracker::new(),
             draining: AtomicBool::new(false),
             started_ms: store.now(),

@@ -95,7 +95,7 @@ impl Turns {
         if let Ok(turn) = Arc::clone(&lane.slot).try_lock_owned() {
             return Ok(turn);
         }
-        let _place = Place::take(&lane.waiting)?;
+        let _place = Place::take(&lane.waiting, WAITING_MAX, "events of this account")?;
         match tokio::time::timeout(WAIT, Arc::clone(&lane.slot).lock_owned()).await {
             Ok(turn) => Ok(turn),
             Err(_) => Err(Error::Busy {
@@ -149,15 +149,16 @@ impl Turns {
     }
 }
 
-/// A place in the queue for a turn, given back when the waiting ends.
-struct Place<'a>(&'a AtomicU32);
+/// A place in a queue, given back when the waiting ends.
+pub(super) struct Place<'a>(&'a AtomicU32);
 
 impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicU32) -> Result<Self, Error> {
+    /// Takes one of at most `max` places; `who` waits, if it comes to an error.
+    pub fn take(waiting: &'a AtomicU32, max: u32, who: &str) -> Result<Self, Error> {
         let place = Self(waiting);
-        if waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
+        if waiting.fetch_add(1, Ordering::Relaxed) >= max {
             return Err(Error::Busy {
-                reason: format!("{WAITING_MAX} events of this account wait already"),
+                reason: format!("{max} {who} wait already"),
             });
         }
         Ok(place)

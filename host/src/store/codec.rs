@@ -14,7 +14,9 @@ use serde::{
 
 use crate::domain::{
     AccountId, Alarm, ContactKind, Digest, EventKey, HandlerName, LoginId, Millis, TaskNumber,
-    TaskState, handler::Scope, ports::StoreError,
+    TaskState,
+    handler::{CALLBACK_SCOPE, Scope},
+    ports::StoreError,
 };
 
 /// The first byte of every record that is written now.
@@ -210,10 +212,11 @@ pub fn handler(name: &HandlerName) -> Key {
     Key::of(Table::Handler).end(name.as_str())
 }
 
-/// A binding. `*` is no account's id, so it can stand for all.
+/// A binding. No account's id begins with `*`, so what does can stand for others.
 pub fn binding(scope: &Scope) -> Key {
     let scope = match scope {
         Scope::All => "*",
+        Scope::Callback => CALLBACK_SCOPE,
         Scope::Account(id) => id.as_str(),
     };
     Key::of(Table::Binding).end(scope)

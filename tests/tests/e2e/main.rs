@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod callback;
 mod cli;
 mod cli_logins;
 mod contacts;

@@ -20,7 +20,7 @@ use crate::{
         Action, Digest,
         file::FilePolicy,
         login::NOTE_MAX_BYTES,
-        ports::{Call, CallError, Component, ComponentError, Effects, Room, Runtime},
+        ports::{Answer, Ask, Call, CallError, Component, ComponentError, Effects, Room, Runtime},
     },
     edge::{auth::AdminToken, error::Document},
     service::{IDEMPOTENCY_KEY_MAX_BYTES, Policies, Service},
@@ -67,6 +67,10 @@ impl Runtime for NoRuntime {
 
     async fn call(&self, _: Call) -> Result<Effects, CallError> {
         Ok(Effects::default())
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
+        Err(CallError::Unloaded(ask.handler.digest))
     }
 }
 

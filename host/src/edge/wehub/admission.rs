@@ -5,7 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{domain::AccountId, secret::Secret, service::Reply};
+use crate::{
+    domain::{AccountId, callback::Exits},
+    secret::Secret,
+    service::Reply,
+};
 
 /// The shortest path segment that counts as unguessable.
 const PATH_SECRET_MIN_CHARS: usize = 16;
@@ -46,6 +50,10 @@ pub struct Config {
     /// WebSockets at the same time, besides `server.connections_max`. More are
     /// refused.
     pub sockets_max: u32,
+    /// What ends on the client's machine after a logout.
+    pub on_logout: OnLogout,
+    /// What rules a login when the component bound to the callback fails.
+    pub callback_failure: CallbackFailure,
     /// The customer ids that are known, and their accounts.
     pub app: Vec<App>,
 }
@@ -70,6 +78,26 @@ impl From<Replies> for Reply {
     }
 }
 
+/// What ends on the client's machine after a logout (section 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnLogout {
+    /// WeHub and the WeChat process that it drives: what stays reports nothing.
+    Exit,
+    /// Nothing.
+    Stay,
+}
+
+/// What rules a login when the component bound to the callback fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallbackFailure {
+    /// These settings, as if nothing were bound.
+    Policy,
+    /// Nobody logs in.
+    Refuse,
+}
+
 /// A customer id that WeHub issued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,8 +106,12 @@ pub struct App {
     pub appid: String,
     /// What our answers to a login are signed with.
     pub secret_key: Secret,
-    /// The accounts that may log in; `*` for every one.
+    /// The accounts that may log in; `*` for every one. What a component bound to
+    /// the callback decides goes before.
     pub accounts: Vec<String>,
+    /// What ends after a logout, where it is not as for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_logout: Option<OnLogout>,
 }
 
 impl Default for Config {
@@ -93,6 +125,8 @@ impl Default for Config {
             heartbeat_s: 30,
             ticket_s: 120,
             sockets_max: 16_384,
+            on_logout: OnLogout::Exit,
+            callback_failure: CallbackFailure::Policy,
             app: Vec::new(),
         }
     }
@@ -105,6 +139,8 @@ pub enum Refusal {
     UnknownAppid,
     /// Not one of the customer id's accounts.
     NotAdmitted,
+    /// It has not logged in under this customer id, or has logged out.
+    NotLoggedIn,
 }
 
 impl Refusal {
@@ -114,6 +150,9 @@ impl Refusal {
         match self {
             Self::UnknownAppid => format!("appid: {appid} is not known here"),
             Self::NotAdmitted => format!("wxid: {account} is not admitted for appid {appid}"),
+            Self::NotLoggedIn => {
+                format!("wxid: {account} is not logged in under appid {appid}: log in first")
+            }
         }
     }
 }
@@ -162,6 +201,16 @@ impl Config {
             Ok(app)
         } else {
             Err(Refusal::NotAdmitted)
+        }
+    }
+
+    /// What ends after a logout under this customer id.
+    pub fn exits(&self, appid: &str) -> Exits {
+        let own = self.app(appid).and_then(|app| app.on_logout);
+        let exit = own.unwrap_or(self.on_logout) == OnLogout::Exit;
+        Exits {
+            client: exit,
+            wechat: exit,
         }
     }
 }
@@ -217,6 +266,7 @@ mod tests {
             appid: "app-1".to_owned(),
             secret_key: "112233".into(),
             accounts: accounts.iter().map(|&id| id.to_owned()).collect(),
+            on_logout: None,
         };
         Config {
             app: vec![app],
@@ -238,6 +288,21 @@ mod tests {
             Err(Refusal::UnknownAppid)
         );
         assert!(config(&["*"]).admit("app-1", &id("wxid_c")).is_ok());
+    }
+
+    #[test]
+    fn what_ends_after_a_logout_is_each_customer_s_choice() {
+        let exits = |exit| Exits {
+            client: exit,
+            wechat: exit,
+        };
+        let mut config = config(&["*"]);
+        assert_eq!(config.exits("app-1"), exits(true));
+        config.on_logout = OnLogout::Stay;
+        assert_eq!(config.exits("app-1"), exits(false));
+        config.app.first_mut().unwrap().on_logout = Some(OnLogout::Exit);
+        assert_eq!(config.exits("app-1"), exits(true));
+        assert_eq!(config.exits("app-2"), exits(false));
     }
 
     #[test]

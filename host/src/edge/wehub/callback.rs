@@ -47,14 +47,14 @@ const LOGGED_OUT: &str = "the client reported a logout";
 
 /// The endpoint. A cheap handle.
 #[derive(Debug, Clone)]
-pub struct Callback(Arc<Inner>);
+pub struct Callback(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    config: Config,
-    service: Service,
+pub(super) struct Inner {
+    pub(super) config: Config,
+    pub(super) service: Service,
     bodies: BodyReader,
-    offers: Option<Offers>,
+    offers: Offers,
 }
 
 /// What came of a body.
@@ -107,8 +107,9 @@ impl Handled {
 }
 
 impl Callback {
-    /// Serves with these settings, and makes logins such offers if any.
-    pub fn new(config: Config, service: Service, offers: Option<Offers>) -> Self {
+    /// Serves with these settings, and makes logins such offers where a WebSocket is
+    /// wanted.
+    pub fn new(config: Config, service: Service, offers: Offers) -> Self {
         Self(Arc::new(Inner {
             config,
             service,
@@ -171,7 +172,7 @@ impl Callback {
     /// Handles a body, whatever it holds. Where it came over a connection that is
     /// of one account, it is refused unless it is of that account too.
     pub(super) async fn handle(&self, owner: Option<&AccountId>, body: Bytes) -> Handled {
-        if let Some(refusal) = self.refuse_large(&body) {
+        if let Some(refusal) = self.refuse_large(&body).await {
             return Handled::refused(refusal);
         }
         let request = match wire::parse(&body) {
@@ -181,9 +182,13 @@ impl Callback {
         if let Some(owner) = owner.filter(|owner| **owner != request.account) {
             return Handled::refused(refuse_other(owner, &request));
         }
-        let app = match self.0.config.admit(&request.appid, &request.account) {
-            Ok(app) => app,
-            Err(refusal) => return Handled::refused(self.refuse_unadmitted(&request, refusal)),
+        let app = match self.admit(&request).await {
+            Ok(Ok(app)) => app,
+            Ok(Err(refusal)) => return Handled::refused(self.refuse_unadmitted(&request, refusal)),
+            Err(error) => {
+                let action = action_name(&request.action);
+                return Handled::refused(refuse_failed(action, None, &error));
+            }
         };
         let signature = login_signature(app, &request);
         let (action, signature) = (action_name(&request.action), signature.as_deref());
@@ -199,12 +204,15 @@ impl Callback {
 
     /// Refuses a large body of a stranger before it is taken apart, which takes
     /// many times its memory.
-    fn refuse_large(&self, body: &Bytes) -> Option<Bytes> {
+    async fn refuse_large(&self, body: &Bytes) -> Option<Bytes> {
         if body.len() <= TRUSTED_BYTES {
             return None;
         }
         let (action, appid, account) = wire::sender(body).ok()?;
-        let refusal = self.0.config.admit(&appid, &account).err()?;
+        let refusal = match self.trusts(&action, &appid, &account).await {
+            Ok(trusted) => trusted.err()?,
+            Err(error) => return Some(refuse_failed(&action, None, &error)),
+        };
         let reason = refusal.reason(&appid, &account);
         Some(refuse(&action, None, refusal_code(refusal), &reason))
     }
@@ -273,6 +281,10 @@ impl Callback {
         report: Report,
         reporter: Reporter,
     ) -> Result<Bytes, Error> {
+        let admission = match self.decide_login(&login, &report, &reporter).await? {
+            Ok(admission) => admission,
+            Err(refused) => return Ok(refused.answer(signature)),
+        };
         let qr_login = login.qr_session_id.map(|id| QrSession {
             id,
             foreign: self.0.config.accept_foreign_qr_sessions,
@@ -289,9 +301,11 @@ impl Callback {
             qr_login,
         };
         let account = self.0.service.start_session(start).await?;
-        let offers = self.0.offers.as_ref();
-        let offer = offers.and_then(|offers| offers.to(&account));
-        let report_contact = self.0.config.report_contact;
+        let offer = match admission.websocket {
+            true => self.0.offers.to(&account),
+            false => None,
+        };
+        let report_contact = admission.report_contact;
         Ok(wire::login_ack(signature, report_contact, offer.as_ref()))
     }
 
@@ -301,11 +315,12 @@ impl Callback {
         reporter: Reporter,
         machine_id: String,
     ) -> Result<Bytes, Error> {
+        let exits = self.decide_logout(&report, &reporter).await?;
         self.0
             .service
             .logout(report.event, reporter, machine_id, LOGGED_OUT.to_owned())
             .await?;
-        Ok(wire::logout_ack())
+        Ok(wire::logout_ack(exits.client, exits.wechat))
     }
 
     async fn pull(&self, account: &AccountId, reporter: &Reporter) -> Result<Bytes, Error> {
@@ -316,6 +331,9 @@ impl Callback {
     }
 
     async fn report(&self, report: Report, reporter: Reporter) -> Result<Bytes, Error> {
+        if let Some(answer) = self.decide_unknown(&report, &reporter).await? {
+            return Ok(answer);
+        }
         let delivery = Delivery {
             event: report.event,
             reporter,
@@ -362,7 +380,7 @@ fn login_signature(app: &App, request: &Request) -> Option<String> {
 }
 
 /// The action's name, as far as the kind of answer hangs on it.
-fn action_name(action: &Incoming) -> &'static str {
+pub(super) fn action_name(action: &Incoming) -> &'static str {
     match action {
         Incoming::Login(_) => "login",
         Incoming::Logout { .. } => "logout",
@@ -376,7 +394,7 @@ fn action_name(action: &Incoming) -> &'static str {
 fn refusal_code(refusal: Refusal) -> i32 {
     match refusal {
         Refusal::UnknownAppid => code::UNKNOWN_APPID,
-        Refusal::NotAdmitted => code::NOT_ADMITTED,
+        Refusal::NotAdmitted | Refusal::NotLoggedIn => code::NOT_ADMITTED,
     }
 }
 

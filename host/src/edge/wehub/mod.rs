@@ -5,6 +5,7 @@
 
 mod admission;
 mod callback;
+mod decide;
 mod signature;
 mod socket;
 mod ticket;

@@ -1,5 +1,5 @@
-//! `wasi:keyvalue`: a store per account and handler, written together with the
-//! guest's actions. The guest sees its own writes at once, everybody else when
+//! `wasi:keyvalue`: a store per account and handler (one per callback component),
+//! written together with the guest's actions. The guest sees its own writes at once, everybody else when
 //! the call succeeded.
 
 use std::{collections::BTreeSet, ops::Bound};
@@ -7,12 +7,15 @@ use std::{collections::BTreeSet, ops::Bound};
 use wasmtime::component::Resource;
 
 use super::CallState;
-use crate::runtime::{
-    bindings::wasi::keyvalue::{
-        atomics, batch,
-        store::{self, Error, KeyResponse},
+use crate::{
+    domain::callback::Usage,
+    runtime::{
+        bindings::wasi::keyvalue::{
+            atomics, batch,
+            store::{self, Error, KeyResponse},
+        },
+        state::{Errand, Stopped},
     },
-    state::Stopped,
 };
 
 /// The longest key, in bytes.
@@ -44,15 +47,42 @@ fn check_key(key: &str) -> Result<(), Error> {
     Ok(())
 }
 
-impl CallState {
+impl<E: Errand> CallState<E> {
     async fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, Stopped> {
         if let Some(written) = self.written(key) {
             return Ok(written.clone());
         }
         Ok(self
             .store
-            .key_value(&self.call.event.account, self.handler(), key)
+            .key_value(self.call.account(), self.handler(), key)
             .await?)
+    }
+
+    /// Writes; in a store that has an end, as far as there is room.
+    async fn put_in_room(
+        &mut self,
+        key: String,
+        value: Option<Vec<u8>>,
+    ) -> Result<Result<(), Error>, Stopped> {
+        let Some(before) = self.call.usage().copied() else {
+            return Ok(self.put(key, value));
+        };
+        let former = self.read(&key).await?;
+        let entry = |value: &Option<Vec<u8>>| Usage::of(&key, value.as_deref());
+        let after = before.with(entry(&value), entry(&former));
+        // One that is too full all the same may shrink.
+        if !after.fits(Usage::MAX) && !after.fits(before) {
+            return Ok(other(format!(
+                "this store is full: it takes {} keys and {} bytes in all",
+                Usage::MAX.keys,
+                Usage::MAX.bytes
+            )));
+        }
+        let put = self.put(key, value);
+        if let (Ok(()), Some(usage)) = (&put, self.call.usage()) {
+            *usage = after;
+        }
+        Ok(put)
     }
 
     fn put(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), Error> {
@@ -99,7 +129,7 @@ impl CallState {
 
     /// A page of what the store has, and one more if there is one.
     async fn stored_keys(&mut self, after: Option<&str>) -> Result<BTreeSet<String>, Stopped> {
-        let account = &self.call.event.account;
+        let account = self.call.account();
         let keys = self
             .store
             .keys(account, self.handler(), after, KEYS_PAGE + 1)
@@ -139,7 +169,7 @@ impl CallState {
     }
 }
 
-impl store::Host for CallState {
+impl<E: Errand> store::Host for CallState<E> {
     async fn open(&mut self, identifier: String) -> Answer<Handle> {
         self.enter()?;
         if !matches!(identifier.as_str(), "" | "default") {
@@ -155,7 +185,7 @@ impl store::Host for CallState {
     }
 }
 
-impl store::HostBucket for CallState {
+impl<E: Errand> store::HostBucket for CallState<E> {
     async fn get(&mut self, _: Handle, key: String) -> Answer<Option<Vec<u8>>> {
         self.enter()?;
         match check_key(&key) {
@@ -166,12 +196,12 @@ impl store::HostBucket for CallState {
 
     async fn set(&mut self, _: Handle, key: String, value: Vec<u8>) -> Answer<()> {
         self.enter()?;
-        Ok(self.put(key, Some(value)))
+        Ok(self.put_in_room(key, Some(value)).await?)
     }
 
     async fn delete(&mut self, _: Handle, key: String) -> Answer<()> {
         self.enter()?;
-        Ok(self.put(key, None))
+        Ok(self.put_in_room(key, None).await?)
     }
 
     async fn exists(&mut self, _: Handle, key: String) -> Answer<bool> {
@@ -193,7 +223,7 @@ impl store::HostBucket for CallState {
     }
 }
 
-impl atomics::Host for CallState {
+impl<E: Errand> atomics::Host for CallState<E> {
     /// Counters are decimal text, so that they read well in exports and from
     /// every language.
     async fn increment(&mut self, _: Handle, key: String, delta: u64) -> Answer<u64> {
@@ -207,9 +237,9 @@ impl atomics::Host for CallState {
         let Some(sum) = count.checked_add(delta) else {
             return Ok(other(format!("{key} would be more than 2^64")));
         };
-        Ok(self
-            .put(key, Some(sum.to_string().into_bytes()))
-            .map(|()| sum))
+        let sum_text = sum.to_string().into_bytes();
+        let put = self.put_in_room(key, Some(sum_text)).await?;
+        Ok(put.map(|()| sum))
     }
 }
 
@@ -220,7 +250,7 @@ fn counter(value: Option<&[u8]>) -> Option<u64> {
     }
 }
 
-impl batch::Host for CallState {
+impl<E: Errand> batch::Host for CallState<E> {
     async fn get_many(
         &mut self,
         _: Handle,
@@ -246,23 +276,24 @@ impl batch::Host for CallState {
             .into_iter()
             .map(|(key, value)| (key, Some(value)))
             .collect();
-        self.put_many(writes)
+        self.put_many(writes).await
     }
 
     async fn delete_many(&mut self, _: Handle, keys: Vec<String>) -> Answer<()> {
         self.put_many(keys.into_iter().map(|key| (key, None)).collect())
+            .await
     }
 }
 
-impl CallState {
-    fn put_many(&mut self, writes: Vec<(String, Option<Vec<u8>>)>) -> Answer<()> {
+impl<E: Errand> CallState<E> {
+    async fn put_many(&mut self, writes: Vec<(String, Option<Vec<u8>>)>) -> Answer<()> {
         if let Err(error) = check_batch(writes.len()) {
             self.enter()?;
             return Ok(Err(error));
         }
         for (key, value) in writes {
             self.enter()?;
-            if let Err(error) = self.put(key, value) {
+            if let Err(error) = self.put_in_room(key, value).await? {
                 return Ok(Err(error));
             }
         }

@@ -3,9 +3,12 @@
 use std::{borrow::Cow, fmt::Write};
 
 use super::CallState;
-use crate::runtime::bindings::wasi::logging::logging::{Host, Level};
+use crate::runtime::{
+    bindings::wasi::logging::logging::{Host, Level},
+    state::Errand,
+};
 
-impl Host for CallState {
+impl<E: Errand> Host for CallState<E> {
     /// Goes to the host's own log, and is kept with a failure. What is over the
     /// call's limit goes to neither. What it prints is only kept.
     fn log(&mut self, level: Level, context: String, message: String) -> wasmtime::Result<()> {
@@ -21,9 +24,9 @@ impl Host for CallState {
     }
 }
 
-impl CallState {
+impl<E: Errand> CallState<E> {
     fn tell(&self, level: Level, line: &str) {
-        let (account, handler) = (self.call.event.account.as_str(), self.handler().as_str());
+        let (account, handler) = (self.call.account().as_str(), self.handler().as_str());
         macro_rules! at {
             ($level:ident) => {
                 tracing::$level!(target: "wxhost::guest", account, handler, "{line}")

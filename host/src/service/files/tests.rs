@@ -21,7 +21,8 @@ use crate::{
         file::FilePolicy,
         handler::Scope,
         ports::{
-            Call, CallError, Component, ComponentError, Effects, EventOutcome, Runtime, Store,
+            Answer, Ask, Call, CallError, Component, ComponentError, Effects, EventOutcome,
+            Runtime, Store,
         },
     },
     service::Policies,
@@ -63,6 +64,10 @@ impl Runtime for Bot {
             self.told.lock().unwrap().push(told);
         }
         Ok(Effects::default())
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
+        Err(CallError::Unloaded(ask.handler.digest))
     }
 }
 

@@ -26,8 +26,8 @@ use crate::{
         event::Content,
         handler::{FailureKind, Scope},
         ports::{
-            Call, CallError, CallFailure, Component, ComponentError, ContactChange, Effects,
-            EventOutcome, Store,
+            Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, ContactChange,
+            Effects, EventOutcome, Store,
         },
     },
     store,
@@ -71,6 +71,10 @@ impl Runtime for Bot {
             tasks,
             key_values: Vec::new(),
         })
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
+        Err(CallError::Unloaded(ask.handler.digest))
     }
 }
 

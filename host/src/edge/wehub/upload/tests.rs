@@ -27,7 +27,10 @@ use crate::{
     domain::{
         AccountId, Action, Digest, TaskId, TaskNumber,
         file::FileState,
-        ports::{Call, CallError, Commit, Component, ComponentError, Effects, Runtime, Store},
+        ports::{
+            Answer, Ask, Call, CallError, Commit, Component, ComponentError, Effects, Runtime,
+            Store,
+        },
         task::Origin,
     },
     edge::wehub::wire,
@@ -67,6 +70,10 @@ impl Runtime for NoRuntime {
 
     async fn call(&self, _: Call) -> Result<Effects, CallError> {
         Ok(Effects::default())
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
+        Err(CallError::Unloaded(ask.handler.digest))
     }
 }
 

@@ -1,8 +1,11 @@
 //! The answers to WeHub (sections 1, 2 and 7), as JSON. Field order is that
 //! of the protocol page: some client may look for text rather than parse.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::tasks::WireTask;
 use crate::domain::TaskId;
@@ -89,6 +92,12 @@ pub struct WebSocketOffer {
 }
 
 #[derive(Serialize)]
+struct LogoutData {
+    exit_wehub: u8,
+    exit_wechat: u8,
+}
+
+#[derive(Serialize)]
 struct PulledTask<'a> {
     task_id: String,
     task_data: &'a WireTask<'a>,
@@ -136,9 +145,25 @@ pub fn login_refusal(signature: Option<&str>, code: i32, reason: &str) -> Bytes 
     ack("login_ack", code, reason, data)
 }
 
-/// Answers a logout (section 7).
-pub(crate) fn logout_ack() -> Bytes {
-    success("logout_ack", Nothing {})
+/// Answers a logout, and says what ends on the client's machine (section 7):
+/// WeHub, and the WeChat process that it drives.
+pub(crate) fn logout_ack(exit_wehub: bool, exit_wechat: bool) -> Bytes {
+    let data = LogoutData {
+        exit_wehub: exit_wehub.into(),
+        exit_wechat: exit_wechat.into(),
+    };
+    success("logout_ack", data)
+}
+
+/// Answers an action that this host does not know in a component's words. `data`
+/// is a JSON object; a list of tasks is added where it has none, since WeHub
+/// looks for one (section 1).
+pub(crate) fn own_ack(code: i32, reason: &str, data: &str) -> Bytes {
+    let mut fields: BTreeMap<String, &RawValue> = serde_json::from_str(data).unwrap_or_default();
+    if let Ok(none) = serde_json::from_str("[]") {
+        fields.entry("reply_task_list".to_owned()).or_insert(none);
+    }
+    ack("common_ack", code, reason, fields)
 }
 
 /// Answers a pull: one task at most (section 1).

@@ -20,8 +20,8 @@ mod xml;
 mod tests;
 
 pub(crate) use answers::{
-    WebSocketOffer, code, common_ack, login_ack, login_refusal, logout_ack, pull_task_ack, refusal,
-    upload_file_ack,
+    WebSocketOffer, code, common_ack, login_ack, login_refusal, logout_ack, own_ack, pull_task_ack,
+    refusal, upload_file_ack,
 };
 pub(crate) use envelope::{parse, sender};
 pub(crate) use request::{BadRequest, Incoming, LoginRequest, Report, Request};

@@ -6,9 +6,10 @@ use super::*;
 use crate::{
     domain::{
         HandlerName,
+        callback::{BUCKET_BYTES_MAX, BUCKET_KEYS_MAX},
         ports::{Commit, Epoch, KeyValueWrite},
     },
-    runtime::{Limits, convert, invoke},
+    runtime::{Limits, convert, invoke, state::CallbackErrand},
     store as stores,
 };
 
@@ -118,4 +119,60 @@ async fn a_cursor_of_nobody_is_refused() {
         let answer = state.list_keys_page(Some(cursor)).await.unwrap();
         assert!(matches!(answer, Err(Error::Other(_))), "{cursor}");
     }
+}
+
+/// A question to a component whose store comes to this much.
+fn asked(usage: Usage) -> CallState<CallbackErrand> {
+    let host = invoke::Host {
+        limits: Arc::new(Limits::default()),
+        store: stores::in_memory(Arc::new(|| 1)),
+        check: |client, action| action.check(client),
+    };
+    let mut ask = convert::trial_ask();
+    ask.usage = usage;
+    CallState::new(host, CallbackErrand::new(ask))
+}
+
+#[tokio::test]
+async fn a_callback_component_s_store_takes_so_many_keys() {
+    let mut state = asked(Usage {
+        keys: BUCKET_KEYS_MAX - 1,
+        bytes: 0,
+    });
+    let mut put = async |key: &str, value: Option<&[u8]>| {
+        let put = state.put_in_room(key.to_owned(), value.map(<[u8]>::to_vec));
+        put.await.unwrap().is_ok()
+    };
+    assert!(put("a", Some(b"1")).await);
+    assert!(!put("b", Some(b"1")).await);
+    // What is there already may change and go.
+    assert!(put("a", Some(b"22")).await);
+    assert!(put("a", None).await);
+    assert!(put("b", Some(b"1")).await);
+    let usage = state.call.ask.usage;
+    assert_eq!((usage.keys, usage.bytes), (BUCKET_KEYS_MAX, 2));
+}
+
+#[tokio::test]
+async fn a_callback_component_s_store_takes_so_many_bytes() {
+    let mut state = asked(Usage {
+        keys: 1,
+        bytes: BUCKET_BYTES_MAX - 10,
+    });
+    let full = state.put_in_room("key".to_owned(), Some(vec![0; 8])).await;
+    assert!(matches!(full, Ok(Err(Error::Other(text))) if text.contains("full")));
+    let fits = state.put_in_room("key".to_owned(), Some(vec![0; 7])).await;
+    assert!(fits.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_store_that_is_too_full_can_be_emptied() {
+    let mut state = asked(Usage {
+        keys: BUCKET_KEYS_MAX + 5,
+        bytes: 0,
+    });
+    let gone = state.put_in_room("key".to_owned(), None).await;
+    assert!(gone.unwrap().is_ok());
+    let more = state.put_in_room("key".to_owned(), Some(vec![])).await;
+    assert!(more.unwrap().is_err());
 }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::domain::Action;
 use crate::edge::wehub::wire::{
-    WebSocketOffer, code, common_ack, login_ack, login_refusal, logout_ack, pull_task_ack, refusal,
-    task,
+    WebSocketOffer, code, common_ack, login_ack, login_refusal, logout_ack, own_ack, pull_task_ack,
+    refusal, task,
 };
 
 fn text(answer: Bytes) -> String {
@@ -60,10 +60,40 @@ fn to_logins() {
 
 #[test]
 fn to_logouts() {
-    assert_eq!(
-        text(logout_ack()),
-        r#"{"error_code":0,"error_reason":"","ack_type":"logout_ack","data":{}}"#
-    );
+    for (exits, data) in [
+        ((true, true), r#"{"exit_wehub":1,"exit_wechat":1}"#),
+        ((true, false), r#"{"exit_wehub":1,"exit_wechat":0}"#),
+        ((false, false), r#"{"exit_wehub":0,"exit_wechat":0}"#),
+    ] {
+        assert_eq!(
+            text(logout_ack(exits.0, exits.1)),
+            format!(
+                r#"{{"error_code":0,"error_reason":"","ack_type":"logout_ack","data":{data}}}"#
+            )
+        );
+    }
+}
+
+#[test]
+fn in_a_component_s_own_words() {
+    for (given, data) in [
+        ("{}", r#"{"reply_task_list":[]}"#),
+        (
+            r#"{"z": 18446744073709551616, "a": 1}"#,
+            r#"{"a":1,"reply_task_list":[],"z":18446744073709551616}"#,
+        ),
+        (
+            r#"{"reply_task_list":[{"task_type":8}]}"#,
+            r#"{"reply_task_list":[{"task_type":8}]}"#,
+        ),
+    ] {
+        assert_eq!(
+            text(own_ack(7, "so", given)),
+            format!(
+                r#"{{"error_code":7,"error_reason":"so","ack_type":"common_ack","data":{data}}}"#
+            )
+        );
+    }
 }
 
 #[test]

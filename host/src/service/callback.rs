@@ -1,0 +1,317 @@
+//! Questions about the callback itself: asked of the component that is bound to
+//! it, one after the other.
+//!
+//! All of them share one key-value store, and what one wrote the next must read:
+//! so there is one lock from asking to writing. A component that fails decides
+//! nothing; what rules then is for the caller.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{Error, Service, deliver::over_the_limit, turn::Place};
+use crate::domain::{
+    AccountId, FailureKind, Handler, HandlerName, Login, LoginId,
+    callback::{
+        ActionAnswer, Exits, LoginAttempt, LoginDecision, LogoutNotice, Question, UnknownCall,
+        Usage, Verdict,
+    },
+    ports::{Answer, Ask, CallError, CallFailure, Commit, Committed, Epoch, StoreError},
+};
+
+/// How many questions may wait for those before them. Strangers ask some of
+/// them; more at a time than a host has accounts is a flood.
+const WAITING_MAX: u32 = 4096;
+/// How long a question waits for those before it. With the time of the call itself
+/// (15 s at most) and of what follows an admitted login, it stays near the 30 s
+/// after which WeHub gives up.
+const WAIT: Duration = Duration::from_secs(5);
+/// Keys that are read at a time when a store is measured.
+const KEYS_PAGE: usize = 1000;
+
+/// What became of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked<T> {
+    /// No component is bound to the callback.
+    Nobody,
+    /// The component decided this, and what it wrote is durable.
+    Decided(T),
+    /// The component failed. It was logged; nothing that it wrote is kept.
+    Failed,
+}
+
+impl<T> Asked<T> {
+    fn and_then<U>(self, as_asked: impl FnOnce(T) -> Option<U>) -> Asked<U> {
+        match self {
+            Self::Nobody => Asked::Nobody,
+            Self::Decided(verdict) => match as_asked(verdict) {
+                Some(verdict) => Asked::Decided(verdict),
+                None => Asked::Failed,
+            },
+            Self::Failed => Asked::Failed,
+        }
+    }
+}
+
+/// Where questions are asked one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    held: Mutex<Held>,
+    waiting: AtomicU32,
+    failed: AtomicU64,
+}
+
+/// What is known while this host asks.
+#[derive(Debug, Default)]
+struct Held {
+    /// The epoch under which this host writes; none before the first question.
+    epoch: Option<Epoch>,
+    /// What the store of this component comes to; none when it is not known.
+    usage: Option<(HandlerName, Usage)>,
+}
+
+impl Service {
+    /// Whether a component decides about the callback.
+    pub fn has_callback(&self) -> bool {
+        self.0.catalogue.now().callback().is_some()
+    }
+
+    /// How many questions the components bound to the callback failed at since the
+    /// host started.
+    pub fn callback_failures(&self) -> u64 {
+        self.0.desk.failed.load(Ordering::Relaxed)
+    }
+
+    /// Decides whether an account may log in. Fills in what this host knows of the
+    /// account and of the QR login that the attempt names.
+    pub async fn decide_login(
+        &self,
+        attempt: LoginAttempt,
+        qr_login: Option<LoginId>,
+    ) -> Result<Asked<LoginDecision>, Error> {
+        let Some(handler) = self.callback_handler() else {
+            return Ok(Asked::Nobody);
+        };
+        let service = self.clone();
+        self.detached(async move {
+            let attempt = service.informed(attempt, qr_login).await?;
+            let asked = service.ask(handler, Question::Login(attempt)).await?;
+            Ok(asked.and_then(|verdict| match verdict {
+                Verdict::Login(decision) => Some(decision),
+                _ => None,
+            }))
+        })
+        .await
+    }
+
+    /// Decides what ends after a logout; none for what the settings say.
+    pub async fn decide_logout(&self, notice: LogoutNotice) -> Result<Asked<Option<Exits>>, Error> {
+        let asked = self.decide(Question::Logout(notice)).await?;
+        Ok(asked.and_then(|verdict| match verdict {
+            Verdict::Logout(exits) => Some(exits),
+            _ => None,
+        }))
+    }
+
+    /// Decides what is answered to an unknown action; none for what happens
+    /// without a component.
+    pub async fn decide_unknown(
+        &self,
+        call: UnknownCall,
+    ) -> Result<Asked<Option<ActionAnswer>>, Error> {
+        let asked = self.decide(Question::UnknownAction(call)).await?;
+        Ok(asked.and_then(|verdict| match verdict {
+            Verdict::UnknownAction(answer) => Some(answer),
+            _ => None,
+        }))
+    }
+
+    async fn decide(&self, question: Question) -> Result<Asked<Verdict>, Error> {
+        let Some(handler) = self.callback_handler() else {
+            return Ok(Asked::Nobody);
+        };
+        let service = self.clone();
+        self.detached(async move { service.ask(handler, question).await })
+            .await
+    }
+
+    fn callback_handler(&self) -> Option<Arc<Handler>> {
+        self.0.catalogue.now().callback().cloned()
+    }
+
+    async fn informed(
+        &self,
+        mut attempt: LoginAttempt,
+        qr_login: Option<LoginId>,
+    ) -> Result<LoginAttempt, Error> {
+        attempt.known = self.0.store.account(&attempt.account).await?.is_some();
+        attempt.qr_session = match qr_login {
+            Some(id) => {
+                let login = self.0.store.login(&id).await?;
+                login.is_some_and(|it| vouches(&it, &attempt.account))
+            }
+            None => false,
+        };
+        Ok(attempt)
+    }
+
+    /// Asks, and writes what the component wrote.
+    async fn ask(
+        &self,
+        handler: Arc<Handler>,
+        question: Question,
+    ) -> Result<Asked<Verdict>, Error> {
+        let mut held = self.0.desk.held().await?;
+        let usage = self.usage(&mut held, &handler.name).await?;
+        let ask = Ask {
+            handler: Arc::clone(&handler),
+            question,
+            usage,
+        };
+        match self.0.runtime.ask(ask).await {
+            Ok(answer) => self.keep(&mut held, &handler, answer).await,
+            Err(CallError::Failed(failure)) => Ok(self.failed(&handler, failure)),
+            Err(busy @ CallError::Busy { .. }) => Err(Error::Busy {
+                reason: busy.to_string(),
+            }),
+            Err(unloaded @ CallError::Unloaded(_)) => {
+                Ok(self.failed(&handler, no_fault_of_its(unloaded.to_string())))
+            }
+            Err(CallError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Makes the writes durable; only then the verdict holds.
+    async fn keep(
+        &self,
+        held: &mut Held,
+        handler: &Handler,
+        answer: Answer,
+    ) -> Result<Asked<Verdict>, Error> {
+        let Answer {
+            verdict,
+            key_values,
+            usage,
+        } = answer;
+        if key_values.is_empty() {
+            return Ok(Asked::Decided(verdict));
+        }
+        // Unknown until the commit's outcome is known.
+        held.usage = None;
+        let commit = Commit {
+            key_values,
+            ..Commit::default()
+        };
+        match self.commit_held(held, commit).await {
+            Ok(()) => {
+                held.usage = Some((handler.name.clone(), usage));
+                Ok(Asked::Decided(verdict))
+            }
+            Err(Error::Store(error @ StoreError::TooLarge { .. })) => {
+                Ok(self.failed(handler, over_the_limit(error.to_string())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn commit_held(&self, held: &mut Held, commit: Commit) -> Result<(), Error> {
+        let (store, account) = (&self.0.store, AccountId::callback());
+        let epoch = match held.epoch {
+            Some(epoch) => epoch,
+            None => *held.epoch.insert(store.own(&account, false).await?),
+        };
+        match store.commit(&account, epoch, commit).await? {
+            Committed::Ok => Ok(()),
+            Committed::Duplicate(_) | Committed::Fenced | Committed::LoginMoved => Err(
+                Error::Host("another host has taken over the callback's store".to_owned()),
+            ),
+        }
+    }
+
+    /// What a component's store comes to. Counted once, then kept.
+    async fn usage(&self, held: &mut Held, handler: &HandlerName) -> Result<Usage, Error> {
+        match &held.usage {
+            Some((of, usage)) if of == handler => Ok(*usage),
+            _ => {
+                let usage = self.measured(handler).await?;
+                held.usage = Some((handler.clone(), usage));
+                Ok(usage)
+            }
+        }
+    }
+
+    async fn measured(&self, handler: &HandlerName) -> Result<Usage, Error> {
+        let (store, account) = (&self.0.store, AccountId::callback());
+        let (mut usage, mut after) = (Usage::default(), None::<String>);
+        loop {
+            let last = after.as_deref();
+            let keys = store.keys(&account, handler, last, KEYS_PAGE).await?;
+            for key in &keys {
+                let value = store.key_value(&account, handler, key).await?;
+                usage = usage.with(Usage::of(key, value.as_deref()), Usage::default());
+            }
+            match keys.into_iter().nth(KEYS_PAGE - 1) {
+                Some(key) => after = Some(key),
+                None => return Ok(usage),
+            }
+        }
+    }
+
+    fn failed(&self, handler: &Handler, failure: CallFailure) -> Asked<Verdict> {
+        let failures = self.0.desk.failed.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::warn!(
+            handler = %handler.name,
+            kind = ?failure.kind,
+            reason = failure.message.lines().next().unwrap_or_default(),
+            output = failure.output,
+            failures,
+            "the callback component failed; the settings rule"
+        );
+        Asked::Failed
+    }
+}
+
+/// Whether a QR login speaks for an account: it was asked for here, and waits for
+/// somebody or has ended with this one. A name that was used is no pass for others.
+fn vouches(login: &Login, account: &AccountId) -> bool {
+    let waits_for_it = match &login.account {
+        Some(winner) => winner == account,
+        None => !login.state.is_final(),
+    };
+    waits_for_it && !login.foreign
+}
+
+fn no_fault_of_its(message: String) -> CallFailure {
+    CallFailure {
+        kind: FailureKind::Host,
+        message,
+        output: String::new(),
+    }
+}
+
+impl Desk {
+    /// Waits for those who asked before.
+    async fn held(&self) -> Result<MutexGuard<'_, Held>, Error> {
+        if let Ok(held) = self.held.try_lock() {
+            return Ok(held);
+        }
+        let _place = Place::take(&self.waiting, WAITING_MAX, "questions to the callback")?;
+        tokio::time::timeout(WAIT, self.held.lock())
+            .await
+            .map_err(|_| Error::Busy {
+                reason: format!(
+                    "the callback was asked too much to decide within {} s",
+                    WAIT.as_secs()
+                ),
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests;
