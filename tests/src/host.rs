@@ -66,6 +66,11 @@ impl Host {
         Self::with(Settings::default()).await
     }
 
+    /// Starts a host whose accounts write as fast as they are asked to.
+    pub async fn unpaced() -> Result<Self> {
+        Self::with(Settings::default().unpaced()).await
+    }
+
     /// Starts a host with these settings in a new folder.
     pub async fn with(settings: Settings) -> Result<Self> {
         let mut host = Self::stopped(settings)?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const ACCOUNT_ID_MAX_BYTES: usize = 256;
 /// The longest handler name. It becomes part of a path and of log lines.
 pub const HANDLER_NAME_MAX_CHARS: usize = 64;
-/// The longest id of a QR login; ours have 43 characters.
+/// The longest id of a QR login; ours have 46 characters.
 pub const LOGIN_ID_MAX_BYTES: usize = 128;
 /// The longest id of an event. Longer ones are named by their digest.
 pub const EVENT_KEY_MAX_BYTES: usize = 200;
@@ -135,7 +135,9 @@ impl LoginId {
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes)?;
-        Ok(Self(BASE64_URL_SAFE_NO_PAD.encode(bytes).into()))
+        let text = BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        // No id looks like an option of the command line.
+        Ok(Self(format!("qr-{text}").into()))
     }
 
     /// The id as text.

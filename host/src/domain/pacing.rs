@@ -28,7 +28,7 @@ pub struct PacingPolicy {
     pub conversation_per_minute: u32,
     /// How many of them may go out at once after a rest.
     pub conversation_burst: u32,
-    /// By how much of the time between two messages it is made longer at the most,
+    /// By how much of the time between two messages one goes out later at the most,
     /// at random, in percent: a steady beat is a machine's.
     pub jitter_percent: u32,
     /// How many answers a bot gives the same peer in one conversation within a
@@ -117,27 +117,31 @@ impl Rate {
     }
 }
 
-/// The beat of one account or conversation: when the next message would be due
-/// if they went out evenly.
+/// The beat of one account or conversation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Beat {
+    /// When the next message would be due if they went out evenly.
     due_ms: Millis,
+    /// By how much later it goes out, by chance. A burst knows no chance.
+    late_ms: u64,
 }
 
 impl Beat {
     fn wait_ms(self, rate: Rate, now_ms: Millis) -> u64 {
-        match rate.interval_ms {
-            0 => 0,
-            _ => self
-                .due_ms
-                .saturating_sub(rate.ahead_ms.saturating_add(now_ms)),
+        if rate.interval_ms == 0 {
+            return 0;
         }
+        let due_ms = self.due_ms.saturating_add(self.late_ms);
+        due_ms.saturating_sub(rate.ahead_ms.saturating_add(now_ms))
     }
 
-    fn take(&mut self, rate: Rate, messages: u32, stretch: f64, now_ms: Millis) {
+    fn take(&mut self, rate: Rate, messages: u32, lateness: f64, now_ms: Millis) {
         let even = rate.interval_ms.saturating_mul(u64::from(messages));
-        let stretched = (even as f64 * stretch).ceil() as u64;
-        self.due_ms = self.due_ms.max(now_ms).saturating_add(stretched);
+        self.due_ms = self.due_ms.max(now_ms).saturating_add(even);
+        self.late_ms = 0;
+        if self.wait_ms(rate, now_ms) > 0 {
+            self.late_ms = (rate.interval_ms as f64 * lateness) as u64;
+        }
     }
 }
 
@@ -165,10 +169,10 @@ impl Pace {
         let Some(sent) = Sent::of(action) else {
             return;
         };
-        let stretch = 1.0 + chance.clamp(0.0, 1.0) * f64::from(policy.jitter_percent) / 100.0;
+        let lateness = chance.clamp(0.0, 1.0) * f64::from(policy.jitter_percent) / 100.0;
         if policy.account_per_minute > 0 {
             self.account
-                .take(policy.account(), sent.messages, stretch, now_ms);
+                .take(policy.account(), sent.messages, lateness, now_ms);
         }
         let Some(id) = sent
             .conversation
@@ -181,7 +185,7 @@ impl Pace {
         }
         if self.conversations.len() < CONVERSATIONS_MAX || self.conversations.contains_key(id) {
             let beat = self.conversations.entry(id.to_owned()).or_default();
-            beat.take(policy.conversation(), sent.messages, stretch, now_ms);
+            beat.take(policy.conversation(), sent.messages, lateness, now_ms);
         }
     }
 
@@ -371,6 +375,16 @@ mod tests {
         assert_eq!(pace.wait_ms(&policy, &text("f"), 3_000), 0);
         let other = Action::RefreshContacts;
         assert_eq!(pace.wait_ms(&policy, &other, 0), 0);
+    }
+
+    #[test]
+    fn chance_makes_what_has_to_wait_wait_longer_and_no_burst_smaller() {
+        let (mut pace, policy) = (Pace::default(), policy());
+        for to in ["a", "b", "c", "d", "e"] {
+            assert_eq!(pace.wait_ms(&policy, &text(to), 0), 0, "{to}");
+            pace.take(&policy, &text(to), 1.0, 0);
+        }
+        assert_eq!(pace.wait_ms(&policy, &text("f"), 0), 4_500);
     }
 
     #[test]

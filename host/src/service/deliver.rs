@@ -180,8 +180,9 @@ impl Service {
     }
 
     /// Decides how many of the bot's tasks go with the answer; the others wait in
-    /// the queue, behind what waits there already. A bot that fills the queue has
-    /// failed: nothing is dropped from it, and nothing is added.
+    /// the queue. An answer does not overtake an earlier one that waits there. A bot
+    /// that fills the queue has failed: nothing is dropped from it, and nothing is
+    /// added.
     async fn place(
         &self,
         turn: &mut Turn,
@@ -196,7 +197,7 @@ impl Service {
             return Ok((Called::Handled(handler, effects), 0));
         }
         let waiting = match reply {
-            Reply::InAnswer => self.0.store.next_queued(&event.account).await?.is_some(),
+            Reply::InAnswer => self.answers_wait(turn, &event.account).await?,
             Reply::Queue => true,
         };
         let at_once = match waiting {
@@ -209,6 +210,19 @@ impl Service {
             Err(Error::Busy { reason }) => Ok((Called::Failed(handler, over_the_limit(reason)), 0)),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether answers of the account's bot wait in the queue.
+    async fn answers_wait(&self, turn: &mut Turn, account: &AccountId) -> Result<bool, Error> {
+        let Some(last) = turn.deferred else {
+            return Ok(false);
+        };
+        let next = self.0.store.next_queued(account).await?;
+        let waiting = next.is_some_and(|task| task.id.number <= last);
+        if !waiting {
+            turn.deferred = None;
+        }
+        Ok(waiting)
     }
 
     async fn commit_called(
@@ -229,7 +243,10 @@ impl Service {
         }
         let actions = asked.iter().map(|task| &task.action);
         self.note_settled(turn, event, actions, settled.hushed.clone());
-        if asked.len() > settled.at_once {
+        if let Some(last) = asked.last().filter(|_| asked.len() > settled.at_once) {
+            if reply == Reply::InAnswer {
+                turn.deferred = Some(last.id.number);
+            }
             self.0.links.wake(&event.account);
         }
         Ok(asked.into_iter().take(settled.at_once).collect())

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::Error;
 use crate::domain::{
-    Account, AccountId, EventKey, Millis, Pause,
+    Account, AccountId, EventKey, Millis, Pause, TaskNumber,
     pacing::{Guard, Pace},
     ports::Epoch,
 };
@@ -41,6 +41,8 @@ pub struct Slot {
     pub last_by_content: Vec<EventKey>,
     /// What it has sent lately.
     pub pace: Pace,
+    /// The last of its bot's answers that had to wait in the queue.
+    pub deferred: Option<TaskNumber>,
     /// What its bot has answered lately.
     pub guard: Guard,
     /// Where its bot is silent, as it is in the store.

@@ -44,7 +44,7 @@ async fn report(client: &WehubClient, fixture: &str) -> Result<()> {
 
 #[tokio::test]
 async fn reports_change_what_is_known() -> Result<()> {
-    let host = Host::start().await?;
+    let host = Host::unpaced().await?;
     let client = host.wehub(ACCOUNT)?.login().await?;
     report(&client, "report_contact").await?;
     assert_eq!(
@@ -107,7 +107,7 @@ async fn reports_change_what_is_known() -> Result<()> {
 
 #[tokio::test]
 async fn a_bot_hears_of_each_report() -> Result<()> {
-    let host = Host::start().await?;
+    let host = Host::unpaced().await?;
     host.serve_guest("*", "probe").await?;
     host.configure("probe", json!({"report-to": "wxid_log"}))
         .await?;
@@ -137,7 +137,7 @@ async fn a_bot_hears_of_each_report() -> Result<()> {
 
 #[tokio::test]
 async fn a_very_large_list_is_taken_in_time() -> Result<()> {
-    let host = Host::start().await?;
+    let host = Host::unpaced().await?;
     let client = host.wehub(ACCOUNT)?.login().await?;
     let report = client.report_contact(MANY);
     poll::within("a very large list", MANY_MAX, report)

@@ -16,9 +16,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use wxhost_tests::{
-    Context, Host, Result, WehubClient, check, fail, host::Settings, poll, wehub::Message,
-};
+use wxhost_tests::{Context, Host, Result, WehubClient, check, fail, poll, wehub::Message};
 
 /// How often the host is killed, unless `WXHOST_KILLS` says otherwise.
 const KILLS: u64 = 20;
@@ -50,7 +48,7 @@ async fn what_was_answered_survives_kill_9() -> Result<()> {
 }
 
 async fn killed_and_checked(kills: u64) -> Result<()> {
-    let mut host = Host::with(Settings::default().unpaced()).await?;
+    let mut host = Host::unpaced().await?;
     host.serve_guest("*", "echo").await?;
     host.configure("echo", json!({"count": "true"})).await?;
     let (orders, ordered) = watch::channel(Orders {

@@ -34,6 +34,7 @@ const HOSTILE: [(&str, &[&str]); 11] = [
 
 fn limits() -> Settings {
     Settings::default()
+        .unpaced()
         .limit(
             "call_wall_ms",
             u64::try_from(CALL_WALL.as_millis()).unwrap_or(1500),
@@ -121,7 +122,7 @@ async fn suffer(host: &Host, guest: &str, kinds: &[&str]) -> Result<()> {
 
 #[tokio::test]
 async fn what_a_failing_bot_said_is_shown() -> Result<()> {
-    let host = Host::start().await?;
+    let host = Host::unpaced().await?;
     host.serve_guest("*", "trap").await?;
     let a = host.wehub("wxid_a")?.login().await?;
     a.text_from("wxid_bob", "hi").await?.silent()?;
@@ -283,7 +284,7 @@ fn holds(task: &Task, kind: i64, fields: &Value) -> bool {
 
 #[tokio::test]
 async fn every_action_becomes_its_task() -> Result<()> {
-    let host = Host::with(Settings::default().report_contact(7)).await?;
+    let host = Host::with(Settings::default().unpaced().report_contact(7)).await?;
     host.serve_guest("*", "probe").await?;
     let a = host.wehub("wxid_a")?.login().await?;
     for (words, kind, fields) in actions() {
@@ -397,7 +398,7 @@ async fn every_other_function_answers() -> Result<()> {
 
 #[tokio::test]
 async fn a_friend_request_is_accepted_with_its_ticket() -> Result<()> {
-    let host = Host::start().await?;
+    let host = Host::unpaced().await?;
     host.serve_guest("*", "probe").await?;
     host.configure("probe", json!({"report-to": "wxid_log"}))
         .await?;

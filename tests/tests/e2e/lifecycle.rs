@@ -11,7 +11,7 @@ const CALL_WALL_MS: u64 = 2000;
 
 #[tokio::test]
 async fn a_host_tells_how_it_is() -> Result<()> {
-    let host = Host::start().await?;
+    let host = Host::unpaced().await?;
     let address = host.address()?;
     let (status, body) = http::get(address, "/healthz").await?;
     assert_eq!((status, body.as_str()), (200, r#"{"status":"ok"}"#));
@@ -32,7 +32,12 @@ async fn a_host_tells_how_it_is() -> Result<()> {
 
 #[tokio::test]
 async fn calls_that_run_are_answered_before_the_end() -> Result<()> {
-    let mut host = Host::with(Settings::default().limit("call_wall_ms", CALL_WALL_MS)).await?;
+    let mut host = Host::with(
+        Settings::default()
+            .unpaced()
+            .limit("call_wall_ms", CALL_WALL_MS),
+    )
+    .await?;
     host.deploy("slow", &guests::path("slow-host-call")?)
         .await?;
     host.bind("wxid_slow", "slow").await?;
@@ -79,7 +84,7 @@ async fn calls_that_run_are_answered_before_the_end() -> Result<()> {
 
 #[tokio::test]
 async fn everything_is_there_after_a_restart() -> Result<()> {
-    let mut host = Host::start().await?;
+    let mut host = Host::unpaced().await?;
     host.serve_guest("*", "echo").await?;
     host.serve_guest("wxid_b", "probe").await?;
     host.configure("echo", json!({"count": "true"})).await?;
@@ -122,7 +127,7 @@ async fn everything_is_there_after_a_restart() -> Result<()> {
 
 #[tokio::test]
 async fn two_hosts_never_share_their_data() -> Result<()> {
-    let host = Host::start().await?;
+    let host = Host::unpaced().await?;
     let a = host.wehub("wxid_a")?.login().await?;
     let data = host.data();
     let data = data.to_str().context("a path in UTF-8")?;
@@ -153,7 +158,7 @@ async fn two_hosts_never_share_their_data() -> Result<()> {
 
 #[tokio::test]
 async fn a_taken_address_is_said_so() -> Result<()> {
-    let host = Host::start().await?;
+    let host = Host::unpaced().await?;
     let data = host.home().join("other");
     let data = data.to_str().context("a path in UTF-8")?;
     let address = host.address()?;

@@ -55,7 +55,7 @@ const SILENT: [&str; 14] = [
 
 #[tokio::test]
 async fn every_fixture_is_answered() -> Result<()> {
-    let host = Host::start().await?;
+    let host = Host::unpaced().await?;
     host.serve_guest("*", "echo").await?;
     let client = host.wehub(ACCOUNT)?.login().await?;
     for (name, wanted) in MESSAGES {
@@ -87,7 +87,7 @@ async fn every_fixture_is_answered() -> Result<()> {
 
 #[tokio::test]
 async fn a_message_is_answered_and_recorded_once() -> Result<()> {
-    let host = Host::start().await?;
+    let host = Host::unpaced().await?;
     host.serve_guest("*", "echo").await?;
     host.configure("echo", json!({"count": "true"})).await?;
     let a = host.wehub("wxid_a")?.login().await?;
@@ -124,7 +124,7 @@ async fn a_message_is_answered_and_recorded_once() -> Result<()> {
 
 #[tokio::test]
 async fn repeats_at_the_same_time_are_one_message() -> Result<()> {
-    let host = Host::start().await?;
+    let host = Host::unpaced().await?;
     host.serve_guest("*", "echo").await?;
     host.configure("echo", json!({"count": "true"})).await?;
     let a = host.wehub("wxid_a")?.login().await?;
@@ -148,7 +148,7 @@ async fn repeats_at_the_same_time_are_one_message() -> Result<()> {
 
 #[tokio::test]
 async fn what_the_account_wrote_reaches_a_bot_only_if_it_asks() -> Result<()> {
-    let host = Host::start().await?;
+    let host = Host::unpaced().await?;
     host.serve_guest("*", "probe").await?;
     let a = host.wehub("wxid_a")?.login().await?;
     let own = || Message::own("wxid_a", "wxid_bob", 1, json!({"msg": "from my phone"}));
@@ -171,7 +171,7 @@ async fn what_the_account_wrote_reaches_a_bot_only_if_it_asks() -> Result<()> {
 
 #[tokio::test]
 async fn without_a_bot_a_message_is_recorded_and_silent() -> Result<()> {
-    let host = Host::start().await?;
+    let host = Host::unpaced().await?;
     let a = host.wehub("wxid_a")?.login().await?;
     let message = a.text("wxid_bob", "anybody there?");
     a.deliver(&message).await?.silent()?;
@@ -189,7 +189,7 @@ async fn the_javascript_bot_answers_by_keywords() -> Result<()> {
     let Some(faq) = wxhost_tests::guests::javascript("faq")? else {
         return Ok(());
     };
-    let host = Host::start().await?;
+    let host = Host::unpaced().await?;
     host.deploy("faq", &faq).await?;
     let config = json!({"faq.opening hours": "9 to 5", "faq.hours": "24", "fallback": "Pardon?"});
     host.configure("faq", config).await?;

@@ -6,7 +6,7 @@ use wxhost_tests::{Host, Result, check, host::Settings, wehub::Ack};
 #[tokio::test]
 async fn what_goes_beyond_the_pace_waits_and_is_not_dropped() -> Result<()> {
     let settings = Settings::default()
-        .set("pacing.account_per_minute", 120)
+        .set("pacing.account_per_minute", 40)
         .set("pacing.account_burst", 2)
         .set("pacing.conversation_per_minute", 0);
     let host = Host::with(settings).await?;

@@ -68,7 +68,7 @@ async fn malformed_uploads_are_answered_and_leave_nothing() -> Result<()> {
     let host = Host::start().await?;
     let a = host.wehub("wxid_a")?.login().await?;
     ask(&host, &a, "cc03").await?;
-    for (name, field) in [("upload-cut-off", "file"), ("upload-no-file", "file")] {
+    for (name, field) in [("upload-cut-off", "cut off"), ("upload-no-file", "file")] {
         let body = fixtures::bytes(&format!("{name}.multipart"))?;
         refused(&a.upload(&body).await?, field).context(name)?;
     }

@@ -198,7 +198,7 @@ mod tests {
     fn a_login_looks_as_documented() {
         assert_eq!(
             serde_json::to_string(&login()).unwrap(),
-            r#"{"id":"qr-1","revision":1,"state":"requested","generation":0,"agent":"agent","task":"agent-1","foreign":false,"note":"for Rose","steps":[{"state":"requested","at_ms":1,"reason":"agent is asked to start a client"}],"made_ms":1}"#
+            r#"{"id":"qr-1","revision":1,"state":"requested","generation":0,"agent":"agent","task":"agent-1","any_agent":false,"foreign":false,"note":"for Rose","steps":[{"state":"requested","at_ms":1,"reason":"agent is asked to start a client"}],"made_ms":1}"#
         );
     }
 

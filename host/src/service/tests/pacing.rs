@@ -71,16 +71,22 @@ async fn what_goes_beyond_the_pace_waits_in_order() {
 }
 
 #[tokio::test]
-async fn what_waits_is_not_overtaken() {
+async fn an_answer_overtakes_a_task_of_others_but_no_earlier_answer() {
     let rig = paced().await;
     let id = AccountId::try_from("wxid_a").unwrap();
     let waiting = asked(vec![Action::text("wxid_bob", "first")], None);
     rig.service.submit(&id, waiting).await.unwrap();
-    assert_eq!(say(&rig, 0).await.len(), 0);
-    for _ in 0..2 {
+    for number in 0..5 {
+        assert_eq!(say(&rig, number).await.len(), 1, "{number}");
+    }
+    assert_eq!(say(&rig, 5).await.len(), 0);
+    // There is room again, but the one before still waits.
+    rig.clock.fetch_add(60_000, Ordering::SeqCst);
+    assert_eq!(say(&rig, 6).await.len(), 0);
+    for _ in 0..3 {
         assert!(matches!(rig.next("wxid_a").await, Next::Task(_)));
     }
-    assert_eq!(say(&rig, 1).await.len(), 1);
+    assert_eq!(say(&rig, 7).await.len(), 1);
 }
 
 #[tokio::test]

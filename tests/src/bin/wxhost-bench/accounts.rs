@@ -1,6 +1,6 @@
 //! What accounts cost that are known and idle: throughput, memory, start time.
 
-use wxhost_tests::{Host, Result, check, host::Settings, http::Target};
+use wxhost_tests::{Host, Result, check, http::Target};
 
 use crate::{
     Plan,
@@ -20,7 +20,7 @@ struct Known {
 
 impl Known {
     async fn prepare(accounts: u32, table: &mut Table) -> Result<Self> {
-        let mut host = Host::with(Settings::default().unpaced()).await?;
+        let mut host = Host::unpaced().await?;
         host.serve_guest("*", "echo").await?;
         let target = Target::parse(&host.callback_url()?)?;
         let logins = log_in(target, 0, accounts).await?;

@@ -143,7 +143,7 @@ pub async fn busy(guest: &str, time: Duration, settings: &[String]) -> Result<()
 /// Measures the three.
 pub async fn measure(plan: Plan, table: &mut Table) -> Result<()> {
     let native = Native::start().await?;
-    let host = Host::with(Settings::default().unpaced()).await?;
+    let host = Host::unpaced().await?;
     let target = Target::parse(&host.callback_url()?)?;
     host.serve_guest("*", "echo").await?;
     log_in(target.clone(), 0, CONNECTIONS).await?;
