@@ -292,3 +292,34 @@ async fn a_login_is_called_off() -> Result<()> {
     assert_eq!(listed["items"][0]["id"], id.as_str());
     host.end().await
 }
+
+#[tokio::test]
+async fn the_whole_way_over_websockets() -> Result<()> {
+    let host = Host::with(Settings::default().set("wehub.websocket", true)).await?;
+    let agent = host.wehub("wxid_agent")?;
+    let mut socket = agent.login_socket().await?;
+    let (id, _) = start(&host, json!({})).await?;
+    let pushed = socket.next_push().await?;
+    let task = pushed.tasks.first().context("no task was pushed")?;
+    assert_eq!(
+        (task.kind, task.text("qrcode_session_id")),
+        (200, id.as_str())
+    );
+    let task = pushed.task_id.clone().context("the task has no id")?;
+    socket.task_result(&task, None).await?.ok()?;
+    assert_eq!(login(&host, &id).await?["state"], "dispatched");
+
+    let new = host.wehub("wxid_new")?;
+    taken(&new.upload_code(&id, 0).await?)?;
+    let new = new.login_by_qr(&id).await?;
+    assert_eq!(login(&host, &id).await?["state"], "succeeded");
+    let mut second = new.login_socket().await?;
+    let (next, _) = start(&host, json!({"agent": "wxid_new"})).await?;
+    let pushed = second.next_push().await?;
+    assert_eq!(pushed.tasks[0].text("qrcode_session_id"), next);
+
+    let data = json!({"client_version": "0.4.26", "machine_id": new.identity().machine_id});
+    let goodbye = second.report("logout", data).await?;
+    assert_eq!(goodbye.data, json!({"exit_wehub": 1, "exit_wechat": 1}));
+    host.end().await
+}

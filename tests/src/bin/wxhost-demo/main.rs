@@ -1,8 +1,10 @@
 //! The demo behind `make demo`: a host with two simulated accounts and two
-//! different bots, a conversation whose every answer is checked, and then a
-//! host that keeps serving, with what to try next.
+//! different bots, a conversation whose every answer is checked, further accounts
+//! that log in by QR code, and then a host that keeps serving, with what to try
+//! next.
 
 mod next;
+mod scan;
 mod script;
 
 use std::{
@@ -52,7 +54,7 @@ async fn main() -> ExitCode {
 async fn demo() -> Result<()> {
     let once = env::var("DEMO_ONCE").is_ok_and(|value| value == "1");
     let screen = Screen::stdout();
-    let host = Host::at(&fresh_folder()?, Settings::default().report_contact(7)).await?;
+    let host = Host::at(&fresh_folder()?, settings()).await?;
     let pause = if once { Duration::ZERO } else { PAUSE };
     let conversation = conversation(&host, &screen, pause);
     let players = poll::within("the conversation", CONVERSATION_MAX, conversation).await?;
@@ -66,6 +68,13 @@ async fn demo() -> Result<()> {
         screen.note("\nEnding the host …");
     }
     host.end().await
+}
+
+/// WebSockets are offered; whoever does not take the offer stays with HTTP.
+fn settings() -> Settings {
+    Settings::default()
+        .report_contact(7)
+        .set("wehub.websocket", true)
 }
 
 /// An empty folder for the demo. One that holds something else is left alone.
@@ -89,7 +98,7 @@ async fn conversation(host: &Host, screen: &Screen, pause: Duration) -> Result<V
     screen.note(&format!(
         "Rose's bot is echo, Max's is {second}. Both accounts log in.\n"
     ));
-    let players = vec![
+    let mut players = vec![
         log_in(host, "wxid_rose", "Rose", 0).await?,
         log_in(host, "wxid_max", "Max", 1).await?,
     ];
@@ -101,6 +110,15 @@ async fn conversation(host: &Host, screen: &Screen, pause: Duration) -> Result<V
         fail!("nobody plays");
     };
     task_from_outside(host, screen, rose).await?;
+    let scan = scan::Scan {
+        host,
+        screen,
+        pause,
+    };
+    let lily = scan.play(rose).await?;
+    let hello = lily.client.text_from("wxid_ann", "Hello, Lily").await?;
+    hello.says("Hello, Lily")?;
+    players.push(lily);
     Ok(players)
 }
 

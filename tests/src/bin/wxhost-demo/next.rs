@@ -18,7 +18,7 @@ pub fn print(host: &Host) -> Result<()> {
     let log = log.display();
     println!(
         r#"
-The host keeps serving until Ctrl-C, and both accounts carry out what they are asked to.
+The host keeps serving until Ctrl-C, and the accounts carry out what they are asked to.
 In another terminal:
 
   export WXHOST_URL=http://{address} WXHOST_TOKEN=$(cat '{token}')
@@ -33,6 +33,10 @@ In another terminal:
   curl -H "Authorization: Bearer $WXHOST_TOKEN" -H 'Idempotency-Key: once' \
        -d '{{"action":"send","conversation":"wxid_ann","segments":[{{"text":"And again"}}]}}' \
        $WXHOST_URL/api/v1/accounts/wxid_rose/tasks
+
+  # The QR logins so far; a new one waits until its client shows a code
+  '{wxhost}' login list
+  '{wxhost}' login start --agent wxid_rose --watch
 
   # One more account: every line that you type is a message to it
   '{sim}' --url {url} --appid {APPID} --secret-key {SECRET_KEY} --account wxid_me=Me
