@@ -2,6 +2,7 @@
 //! one machine, so that the ratios carry over where the figures do not.
 
 mod accounts;
+mod contacts;
 mod native;
 mod sockets;
 mod speed;
@@ -34,6 +35,8 @@ enum Command {
     Native,
     /// Measures the WebSockets alone.
     Sockets,
+    /// Measures a large contact report alone.
+    Contacts,
     /// Keeps a host with one bot busy, for a profiler to look at.
     Busy {
         /// Which guest answers: `echo` or `faq`.
@@ -89,7 +92,7 @@ fn main() -> Result<()> {
     let mut runtime = match &arguments.command {
         // The handler has all cores, as the host has; the generator has one.
         Some(Command::Native) => tokio::runtime::Builder::new_multi_thread(),
-        Some(Command::Sockets | Command::Busy { .. }) | None => {
+        Some(Command::Sockets | Command::Contacts | Command::Busy { .. }) | None => {
             tokio::runtime::Builder::new_current_thread()
         }
     };
@@ -104,7 +107,7 @@ fn main() -> Result<()> {
             let time = Duration::from_secs(*seconds);
             runtime.block_on(speed::busy(guest, time, set))
         }
-        Some(Command::Sockets) | None => runtime.block_on(bench(&arguments)),
+        Some(Command::Sockets | Command::Contacts) | None => runtime.block_on(bench(&arguments)),
     }
 }
 
@@ -115,11 +118,17 @@ async fn bench(arguments: &Arguments) -> Result<()> {
         Plan::FULL
     };
     let mut table = Table::default();
-    if arguments.command.is_none() {
+    let all = arguments.command.is_none();
+    if all {
         speed::measure(plan, &mut table).await?;
         accounts::measure(plan, &mut table).await?;
     }
-    sockets::measure(plan, &mut table).await?;
+    if all || matches!(arguments.command, Some(Command::Contacts)) {
+        contacts::measure(plan, &mut table).await?;
+    }
+    if all || matches!(arguments.command, Some(Command::Sockets)) {
+        sockets::measure(plan, &mut table).await?;
+    }
     table.print();
     if let Some(file) = &arguments.json {
         std::fs::write(file, table.to_json(arguments.quick)).context(file.display())?;
