@@ -8,7 +8,7 @@ use super::{AccountId, LoginId, TaskId};
 
 /// Something to look at. An alarm says when, not what to do: whoever answers it
 /// looks at how things stand by then, so one too many is no harm.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Alarm {
     /// A task may have waited too long, for its client or for its result.

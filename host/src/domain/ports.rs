@@ -479,9 +479,13 @@ pub trait Store: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> Result<Vec<(Millis, Alarm)>, StoreError>;
 
-    /// Removes alarms that were answered. One that comes twice is no harm, so this
-    /// is durable only some time later.
-    async fn dismiss(&self, alarms: Vec<(Millis, Alarm)>) -> Result<(), StoreError>;
+    /// Removes alarms that were answered, and sets others that are to come later.
+    /// One that comes twice is no harm, so this is durable only some time later.
+    async fn dismiss(
+        &self,
+        alarms: Vec<(Millis, Alarm)>,
+        later: Vec<(Millis, Alarm)>,
+    ) -> Result<(), StoreError>;
 
     /// What is deployed.
     async fn catalogue(&self) -> Result<Catalogue, StoreError>;

@@ -197,9 +197,9 @@ impl Task {
     }
 
     /// True for what went out with the answer to an event: no result of it ever
-    /// comes.
+    /// comes. It was never handed out by itself.
     pub fn went_with_an_answer(&self) -> bool {
-        self.reason.as_deref() == Some(SENT_IN_AN_ANSWER)
+        self.state == TaskState::Unknown && self.tries == 0
     }
 
     /// True for what goes out before all that waits: who logs in by QR code sits
@@ -215,8 +215,7 @@ impl Task {
         self.handed_out_ms = Some(now_ms);
     }
 
-    /// The task has ended. A state that is not final is refused by type of use:
-    /// callers pass constants.
+    /// The task has ended, in one of the final states.
     pub fn end(&mut self, state: TaskState, reason: Option<String>, now_ms: Millis) {
         self.state = state;
         self.reason = reason;

@@ -107,10 +107,11 @@ impl Service {
             let account = event.account.clone();
             service.settle_quietly(&mut turn, event, reporter).await?;
             drop(turn);
-            match gone {
-                true => service.agent_gone(&account).await,
-                false => Ok(()),
+            if gone && let Err(error) = service.agent_gone(&account).await {
+                // Their deadlines end them.
+                tracing::warn!(%account, %error, "logins wait for a client that is gone");
             }
+            Ok(())
         })
         .await
     }
@@ -142,7 +143,9 @@ impl Service {
         Ok(true)
     }
 
-    /// Tells the bot of a login or logout, once per occasion.
+    /// Tells the bot of a login or logout, once per occasion. The session is what it
+    /// is by then: a bot that can't be called does not learn of it, and the client
+    /// gets its answer all the same.
     async fn settle_quietly(
         &self,
         turn: &mut Turn,
@@ -155,6 +158,7 @@ impl Service {
             client: reporter.client,
             repeats_within,
             reply: Reply::Queue,
+            only: None,
             also: Commit::default(),
         };
         if self
@@ -162,7 +166,14 @@ impl Service {
             .await?
             .is_none()
         {
-            self.settle(turn, settling).await?;
+            let account = settling.event.account.clone();
+            match self.settle(turn, settling).await {
+                Ok(_) => {}
+                Err(error @ (Error::Busy { .. } | Error::Host(_))) => {
+                    tracing::warn!(%account, %error, "the bot is not told of a login or logout");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

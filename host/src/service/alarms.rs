@@ -1,7 +1,15 @@
 //! Answers alarms when their time has come. They lie in the store, so that what
 //! is due after a restart is looked at as if there had been none.
+//!
+//! An account whose alarms can't be answered, or take long, holds up nobody
+//! else's: each account answers a few at a time, and what has to wait is set anew
+//! for later.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -10,67 +18,64 @@ use crate::domain::{Alarm, Millis, ports::StoreError};
 
 /// How often the store is asked what is due: what is waited for takes seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How many alarms are taken at a time.
+/// How many alarms are looked at at a time.
 const AT_ONCE: usize = 256;
-/// How many of them are answered at the same time: a turn may have to be waited
-/// for, and events go before.
-const ANSWERED_AT_ONCE: usize = 16;
+/// How many accounts answer at the same time: a turn may have to be waited for, and
+/// events go before.
+const ACCOUNTS_AT_ONCE: usize = 16;
+/// How many alarms one account answers before its others are set anew.
+const IN_A_ROW: usize = 4;
+/// When what has to wait for its account is looked at again, in ms.
+const NEXT_ROW_MS: Millis = 1_000;
+/// When what could not be answered is looked at again, in ms.
+const FAILED_AGAIN_MS: Millis = 30_000;
+
+/// An alarm and when it was set for.
+type Due = (Millis, Alarm);
+
+/// What answers at the same time: one account's alarms one after the other.
+#[derive(Debug)]
+struct Answering {
+    service: Service,
+    room: Arc<Semaphore>,
+    rows: JoinSet<Row>,
+    /// Whose alarms are being answered.
+    busy: HashSet<String>,
+    /// Which.
+    taken: HashSet<Due>,
+}
+
+/// The alarms of one account that were answered one after the other.
+#[derive(Debug)]
+struct Row {
+    whose: String,
+    answered: Vec<Due>,
+    /// What could not be answered now.
+    failed: Vec<Due>,
+}
 
 impl Service {
     /// Answers alarms until the host ends.
     pub async fn watch_alarms(&self) {
+        let mut answering = Answering::new(self.clone());
         while self.check_ready().is_ok() {
-            match self.answer_due().await {
-                Ok(true) => {}
-                Ok(false) => tokio::time::sleep(LOOK_EVERY).await,
-                Err(error) => {
-                    tracing::warn!(%error, "alarms can't be read");
-                    tokio::time::sleep(LOOK_EVERY).await;
-                }
+            if let Err(error) = answering.look().await {
+                tracing::warn!(%error, "alarms can't be looked at");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Answers all that is due by now.
+    #[cfg(test)]
+    pub(super) async fn answer_due(&self) -> Result<(), Error> {
+        let mut answering = Answering::new(self.clone());
+        while answering.look().await? {
+            if let Some(row) = answering.rows.join_next().await {
+                answering.ended(row).await?;
             }
         }
-    }
-
-    /// Answers what is due by now; true when there may be more.
-    pub(super) async fn answer_due(&self) -> Result<bool, Error> {
-        let due = self.0.store.alarms(self.0.store.now(), AT_ONCE).await?;
-        if due.is_empty() {
-            return Ok(false);
-        }
-        let full = due.len() == AT_ONCE;
-        let answered = self.answer_all(due).await;
-        let progress = !answered.is_empty();
-        self.0.store.dismiss(answered).await?;
-        Ok(full && progress)
-    }
-
-    /// Answers these, some at the same time, and gives those that are done with.
-    async fn answer_all(&self, due: Vec<(Millis, Alarm)>) -> Vec<(Millis, Alarm)> {
-        let room = Arc::new(Semaphore::new(ANSWERED_AT_ONCE));
-        let mut answering = JoinSet::new();
-        for (at_ms, alarm) in due {
-            let (service, room) = (self.clone(), Arc::clone(&room));
-            answering.spawn(async move {
-                // It is never closed.
-                let _place = room.acquire().await.ok()?;
-                service.is_answered(&alarm).await.then_some((at_ms, alarm))
-            });
-        }
-        answering.join_all().await.into_iter().flatten().collect()
-    }
-
-    /// False when it has to be answered again later.
-    async fn is_answered(&self, alarm: &Alarm) -> bool {
-        let (service, asked) = (self.clone(), alarm.clone());
-        let answer = self.detached(async move { service.answer_alarm(&asked).await });
-        match answer.await {
-            Ok(()) => true,
-            Err(error) => {
-                let again = may_pass(&error);
-                tracing::warn!(%alarm, %error, again, "an alarm was not answered");
-                !again
-            }
-        }
+        Ok(())
     }
 
     async fn answer_alarm(&self, alarm: &Alarm) -> Result<(), Error> {
@@ -79,6 +84,127 @@ impl Service {
             Alarm::File(account, file) => self.file_overdue(account, file).await,
             Alarm::Login(id) => self.login_overdue(id).await,
         }
+    }
+
+    /// Answers these one after the other.
+    async fn answer_row(self, whose: String, due: Vec<Due>) -> Row {
+        let (mut answered, mut failed) = (Vec::new(), Vec::new());
+        for (at_ms, alarm) in due {
+            let (service, asked) = (self.clone(), alarm.clone());
+            let answer = self.detached(async move { service.answer_alarm(&asked).await });
+            match answer.await {
+                Ok(()) => answered.push((at_ms, alarm)),
+                Err(error) if may_pass(&error) => {
+                    tracing::warn!(%alarm, %error, "an alarm is answered later");
+                    failed.push((at_ms, alarm));
+                }
+                Err(error) => {
+                    tracing::error!(%alarm, %error, "an alarm can't be answered");
+                    answered.push((at_ms, alarm));
+                }
+            }
+        }
+        Row {
+            whose,
+            answered,
+            failed,
+        }
+    }
+}
+
+impl Answering {
+    fn new(service: Service) -> Self {
+        Self {
+            service,
+            room: Arc::new(Semaphore::new(ACCOUNTS_AT_ONCE)),
+            rows: JoinSet::new(),
+            busy: HashSet::new(),
+            taken: HashSet::new(),
+        }
+    }
+
+    /// Looks at what is due and has it answered; true while anything is under way.
+    async fn look(&mut self) -> Result<bool, Error> {
+        while let Some(row) = self.rows.try_join_next() {
+            self.ended(row).await?;
+        }
+        let store = &self.service.0.store;
+        let due = store.alarms(store.now(), AT_ONCE).await?;
+        let (rows, later) = self.sort(due);
+        for (whose, row) in rows {
+            self.busy.insert(whose.clone());
+            self.taken.extend(row.iter().cloned());
+            let (service, room) = (self.service.clone(), Arc::clone(&self.room));
+            self.rows.spawn(async move {
+                // It is never closed.
+                let _place = room.acquire().await;
+                service.answer_row(whose, row).await
+            });
+        }
+        if !later.is_empty() {
+            self.set_anew(later, NEXT_ROW_MS).await?;
+        }
+        Ok(!self.rows.is_empty())
+    }
+
+    /// A row for each account that has none under way, and what has to wait.
+    fn sort(&self, due: Vec<Due>) -> (HashMap<String, Vec<Due>>, Vec<Due>) {
+        let (mut rows, mut later) = (HashMap::<String, Vec<Due>>::new(), Vec::new());
+        for due in due.into_iter().filter(|due| !self.taken.contains(due)) {
+            let whose = whose(&due.1);
+            if self.busy.contains(&whose) {
+                later.push(due);
+                continue;
+            }
+            let row = rows.entry(whose).or_default();
+            match row.len() < IN_A_ROW {
+                true => row.push(due),
+                false => later.push(due),
+            }
+        }
+        (rows, later)
+    }
+
+    async fn ended(&mut self, row: Result<Row, tokio::task::JoinError>) -> Result<(), Error> {
+        let row = match row {
+            Ok(row) => row,
+            Err(error) => {
+                // Nobody knows whose: one alarm answered twice is no harm.
+                self.busy.clear();
+                self.taken.clear();
+                return Err(Error::Host(format!("alarms ended early: {error}")));
+            }
+        };
+        self.busy.remove(&row.whose);
+        for due in row.answered.iter().chain(&row.failed) {
+            self.taken.remove(due);
+        }
+        self.service
+            .0
+            .store
+            .dismiss(row.answered, Vec::new())
+            .await?;
+        match row.failed.is_empty() {
+            true => Ok(()),
+            false => self.set_anew(row.failed, FAILED_AGAIN_MS).await,
+        }
+    }
+
+    async fn set_anew(&self, alarms: Vec<Due>, in_ms: Millis) -> Result<(), Error> {
+        let store = &self.service.0.store;
+        let at_ms = store.now().saturating_add(in_ms);
+        let later = alarms.iter().map(|(_, alarm)| (at_ms, alarm.clone()));
+        let later = later.collect();
+        Ok(store.dismiss(alarms, later).await?)
+    }
+}
+
+/// Whose turn it takes to answer. A login has none: each stands by itself.
+fn whose(alarm: &Alarm) -> String {
+    match alarm {
+        Alarm::Task(id) => id.account.as_str().to_owned(),
+        Alarm::File(account, _) => account.as_str().to_owned(),
+        Alarm::Login(_) => alarm.to_string(),
     }
 }
 

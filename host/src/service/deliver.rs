@@ -9,12 +9,12 @@ use std::{sync::Arc, time::Duration};
 
 use super::{ContactReport, Error, Service, guard, turn::Turn};
 use crate::domain::{
-    Account, AccountId, Action, ClientKind, Contact, Event, Failure, Handler, Happening, Message,
-    Millis, Session, Task, TaskId, TaskNumber,
+    Account, AccountId, Action, ClientKind, Contact, Event, Failure, Handler, HandlerName,
+    Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
     handler::FailureKind,
     ports::{
         Call, CallError, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord,
-        PauseChange, Seen, StoreError,
+        PauseChange, Seen, StoreError, TaskFilter,
     },
     task::Origin,
 };
@@ -62,6 +62,8 @@ pub(super) struct Settling {
     pub client: ClientKind,
     pub repeats_within: Option<Duration>,
     pub reply: Reply,
+    /// The only bot that it is for; none for whichever serves the account.
+    pub only: Option<HandlerName>,
     /// What else changes in the same commit.
     pub also: Commit,
 }
@@ -113,6 +115,7 @@ impl Service {
             client,
             repeats_within,
             reply,
+            only: None,
             also: Commit::default(),
         };
         let answer = self.settle(&mut turn, settling).await?;
@@ -133,13 +136,15 @@ impl Service {
             client,
             repeats_within,
             reply,
+            only,
             also,
         } = settling;
         if event.at_ms == 0 {
             event.at_ms = self.0.store.now();
         }
         guard::note_heard(turn, &event);
-        let (called, event, hushed) = self.ask_bot(turn, event, client).await?;
+        let handler = self.handler_for(&event, only.as_ref());
+        let (called, event, hushed) = self.ask_bot(turn, handler, event, client).await?;
         let (called, at_once) = self.place(turn, called, &event, reply).await?;
         let settled = Settled {
             event: &event,
@@ -163,10 +168,11 @@ impl Service {
     async fn ask_bot(
         &self,
         turn: &mut Turn,
+        handler: Option<Arc<Handler>>,
         mut event: Event,
         client: ClientKind,
     ) -> Result<(Called, Arc<Event>, Option<PauseChange>), Error> {
-        let Some(handler) = self.handler_for(&event) else {
+        let Some(handler) = handler else {
             return Ok((Called::Unhandled, Arc::new(event), None));
         };
         let hush = self.hush(turn, &handler, &event);
@@ -212,13 +218,15 @@ impl Service {
         }
     }
 
-    /// Whether answers of the account's bot wait in the queue.
+    /// Whether answers of the account's bot wait in the queue: the last of them, and
+    /// so perhaps those before.
     async fn answers_wait(&self, turn: &mut Turn, account: &AccountId) -> Result<bool, Error> {
-        let Some(last) = turn.deferred else {
+        let Some(number) = turn.deferred else {
             return Ok(false);
         };
-        let next = self.0.store.next_queued(account).await?;
-        let waiting = next.is_some_and(|task| task.id.number <= last);
+        let account = account.clone();
+        let last = self.0.store.task(&TaskId { account, number }).await?;
+        let waiting = last.is_some_and(|task| task.state == TaskState::Queued);
         if !waiting {
             turn.deferred = None;
         }
@@ -235,7 +243,8 @@ impl Service {
         let now_ms = self.0.store.now();
         let mut commit = called.into_commit(settled, now_ms);
         let asked = commit.tasks.clone();
-        self.await_outcomes(&mut commit, now_ms);
+        self.await_outcomes(&event.account, &mut commit, now_ms)
+            .await?;
         commit.pauses.extend(settled.hushed.clone());
         commit.add(settled.also.clone());
         if let Some(record) = self.commit(turn, &event.account, commit).await? {
@@ -276,9 +285,25 @@ impl Service {
         if turn.epoch.is_none() {
             turn.account = self.0.store.account(account).await?.map(Arc::new);
             turn.pauses = self.all_pauses(account).await?;
+            turn.deferred = self.last_queued(account).await?;
             turn.epoch = Some(self.0.store.own(account, false).await?);
         }
         Ok(turn)
+    }
+
+    /// The newest task that waits in the queue: before the host ended it may have
+    /// been a bot's answer, which no later one is to overtake.
+    async fn last_queued(&self, account: &AccountId) -> Result<Option<TaskNumber>, Error> {
+        let store = &self.0.store;
+        if store.next_queued(account).await?.is_none() {
+            return Ok(None);
+        }
+        let filter = TaskFilter {
+            state: Some(TaskState::Queued),
+            before: None,
+        };
+        let newest = store.tasks(account, filter, 1).await?;
+        Ok(newest.first().map(|task| task.id.number))
     }
 
     /// Notes that the account's client is there.
@@ -379,8 +404,11 @@ impl Service {
     }
 
     /// Which bot gets the event, if any.
-    fn handler_for(&self, event: &Event) -> Option<Arc<Handler>> {
+    fn handler_for(&self, event: &Event, only: Option<&HandlerName>) -> Option<Arc<Handler>> {
         let handler = self.handler_of(&event.account)?;
+        let handler = only
+            .is_none_or(|name| *name == handler.name)
+            .then_some(handler)?;
         (!event.is_own_message() || handler.wants_own_messages()).then_some(handler)
     }
 

@@ -192,7 +192,7 @@ impl Service {
     /// Writes a request that has ended; the bot that asked for the file is told in
     /// the same commit.
     async fn settle_file(&self, turn: &mut Turn, request: FileRequest) -> Result<(), Error> {
-        if !matches!(request.origin, Origin::Bot { .. }) {
+        let Origin::Bot { handler, .. } = &request.origin else {
             let account = request.account.clone();
             let commit = Commit {
                 files: vec![request],
@@ -200,13 +200,15 @@ impl Service {
             };
             self.commit(turn, &account, commit).await?;
             return Ok(());
-        }
+        };
+        let only = Some(handler.clone());
         let client = turn.account.as_deref();
         let settling = Settling {
             event: file_ready(&request),
             client: client.map_or(ClientKind::Wehub, |account| account.client),
             repeats_within: None,
             reply: Reply::Queue,
+            only,
             also: Commit {
                 files: vec![request],
                 ..Commit::default()
@@ -215,28 +217,31 @@ impl Service {
         self.settle(turn, settling).await.map(drop)
     }
 
-    /// What becomes known with these tasks when they are committed: which files
-    /// they ask for, and when to look after them.
-    pub(super) fn requests_for(
+    /// Adds what becomes known with a commit's tasks: which files they ask for, and
+    /// when to look after them. A bot that waits for a file already goes on to.
+    pub(super) async fn ask_for_files(
         &self,
-        tasks: &[Task],
+        account: &AccountId,
+        commit: &mut Commit,
         now_ms: Millis,
-    ) -> (Vec<FileRequest>, Vec<(Millis, Alarm)>) {
-        let requests = tasks.iter().filter_map(|task| match &task.action {
-            Action::Download { file } => Some(FileRequest::asked(
-                file.clone(),
-                task.id.clone(),
-                task.origin.clone(),
-                now_ms,
-            )),
-            _ => None,
-        });
-        requests
-            .map(|request| {
-                let alarm = self.file_alarm(&request, now_ms);
-                (request, alarm)
-            })
-            .unzip()
+    ) -> Result<(), Error> {
+        for task in &commit.tasks {
+            let Action::Download { file } = &task.action else {
+                continue;
+            };
+            let (id, origin) = (task.id.clone(), task.origin.clone());
+            let mut request = FileRequest::asked(file.clone(), id, origin, now_ms);
+            let former = self.0.store.file_request(account, file).await?;
+            if let Some(former) = former
+                && former.state == FileState::Asked
+                && matches!(former.origin, Origin::Bot { .. })
+            {
+                request.origin = former.origin;
+            }
+            commit.alarms.push(self.file_alarm(&request, now_ms));
+            commit.files.push(request);
+        }
+        Ok(())
     }
 
     fn file_alarm(&self, request: &FileRequest, now_ms: Millis) -> (Millis, Alarm) {

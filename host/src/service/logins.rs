@@ -393,7 +393,8 @@ impl Service {
             login: Some(self.change_of(login.clone())),
             ..Commit::default()
         };
-        self.await_outcomes(&mut commit, login.made_ms);
+        self.await_outcomes(&agent, &mut commit, login.made_ms)
+            .await?;
         self.commit(turn, &agent, commit).await?;
         self.0.links.wake(&agent);
         Ok(login)

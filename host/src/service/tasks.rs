@@ -8,8 +8,8 @@ use super::{
     turn::Turn,
 };
 use crate::domain::{
-    AccountId, Action, Alarm, ClientKind, Digest, Event, EventKey, Happening, LoginId, Millis,
-    Task, TaskId, TaskState,
+    AccountId, Action, Alarm, ClientKind, Digest, Event, EventKey, HandlerName, Happening, LoginId,
+    Millis, Task, TaskId, TaskState,
     ports::{Commit, Enqueue, Enqueued, LoginChange, TaskFilter},
     task::{Delivery, Origin, TRIES_MAX},
 };
@@ -24,6 +24,9 @@ pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 256;
 /// How many tasks that are of no use any more are ended while the client waits
 /// for its next one. Their alarms end the rest.
 const EXPIRED_AT_ONCE: usize = 8;
+
+/// When a bot is told that could not be called when its task ended, in ms.
+const TELL_AGAIN_MS: u64 = 30_000;
 
 /// Why a task is unknown whose result did not come.
 const NO_RESULT: &str = "the client did not tell how it went";
@@ -79,7 +82,7 @@ impl Service {
             tasks,
             ..Commit::default()
         };
-        self.await_outcomes(&mut commit, now_ms);
+        self.await_outcomes(id, &mut commit, now_ms).await?;
         let enqueue = Enqueue {
             idempotency_key: submission.idempotency_key,
             request,
@@ -143,15 +146,18 @@ impl Service {
 
     /// Adds what the new tasks of a commit need besides: their files are awaited,
     /// and those that can expire are looked at by then.
-    pub(super) fn await_outcomes(&self, commit: &mut Commit, now_ms: Millis) {
+    pub(super) async fn await_outcomes(
+        &self,
+        account: &AccountId,
+        commit: &mut Commit,
+        now_ms: Millis,
+    ) -> Result<(), Error> {
         for task in &commit.tasks {
             if let Some(at_ms) = task.expires_ms {
                 commit.alarms.push((at_ms, Alarm::Task(task.id.clone())));
             }
         }
-        let (files, alarms) = self.requests_for(&commit.tasks, now_ms);
-        commit.files.extend(files);
-        commit.alarms.extend(alarms);
+        self.ask_for_files(account, commit, now_ms).await
     }
 
     /// One task.
@@ -283,6 +289,8 @@ impl Service {
                 task.end(TaskState::Unknown, Some(NO_RESULT.to_owned()), now_ms);
                 self.ended(&mut turn, task, Bytes::new()).await
             }
+            // The bot could not be told by then.
+            state if state.is_final() => self.tell_bot_once(&mut turn, task).await,
             _ => Ok(()),
         }
     }
@@ -358,8 +366,39 @@ impl Service {
                 };
                 self.put_task(turn, task, also).await
             }
-            Origin::Bot { .. } => self.tell_bot(turn, task, raw).await,
+            Origin::Bot { handler, .. } => {
+                let handler = handler.clone();
+                match self.tell_bot(turn, &task, handler, true, raw).await {
+                    Err(Error::Busy { .. } | Error::Host(_)) => self.tell_later(turn, task).await,
+                    told => told,
+                }
+            }
         }
+    }
+
+    /// A task has ended whether its bot can be told or not: it is told later.
+    async fn tell_later(&self, turn: &Turn, task: Task) -> Result<(), Error> {
+        let at_ms = self.0.store.now().saturating_add(TELL_AGAIN_MS);
+        let also = Commit {
+            alarms: vec![(at_ms, Alarm::Task(task.id.clone()))],
+            ..Commit::default()
+        };
+        self.put_task(turn, task, also).await
+    }
+
+    /// Tells the bot of a task that has ended, unless it was told.
+    async fn tell_bot_once(&self, turn: &mut Turn, task: Task) -> Result<(), Error> {
+        let Origin::Bot { handler, .. } = &task.origin else {
+            return Ok(());
+        };
+        let key = ended_key(&task);
+        let told = self.0.store.event(&task.id.account, &key);
+        if task.went_with_an_answer() || told.await?.is_some() {
+            return Ok(());
+        }
+        let handler = handler.clone();
+        self.tell_bot(turn, &task, handler, false, Bytes::new())
+            .await
     }
 
     async fn put_task(&self, turn: &Turn, task: Task, mut also: Commit) -> Result<(), Error> {
@@ -368,13 +407,22 @@ impl Service {
         self.commit(turn, &account, also).await.map(drop)
     }
 
-    async fn tell_bot(&self, turn: &mut Turn, task: Task, raw: Bytes) -> Result<(), Error> {
+    /// Tells the bot that asked for a task how it ended, and, if that is to be
+    /// written too, writes it in the same commit.
+    async fn tell_bot(
+        &self,
+        turn: &mut Turn,
+        task: &Task,
+        handler: HandlerName,
+        write: bool,
+        raw: Bytes,
+    ) -> Result<(), Error> {
         let client = turn
             .account
             .as_ref()
             .map_or(ClientKind::Wehub, |it| it.client);
         let event = Event {
-            key: EventKey::new(&format!("task-ended-{}", task.id.number.0)),
+            key: ended_key(task),
             account: task.id.account.clone(),
             at_ms: self.0.store.now(),
             what: Happening::TaskEnded {
@@ -390,8 +438,9 @@ impl Service {
             client,
             repeats_within: None,
             reply: Reply::Queue,
+            only: Some(handler),
             also: Commit {
-                tasks: vec![task],
+                tasks: write.then(|| task.clone()).into_iter().collect(),
                 ..Commit::default()
             },
         };
@@ -414,7 +463,8 @@ impl Service {
         match task.state {
             TaskState::HandedOut => Ok(task),
             TaskState::Queued if task.tries > 0 => Ok(task),
-            TaskState::Unknown if task.reason.as_deref() == Some(NO_RESULT) => Ok(task),
+            // Its time was up, which is no reason not to know better.
+            TaskState::Unknown if task.tries > 0 => Ok(task),
             TaskState::Queued => Err(Error::WrongTask(format!("{id} was not handed out yet"))),
             state => Err(Error::WrongTask(format!(
                 "{id} has ended before as {}",
@@ -431,6 +481,11 @@ impl Service {
         };
         Ok(login.dispatched(now_ms).then(|| self.change_of(login)))
     }
+}
+
+/// The key of the event that a task has ended.
+fn ended_key(task: &Task) -> EventKey {
+    EventKey::new(&format!("task-ended-{}", task.id.number.0))
 }
 
 fn check_count(count: usize) -> Result<(), Error> {

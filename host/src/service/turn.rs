@@ -71,7 +71,7 @@ impl Slot {
 
     /// True when nothing is lost by forgetting it: the rest is in the store.
     fn is_rested(&self, now_ms: Millis) -> bool {
-        self.pace.is_rested(now_ms) && self.guard.is_rested(now_ms)
+        self.deferred.is_none() && self.pace.is_rested(now_ms) && self.guard.is_rested(now_ms)
     }
 }
 

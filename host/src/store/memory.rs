@@ -585,12 +585,17 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn dismiss(&self, alarms: Vec<(Millis, Alarm)>) -> Result<(), StoreError> {
-        check(alarms.len(), &[])?;
+    async fn dismiss(
+        &self,
+        alarms: Vec<(Millis, Alarm)>,
+        later: Vec<(Millis, Alarm)>,
+    ) -> Result<(), StoreError> {
+        check(alarms.len() + later.len(), &[])?;
         self.with(|state| {
             for alarm in &alarms {
                 state.alarms.remove(alarm);
             }
+            state.alarms.extend(later);
             Ok(())
         })
     }

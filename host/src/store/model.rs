@@ -225,7 +225,7 @@ async fn work(f: &mut Fixture, work: Work, reopens: bool) -> Answer {
         Work::TakeOver(account) => Answer::Owned(f.store.own(&id(account), true).await.unwrap()),
         Work::ChangeLogin(change) => Answer::Changed(f.store.change_login(change).await.unwrap()),
         Work::Dismiss(alarms) => {
-            f.store.dismiss(alarms).await.unwrap();
+            f.store.dismiss(alarms, Vec::new()).await.unwrap();
             Answer::Done
         }
         Work::Sweep(before) => {

@@ -1100,14 +1100,22 @@ async fn alarms_come_in_order_until_they_are_dismissed(mut f: Fixture) {
     while f.store.sweep(START + 999_999).await.unwrap() {}
     let mut answered = expected[1..4].to_vec();
     answered.push((START + 257, alarm("a", 1)));
-    f.store.dismiss(answered.clone()).await.unwrap();
+    f.store.dismiss(answered.clone(), Vec::new()).await.unwrap();
     f.settle().await;
     let left = [expected[0].clone(), expected[4].clone()];
     assert_eq!(f.alarms(START + 300, 9).await, left);
-    f.store.dismiss(answered).await.unwrap();
-    f.store.dismiss(Vec::new()).await.unwrap();
+    // What is set for later in the same step is not removed by it.
+    let again = vec![(START + 290, alarm("b", 3))];
+    f.store.dismiss(answered, again.clone()).await.unwrap();
+    f.settle().await;
+    assert_eq!(
+        f.alarms(START + 290, 9).await,
+        [expected[0].clone(), again[0].clone()]
+    );
+    f.store.dismiss(again, Vec::new()).await.unwrap();
+    f.store.dismiss(Vec::new(), Vec::new()).await.unwrap();
     let many = vec![(START, alarm("a", 1)); COMMIT_CHANGES_MAX + 1];
-    let result = f.store.dismiss(many).await;
+    let result = f.store.dismiss(many, Vec::new()).await;
     assert!(matches!(result, Err(StoreError::TooLarge { .. })));
     assert_eq!(f.alarms(START + 300, 9).await, left);
 }
@@ -1351,7 +1359,7 @@ async fn a_closed_store_says_so(f: Fixture) {
     let change = changes_to(&login("l"), ImageChange::Keep);
     is_closed(f.store.change_login(change).await.unwrap_err());
     is_closed(f.store.alarms(START, 9).await.unwrap_err());
-    is_closed(f.store.dismiss(Vec::new()).await.unwrap_err());
+    is_closed(f.store.dismiss(Vec::new(), Vec::new()).await.unwrap_err());
     is_closed(f.store.sweep(START).await.unwrap_err());
     is_closed(f.store.close().await.unwrap_err());
     assert!(f.store.now() >= START);

@@ -141,14 +141,12 @@ impl Rig {
         };
         let now_ms = self.store.now();
         let task = Task::queued(id, action, origin, now_ms);
-        let tasks = vec![task.clone()];
-        let (files, alarms) = self.service.requests_for(&tasks, now_ms);
-        let commit = Commit {
-            tasks,
-            files,
-            alarms,
+        let mut commit = Commit {
+            tasks: vec![task.clone()],
             ..Commit::default()
         };
+        let asked = self.service.ask_for_files(account, &mut commit, now_ms);
+        asked.await.unwrap();
         self.commit(account, commit).await;
         task
     }
@@ -183,7 +181,7 @@ impl Rig {
     /// The times at which the file is looked after, this one's alarm answered.
     async fn overdue(&self) -> Vec<u64> {
         let all = self.store.alarms(u64::MAX, 10).await.unwrap();
-        self.store.dismiss(all).await.unwrap();
+        self.store.dismiss(all, Vec::new()).await.unwrap();
         self.service.file_overdue(&account(), "f").await.unwrap();
         let left = self.store.alarms(u64::MAX, 10).await.unwrap();
         left.into_iter().map(|(at_ms, _)| at_ms).collect()
@@ -342,15 +340,28 @@ async fn only_tasks_that_fetch_files_make_requests() {
         Task::queued(id, action, Origin::Api, 5)
     };
     let file = "f".to_owned();
-    let tasks = [
-        task(1, Action::text("wxid_bob", "hi")),
-        task(2, Action::Download { file }),
-    ];
-    let (files, alarms) = rig.service.requests_for(&tasks, 5);
-    assert_eq!(files.len(), 1);
-    assert_eq!(files[0].task.number, TaskNumber(2));
-    let alarm = Alarm::File(account(), "f".to_owned());
-    assert_eq!(alarms, [(5 + UPLOAD_MS, alarm)]);
+    let mut commit = Commit {
+        tasks: vec![
+            task(1, Action::text("wxid_bob", "hi")),
+            task(2, Action::Download { file }),
+        ],
+        ..Commit::default()
+    };
+    let account = account();
+    let asked = rig.service.ask_for_files(&account, &mut commit, 5);
+    asked.await.unwrap();
+    assert_eq!(commit.files.len(), 1);
+    assert_eq!(commit.files[0].task.number, TaskNumber(2));
+    let alarm = Alarm::File(account, "f".to_owned());
+    assert_eq!(commit.alarms, [(5 + UPLOAD_MS, alarm)]);
+}
+
+#[tokio::test]
+async fn a_bot_that_waits_for_a_file_goes_on_to_when_others_ask_too() {
+    let rig = rig().await;
+    rig.ask(&account(), "f", by_bot()).await;
+    rig.ask(&account(), "f", Origin::Api).await;
+    assert_eq!(rig.request().await.origin, by_bot());
 }
 
 #[tokio::test]

@@ -448,13 +448,20 @@ pub fn login(time: &Time, change: &LoginChange) -> Result<LoginJob, StoreError> 
     })
 }
 
-/// Encodes alarms to remove.
-pub fn dismiss(time: &Time, alarms: &[(Millis, Alarm)]) -> Result<Changes, StoreError> {
+/// Encodes alarms to remove, and others to set.
+pub fn dismiss(
+    time: &Time,
+    alarms: &[(Millis, Alarm)],
+    later: &[(Millis, Alarm)],
+) -> Result<Changes, StoreError> {
     let mut to = Encoder::new(time);
     for (at_ms, alarm) in alarms {
         to.put_or_remove(codec::alarm(*at_ms, alarm), None);
     }
-    to.finish(alarms.len())
+    for (at_ms, alarm) in later {
+        to.alarm(*at_ms, alarm)?;
+    }
+    to.finish(alarms.len() + later.len())
 }
 
 /// Encodes tasks to add.

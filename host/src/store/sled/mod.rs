@@ -436,8 +436,12 @@ impl Store for SledStore {
         self.read(|read| read.alarms(until_ms, limit))
     }
 
-    async fn dismiss(&self, alarms: Vec<(Millis, Alarm)>) -> Result<(), StoreError> {
-        let changes = job::dismiss(&self.time, &alarms)?;
+    async fn dismiss(
+        &self,
+        alarms: Vec<(Millis, Alarm)>,
+        later: Vec<(Millis, Alarm)>,
+    ) -> Result<(), StoreError> {
+        let changes = job::dismiss(&self.time, &alarms, &later)?;
         self.ask(|waiter| Job::Change(changes, waiter)).await
     }
 

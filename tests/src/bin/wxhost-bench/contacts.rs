@@ -18,7 +18,7 @@ use crate::{
 /// How many contacts a large account has.
 const CONTACTS: usize = 20_000;
 /// How long its report is at the least, in bytes.
-const REPORT_BYTES: usize = 10 * 1024 * 1024;
+const REPORT_BYTES: usize = 10_000_000;
 /// How long the report may take, in ms.
 const REPORT_AIM: Aim = Aim::AtMost(2_000.0);
 /// By how much the others' p99 may grow.
