@@ -314,9 +314,9 @@ impl Login {
         };
         let last = self.steps.last().map_or(self.made_ms, |step| step.at_ms);
         match self.state {
-            LoginState::Requested | LoginState::Dispatched => {
-                Some(last.saturating_add(policy.upload_ms))
-            }
+            // From the beginning: another agent gives no more time.
+            LoginState::Requested => Some(self.made_ms.saturating_add(policy.upload_ms)),
+            LoginState::Dispatched => Some(last.saturating_add(policy.upload_ms)),
             // From the first code on: a new one gives no more time.
             LoginState::AwaitingScan => {
                 Some(since(LoginState::AwaitingScan).saturating_add(policy.scan_ms))

@@ -493,8 +493,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Changes what is deployed, all of it or nothing; durable when it returns.
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError>;
 
-    /// Forgets events, ended tasks, failures, idempotency keys, and ended logins
-    /// and requests for files older than
+    /// Forgets events, ended tasks, failures, idempotency keys, pauses that are
+    /// over, and ended logins and requests for files older than
     /// `before_ms`, a bounded number of them at a time; true when there may be
     /// more. Meant for a slow background task.
     async fn sweep(&self, before_ms: Millis) -> Result<bool, StoreError>;

@@ -69,7 +69,8 @@ impl Service {
         loop {
             let store = &self.0.store;
             let page = store.pauses(account, after.as_deref(), PAGE).await?;
-            let pauses = page.items.into_iter();
+            let over = |pause: &Pause| pause.until_ms <= store.now();
+            let pauses = page.items.into_iter().filter(|pause| !over(pause));
             all.extend(pauses.map(|pause| (pause.conversation.clone(), pause)));
             after = page.next;
             if after.is_none() {

@@ -13,12 +13,18 @@ use crate::domain::{
     task::Origin,
 };
 
-/// How many logins are kept, ended ones included: as many as some busy weeks
-/// have. Who asks for more has a fault, or means harm.
-const LOGINS_MAX: usize = 10_000;
-/// How many logins that nobody asked for may be open: whoever reaches the upload
+/// How many logins are kept that were asked for here, ended ones included: as many
+/// as some busy weeks have. Who asks for more has a fault, or means harm.
+const OWN_MAX: usize = 10_000;
+/// How many logins are kept that nobody asked for: whoever reaches the upload
 /// address can begin one.
-const FOREIGN_OPEN_MAX: usize = 100;
+const FOREIGN_MAX: usize = 500;
+/// How many agents are asked one after the other, each because the one before has
+/// logged out.
+const AGENTS_MAX: usize = 4;
+/// How many logins are taken from an agent that has logged out; the deadlines of
+/// any more end them.
+const WAITING_MAX: usize = 100;
 /// How long an agent counts as there after it was last heard of: WeHub polls every
 /// few seconds, and sends heartbeats every half minute.
 const HEARD_WITHIN_MS: u64 = 90_000;
@@ -63,8 +69,7 @@ impl Service {
         self.detached(async move {
             service.check_logins_room().await?;
             let id = LoginId::random().map_err(|error| Error::Host(error.to_string()))?;
-            let agent = service.find_agent(&request, None).await?;
-            let turn = service.turn(&agent).await?;
+            let (agent, turn) = service.take_agent(&request, None).await?;
             let (task, now_ms) = service.login_task(&agent, &id);
             let mut login = Login::requested(id, agent, task.id.clone(), request.note, now_ms);
             login.any_agent = request.agent.is_none() && request.machine.is_none();
@@ -132,12 +137,13 @@ impl Service {
     }
 
     async fn check_logins_room(&self) -> Result<(), Error> {
-        match self.0.store.logins().await?.len() < LOGINS_MAX {
+        let logins = self.0.store.logins().await?;
+        match logins.iter().filter(|login| !login.foreign).count() < OWN_MAX {
             true => Ok(()),
             false => Err(Error::Busy {
                 reason: format!(
-                    "{LOGINS_MAX} logins are kept already; they are forgotten 7 days after \
-                     they ended"
+                    "{OWN_MAX} logins are kept already; they are forgotten 7 days after they \
+                     ended"
                 ),
             }),
         }
@@ -197,12 +203,12 @@ impl Service {
             return Err(not_ours(id.as_str()));
         }
         let logins = self.0.store.logins().await?;
-        let open = logins
-            .iter()
-            .filter(|it| it.foreign && !it.state.is_final());
-        if open.count() >= FOREIGN_OPEN_MAX || logins.len() >= LOGINS_MAX {
+        if logins.iter().filter(|login| login.foreign).count() >= FOREIGN_MAX {
             return Err(Error::Busy {
-                reason: format!("{FOREIGN_OPEN_MAX} QR sessions that nobody asked for are open"),
+                reason: format!(
+                    "{FOREIGN_MAX} QR sessions that nobody asked for are kept; they are \
+                     forgotten 7 days after they ended"
+                ),
             });
         }
         let login = Login::foreign(id.clone(), self.0.store.now());
@@ -227,13 +233,9 @@ impl Service {
             return self.write_account(turn, account.clone()).await;
         };
         for _ in 0..TRIES {
-            let mut login = match self.open_login(&id, qr.foreign).await {
-                Ok(login) => login,
-                Err(refused @ (Error::NotAsked { .. } | Error::Busy { .. })) => {
-                    tracing::warn!(account = %account.id, %refused, "logged in all the same");
-                    return self.write_account(turn, account.clone()).await;
-                }
-                Err(error) => return Err(error),
+            let Some(mut login) = self.0.store.login(&id).await? else {
+                tracing::warn!(account = %account.id, "it names a QR session unknown here");
+                return self.write_account(turn, account.clone()).await;
             };
             let change = match login.succeeded(account.id.clone(), self.0.store.now()) {
                 Ok(()) => Some(self.change_of(login)),
@@ -284,7 +286,27 @@ fn ended(state: LoginState) -> Error {
 // --------------------------------------------------------------- the agents
 
 impl Service {
-    /// A client that can be asked, and is none of `except`.
+    /// The turn of a client that can be asked, and is not `except`. Looked at again
+    /// once its turn has come: it may have logged out meanwhile.
+    async fn take_agent(
+        &self,
+        request: &LoginRequest,
+        except: Option<&AccountId>,
+    ) -> Result<(AccountId, Turn), Error> {
+        for _ in 0..TRIES {
+            let agent = self.find_agent(request, except).await?;
+            let turn = self.turn(&agent).await?;
+            let account = turn.account.as_deref();
+            if account.is_some_and(|account| self.why_no_agent(account).is_none()) {
+                return Ok((agent, turn));
+            }
+        }
+        Err(Error::NoAgent(
+            "the clients that are there keep logging out: try again".to_owned(),
+        ))
+    }
+
+    /// A client that can be asked, and is not `except`.
     async fn find_agent(
         &self,
         request: &LoginRequest,
@@ -403,48 +425,51 @@ impl Service {
     /// An agent's client has logged out: what it was asked for and has not taken is
     /// asked of another one, where any would do.
     pub(super) async fn agent_gone(&self, agent: &AccountId) -> Result<(), Error> {
-        let waits = |login: &Login| {
-            login.state == LoginState::Requested && login.agent.as_ref() == Some(agent)
-        };
-        let logins = self.0.store.logins().await?;
-        for login in logins.into_iter().filter(waits) {
-            self.ask_another(agent, login).await?;
+        for _ in 0..WAITING_MAX {
+            // Such tasks go before all others of the queue.
+            let Some(task) = self.0.store.next_queued(agent).await? else {
+                return Ok(());
+            };
+            let Action::StartLogin { login } = &task.action else {
+                return Ok(());
+            };
+            if let Some(login) = self.0.store.login(login).await?
+                && login.state == LoginState::Requested
+                && login.task.as_ref() == Some(&task.id)
+            {
+                self.ask_another(agent, login).await?;
+            }
+            // The login moved on, so that this does not end it.
+            match self.cancel(&task.id).await {
+                Ok(_) | Err(Error::Conflict(_) | Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
 
     async fn ask_another(&self, gone: &AccountId, mut login: Login) -> Result<(), Error> {
-        let another = match login.any_agent {
-            true => self
-                .find_agent(&LoginRequest::default(), Some(gone))
-                .await
-                .ok(),
+        let id = login.id.clone();
+        let any = LoginRequest::default();
+        let another = match login.any_agent && login.steps.len() < AGENTS_MAX {
+            true => self.take_agent(&any, Some(gone)).await.ok(),
             false => None,
         };
-        let (id, former) = (login.id.clone(), login.task.clone());
         match another {
-            Some(agent) => {
-                let turn = self.turn(&agent).await?;
+            Some((agent, turn)) => {
                 let (task, now_ms) = self.login_task(&agent, &id);
                 login.reassigned(agent, task.id.clone(), now_ms);
                 self.ask_agent(&turn, task, login).await?;
             }
             None => {
-                let reason = format!("{gone} has logged out, and no other client is there");
+                let reason = format!("{gone} has logged out, and no other client can be asked");
                 let given_up = |login: &mut Login, now_ms| {
                     login.state == LoginState::Requested && login.failed(reason.clone(), now_ms)
                 };
                 self.change_until_done(&id, given_up).await?;
             }
         }
-        // The login moved on, so that this does not end it.
-        match former {
-            Some(task) => match self.cancel(&task).await {
-                Ok(_) | Err(Error::Conflict(_) | Error::NotFound { .. }) => Ok(()),
-                Err(error) => Err(error),
-            },
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// The login as it is when the task of its agent has ended; none when that

@@ -248,7 +248,7 @@ impl Service {
             Action::StartLogin { login } => match self.dispatch(login, now_ms).await? {
                 Some(change) => Some(change),
                 None => {
-                    let reason = Some("the login has ended before".to_owned());
+                    let reason = Some("the login waits for it no longer".to_owned());
                     task.end(TaskState::Cancelled, reason, now_ms);
                     self.ended(turn, task, Bytes::new()).await?;
                     return Ok(Next::Wait(1));
@@ -473,8 +473,8 @@ impl Service {
         }
     }
 
-    /// The login as it is when the agent's client takes its task; none when it has
-    /// ended.
+    /// The login as it is when the agent's client takes its task; none when it does
+    /// not wait for that.
     async fn dispatch(&self, id: &LoginId, now_ms: Millis) -> Result<Option<LoginChange>, Error> {
         let Some(mut login) = self.0.store.login(id).await? else {
             return Ok(None);

@@ -46,8 +46,6 @@ pub enum Table {
     Member = 9,
     /// Account to how many failures it ever had.
     FailureCount = 10,
-    /// Account and conversation to what pauses its bot there.
-    Pause = 11,
     /// Login to its image.
     LoginImage = 12,
     /// Time and text of an alarm to the alarm.
@@ -62,9 +60,11 @@ pub enum Table {
     Request = 19,
     /// Id to login.
     Login = 20,
-    /// Digest of a file's name and account to the request for it. Last of those
-    /// that are swept.
+    /// Digest of a file's name and account to the request for it.
     File = 21,
+    /// Account and conversation to what pauses its bot there. Last of those that
+    /// are swept.
+    Pause = 22,
     /// Pieces of values too large for one record.
     Piece = 32,
 }
@@ -354,16 +354,18 @@ pub struct RequestRecord {
 pub struct Aged {
     at_ms: Option<Millis>,
     ended_ms: Option<Millis>,
+    until_ms: Option<Millis>,
     state: Option<IgnoredAny>,
 }
 
 impl Aged {
     /// True when what has a state (a task, a login, a request for a file) ended
-    /// before then, or what just happened (an event, a failure, a request) did.
+    /// before then, or what just happened (an event, a failure, a request) did, or
+    /// what lasts (a pause) lasted until then.
     pub fn is_over(&self, before_ms: Millis) -> bool {
         let over_ms = match self.state {
             Some(_) => self.ended_ms,
-            None => self.at_ms,
+            None => self.at_ms.or(self.until_ms),
         };
         over_ms.is_some_and(|at| at < before_ms)
     }

@@ -215,6 +215,7 @@ impl Held {
         self.tasks.retain(|_, task| !is_over(task.ended_ms, before));
         self.failures.retain(|failure| failure.at_ms >= before);
         self.requests.retain(|_, request| request.at_ms >= before);
+        self.pauses.retain(|_, pause| pause.until_ms >= before);
     }
 }
 

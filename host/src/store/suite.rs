@@ -350,7 +350,7 @@ contract!(
     pauses_come_by_conversation,
     alarms_come_in_order_until_they_are_dismissed,
     sweeping_forgets_what_is_over,
-    sweeping_forgets_ended_logins_and_requests_for_files,
+    sweeping_forgets_ended_logins_files_and_pauses,
     a_swept_store_forgets_in_steps,
     large_values_come_back_whole,
     a_commit_too_large_is_refused,
@@ -1120,7 +1120,7 @@ async fn alarms_come_in_order_until_they_are_dismissed(mut f: Fixture) {
     assert_eq!(f.alarms(START + 300, 9).await, left);
 }
 
-async fn sweeping_forgets_ended_logins_and_requests_for_files(mut f: Fixture) {
+async fn sweeping_forgets_ended_logins_files_and_pauses(mut f: Fixture) {
     let ended = |text: &str, at_ms| {
         let mut login = login(text);
         login.failed("no", at_ms);
@@ -1146,6 +1146,10 @@ async fn sweeping_forgets_ended_logins_and_requests_for_files(mut f: Fixture) {
             missing("recent", START + 1),
             file("a", "open"),
         ],
+        pauses: vec![
+            PauseChange::Put(pause("old", START)),
+            PauseChange::Put(pause("recent", START + 1)),
+        ],
         ..Commit::default()
     };
     f.ok("a", commit).await;
@@ -1160,6 +1164,8 @@ async fn sweeping_forgets_ended_logins_and_requests_for_files(mut f: Fixture) {
         let request = f.store.file_request(&id("a"), name).await.unwrap();
         assert_eq!(request.is_some(), there, "{name}");
     }
+    let pauses = f.store.pauses(&id("a"), None, 9).await.unwrap();
+    assert_eq!(pauses.items, [pause("recent", START + 1)]);
     // What was forgotten is new when it comes again.
     let changed = f.change_login(&login("old"), ImageChange::Keep).await;
     assert_eq!(changed, LoginChanged::Ok);

@@ -140,3 +140,57 @@ async fn a_secret_path_keeps_others_out() -> Result<()> {
     );
     host.end().await
 }
+
+#[tokio::test]
+async fn whether_a_client_ends_after_a_logout_hangs_on_its_customer() -> Result<()> {
+    let settings = Settings::default()
+        .accounts(&["*"])
+        .app("app-stays", "second-key-91c2", &["*"])
+        .env("WXHOST_WEHUB__ON_LOGOUT", "stay");
+    let host = Host::with(settings).await?;
+    let a = host.wehub("wxid_a")?.login().await?;
+    let stays = json!({"exit_wehub": 0, "exit_wechat": 0});
+    assert_eq!(a.logout().await?.ok()?.data, stays);
+    host.end().await?;
+
+    let host = Host::start().await?;
+    let a = host.wehub("wxid_a")?.login().await?;
+    let exits = json!({"exit_wehub": 1, "exit_wechat": 1});
+    assert_eq!(a.logout().await?.ok()?.data, exits);
+    let account = host.api()?.get("/accounts/wxid_a").await?;
+    assert_eq!(
+        account["last_logout"]["reason"],
+        "the client reported a logout"
+    );
+    host.end().await
+}
+
+#[tokio::test]
+async fn what_a_replaced_process_says_late_is_answered_and_revives_nothing() -> Result<()> {
+    let host = Host::start().await?;
+    host.serve_guest("*", "echo").await?;
+    let old = host.wehub("wxid_a")?.login().await?;
+    let mut identity = old.identity().clone();
+    identity.machine_id = "DESKTOP-new_1".to_owned();
+    identity.client_session = "cs-new".to_owned();
+    let new = WehubClient::new(&host.callback_url()?, identity)?
+        .login()
+        .await?;
+    let session =
+        async || -> Result<_> { Ok(host.api()?.get("/accounts/wxid_a").await?["session"].clone()) };
+    let before = session().await?;
+    old.text_from("wxid_bob", "late").await?.says("late")?;
+    host.api()?
+        .send_text("wxid_a", "wxid_bob", "for the new one")
+        .await?;
+    check!(old.pull_task().await?.task_id.is_none(), "it got a task");
+    let goodbye = old.logout().await?;
+    assert_eq!(goodbye.ok()?.data["exit_wehub"], 1, "it shall end");
+    assert_eq!(session().await?, before);
+    new.pull_task().await?.says("for the new one")?;
+
+    new.logout().await?.ok()?;
+    new.text_from("wxid_bob", "later").await?.ok()?;
+    check!(session().await?.is_null(), "a message revived the session");
+    host.end().await
+}

@@ -8,9 +8,12 @@ use serde_json::{Value, json};
 use wxhost_tests::{
     Context, Host, Result, WehubClient, check,
     host::Settings,
+    http::find,
     poll,
     wehub::upload::{self, refused, taken},
 };
+
+use crate::fixtures;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -191,6 +194,31 @@ async fn a_session_started_by_hand_is_taken_only_where_allowed() -> Result<()> {
     assert_eq!(shown["foreign"], true);
     new.login_by_qr("by-hand").await?;
     assert_eq!(login(&host, "by-hand").await?["state"], "succeeded");
+    host.end().await
+}
+
+#[tokio::test]
+async fn the_fixtures_of_a_login_are_taken_byte_for_byte() -> Result<()> {
+    let host =
+        Host::with(Settings::default().set("wehub.accept_foreign_qr_sessions", true)).await?;
+    let client = host.wehub(fixtures::ACCOUNT)?;
+    for generation in [1, 2] {
+        let body = fixtures::bytes(&format!("upload-qr-{generation}.multipart"))?;
+        taken(&client.upload(&body).await?)?;
+        let shown = login(&host, "QR-SESSION-1").await?;
+        assert_eq!(shown["generation"], generation);
+        assert_eq!(shown["machine_id"], "DESKTOP-AB12_4888");
+        let image = host.api()?.file("/logins/QR-SESSION-1/qr").await?;
+        check!(
+            find(&body, &image.body).is_some(),
+            "other bytes than uploaded"
+        );
+    }
+    let body = fixtures::read("login-after-qr")?;
+    client.send_json(&body).await?.ok()?;
+    let ended = login(&host, "QR-SESSION-1").await?;
+    assert_eq!(ended["state"], "succeeded");
+    assert_eq!(ended["account"], fixtures::ACCOUNT);
     host.end().await
 }
 

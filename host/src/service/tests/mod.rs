@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
 
@@ -11,7 +12,7 @@ mod tasks;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
@@ -38,6 +39,8 @@ use crate::{
 struct Bot {
     calls: AtomicUsize,
     fails: Option<CallError>,
+    /// There is no room to call it at the moment.
+    busy: AtomicBool,
     store: Arc<dyn Store>,
 }
 
@@ -59,6 +62,9 @@ impl Runtime for Bot {
     async fn retain(&self, _: &[Digest]) {}
 
     async fn call(&self, call: Call) -> Result<Effects, CallError> {
+        if self.busy.load(Ordering::SeqCst) {
+            return Err(CallError::Busy { waited_ms: 1 });
+        }
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         if let Some(error) = &self.fails {
             return Err(error.clone());
@@ -170,6 +176,7 @@ async fn rig_with(fails: Option<CallError>, policies: Policies) -> Rig {
     let bot = Arc::new(Bot {
         calls: AtomicUsize::new(0),
         fails,
+        busy: AtomicBool::new(false),
         store: Arc::clone(&store),
     });
     let runtime: Arc<dyn Runtime> = Arc::<Bot>::clone(&bot);

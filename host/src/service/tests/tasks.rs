@@ -132,6 +132,82 @@ async fn a_bot_hears_how_its_task_ended() {
 }
 
 #[tokio::test]
+async fn a_task_has_ended_even_if_its_bot_can_not_be_told() {
+    let rig = rig(None).await;
+    rig.log_in("wxid_a", None).await.unwrap();
+    let Next::Task(asked) = rig.next("wxid_a").await else {
+        panic!("the bot asked for a task");
+    };
+    let calls = || rig.bot.calls.load(Ordering::SeqCst);
+    let before = calls();
+    rig.bot.busy.store(true, Ordering::SeqCst);
+    result(&rig, &asked.id).await.unwrap();
+    assert_eq!(task(&rig, &asked.id).await.state, TaskState::Done);
+    rig.bot.busy.store(false, Ordering::SeqCst);
+    rig.pass(30_000).await;
+    assert_eq!(calls(), before + 1, "it is told later");
+    rig.pass(RESULT_MS).await;
+    assert_eq!(calls(), before + 1, "and once");
+}
+
+#[tokio::test]
+async fn how_a_task_ended_is_no_other_bot_s_business() {
+    let rig = rig(None).await;
+    rig.log_in("wxid_a", None).await.unwrap();
+    let Next::Task(asked) = rig.next("wxid_a").await else {
+        panic!("the bot asked for a task");
+    };
+    let other: crate::domain::HandlerName = "other".try_into().unwrap();
+    let component = Bytes::from_static(b"another bot");
+    rig.service.deploy(other.clone(), component).await.unwrap();
+    rig.service.bind(Scope::All, other).await.unwrap();
+    let calls = rig.bot.calls.load(Ordering::SeqCst);
+    result(&rig, &asked.id).await.unwrap();
+    assert_eq!(rig.bot.calls.load(Ordering::SeqCst), calls);
+}
+
+#[tokio::test]
+async fn an_account_whose_alarms_can_not_be_answered_holds_up_nobody_else() {
+    let rig = rig(None).await;
+    for id in ["wxid_a", "wxid_b"] {
+        rig.log_in(id, None).await.unwrap();
+    }
+    rig.bot.busy.store(true, Ordering::SeqCst);
+    // What a's bot asked for expires and can't be told; b's task only expires.
+    for _ in 0..4 {
+        let hundred = Submission {
+            expires_in_ms: Some(1_000),
+            ..asked(vec![Action::text("wxid_bob", "hi"); 100], None)
+        };
+        submit(&rig, hundred).await;
+    }
+    let b = AccountId::try_from("wxid_b").unwrap();
+    let soon = Submission {
+        expires_in_ms: Some(1_001),
+        ..one()
+    };
+    let (tasks, _) = rig.service.submit(&b, soon).await.unwrap();
+    rig.pass(1_001).await;
+    for _ in 0..3 {
+        rig.pass(1_000).await;
+    }
+    let id = &tasks.first().unwrap().id;
+    assert_eq!(task(&rig, id).await.state, TaskState::Expired);
+}
+
+#[tokio::test]
+async fn a_session_ends_even_if_the_bot_can_not_be_told() {
+    let rig = rig(None).await;
+    rig.bot.busy.store(true, Ordering::SeqCst);
+    rig.log_in("wxid_a", None).await.unwrap();
+    rig.log_out("wxid_a").await;
+    let id = AccountId::try_from("wxid_a").unwrap();
+    let account = rig.service.account(&id).await.unwrap();
+    assert_eq!(account.session, None);
+    assert_eq!(account.last_logout.unwrap().reason, "bye");
+}
+
+#[tokio::test]
 async fn a_process_that_was_replaced_or_said_goodbye_gets_no_more_work() {
     let rig = rig(None).await;
     rig.service.unbind(Scope::All).await.unwrap();

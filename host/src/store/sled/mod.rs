@@ -48,6 +48,10 @@ use crate::domain::{
 /// runs dry. Whoever comes then waits for room.
 const QUEUE_JOBS_MAX: usize = 1024;
 
+/// How far the clock may be behind without a word, in ms: the mark is set a little
+/// ahead.
+const CLOCK_BEHIND_MAX_MS: u64 = 60_000;
+
 /// How long to wait for the former owner of the files, which may be just ending.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -84,6 +88,7 @@ fn start(db: Db, fsync: writer::Fsync, clock: Clock) -> Result<SledStore, StoreE
     let mark: u64 = Read(&db)
         .record(codec::mark().as_bytes())?
         .unwrap_or_default();
+    warn_of_clock(&clock, mark);
     let time = Arc::new(Time::new(clock, mark));
     let (jobs, queue) = mpsc::channel(QUEUE_JOBS_MAX);
     let ended = Arc::new(OnceLock::new());
@@ -110,6 +115,18 @@ fn start(db: Db, fsync: writer::Fsync, clock: Clock) -> Result<SledStore, StoreE
         writer: Mutex::new(Some(writer)),
         swept: Mutex::default(),
     })
+}
+
+/// The store's time never goes back: a clock that was once far ahead stays so here.
+fn warn_of_clock(clock: &Clock, mark: u64) {
+    let behind_ms = (mark / 1000).saturating_sub(clock());
+    if behind_ms > CLOCK_BEHIND_MAX_MS {
+        tracing::warn!(
+            behind_s = behind_ms / 1000,
+            "the machine's clock is behind the last time that the store has written: the host \
+             goes on from that time, so deadlines keep their length and times are ahead"
+        );
+    }
 }
 
 fn open_files(directory: &Path, cache_bytes: u64) -> Result<Db, StoreError> {

@@ -29,9 +29,9 @@ pub struct Stretch {
 /// Looks at the records after this key, or at the first ones.
 pub fn look(db: &Db, after: Option<IVec>, before_ms: Millis) -> Result<Stretch, StoreError> {
     // These tables lie next to each other: events, tasks, failures, requests,
-    // logins, files.
+    // logins, files, pauses.
     let first = codec::table(Table::Event).into_bytes();
-    let end = codec::table(Table::File).after_all();
+    let end = codec::table(Table::Pause).after_all();
     let start = match after {
         Some(key) => Bound::Excluded(key.to_vec()),
         None => Bound::Included(first),
