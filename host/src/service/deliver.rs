@@ -55,6 +55,10 @@ pub enum Reply {
     Queue,
 }
 
+/// How many of the newest queued tasks are looked at for a bot's when an account is
+/// served for the first time.
+const QUEUED_LOOKED_AT: usize = 100;
+
 /// What settles an event together with its record.
 #[derive(Debug)]
 pub(super) struct Settling {
@@ -291,8 +295,8 @@ impl Service {
         Ok(turn)
     }
 
-    /// The newest task that waits in the queue: before the host ended it may have
-    /// been a bot's answer, which no later one is to overtake.
+    /// The newest of a bot's tasks that wait in the queue: before the host ended it
+    /// may have been an answer, which no later one is to overtake.
     async fn last_queued(&self, account: &AccountId) -> Result<Option<TaskNumber>, Error> {
         let store = &self.0.store;
         if store.next_queued(account).await?.is_none() {
@@ -302,8 +306,9 @@ impl Service {
             state: Some(TaskState::Queued),
             before: None,
         };
-        let newest = store.tasks(account, filter, 1).await?;
-        Ok(newest.first().map(|task| task.id.number))
+        let newest = store.tasks(account, filter, QUEUED_LOOKED_AT).await?;
+        let of_bot = |task: &&Task| matches!(task.origin, Origin::Bot { .. });
+        Ok(newest.iter().find(of_bot).map(|task| task.id.number))
     }
 
     /// Notes that the account's client is there.
