@@ -153,11 +153,11 @@ impl Sockets {
             return Err(Refusal::Expired);
         }
         // The lists may have changed since the login.
-        let config = self.0.callback.config();
         let appid = account.appid.as_deref().unwrap_or_default();
-        match config.admit(appid, &account.id) {
-            Ok(_) => Ok(account),
-            Err(_) => Err(Refusal::Void),
+        match self.0.callback.trusts("", appid, &account.id).await {
+            Ok(Ok(_)) => Ok(account),
+            Ok(Err(_)) => Err(Refusal::Void),
+            Err(error) => Err(Refusal::Failed(error)),
         }
     }
 
