@@ -56,6 +56,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 const WAIT_MAX: Duration = Duration::from_secs(60 * 60);
 
 const REPLACED: Close = Close::new(1008, "another connection has taken this one's place");
+const VOID: Close = Close::new(1008, "the ticket is not valid any more: log in again");
+const FAILED: Close = Close::new(1011, "the host can't say now: try again");
 const LOGGED_OUT: Close = Close::new(1000, "logged out");
 const SILENT: Close = Close::new(1001, "no heartbeat");
 const STALLED: Close = Close::new(1008, "a message did not come in time");
@@ -137,17 +139,9 @@ impl Sockets {
     }
 
     /// The account that a ticket is of, if it may come in now.
-    async fn admit(&self, ticket: &str) -> Result<Account, Refusal> {
-        let ticket = Ticket::parse(ticket).ok_or(Refusal::Void)?;
-        let account = match self.service().account(&ticket.account).await {
-            Ok(account) => account,
-            Err(Error::NotFound { .. }) => return Err(Refusal::Void),
-            Err(error) => return Err(Refusal::Failed(error)),
-        };
+    async fn admit(&self, ticket: &Ticket) -> Result<Account, Refusal> {
+        let account = self.account_of(ticket).await?;
         let session = account.session.as_ref().ok_or(Refusal::Void)?;
-        if !self.0.key.is_of(&ticket, &account) {
-            return Err(Refusal::Void);
-        }
         let (login_ms, now_ms) = (session.login_ms, self.service().now());
         if !self.0.doors.is_open(&account.id, login_ms, now_ms) {
             return Err(Refusal::Expired);
@@ -161,9 +155,21 @@ impl Sockets {
         }
     }
 
-    async fn serve(self, account: Account, upgrade: OnUpgrade) {
+    /// The account whose present session a ticket is of.
+    async fn account_of(&self, ticket: &Ticket) -> Result<Account, Refusal> {
+        match self.service().account(&ticket.account).await {
+            Ok(account) if self.0.key.is_of(ticket, &account) => Ok(account),
+            Ok(_) | Err(Error::NotFound { .. }) => Err(Refusal::Void),
+            Err(error) => Err(Refusal::Failed(error)),
+        }
+    }
+
+    async fn serve(self, ticket: Ticket, account: Account, upgrade: OnUpgrade) {
         match stream_of(upgrade).await {
-            Ok((stream, read)) => Socket::open(self, account, stream, &read).run().await,
+            Ok((stream, read)) => {
+                let socket = Socket::open(self, account, stream, &read);
+                socket.run(ticket).await;
+            }
             Err(error) => tracing::debug!(%error, "a WebSocket ended before it began"),
         }
     }
@@ -216,6 +222,7 @@ async fn connect(
     mut request: HttpRequest,
 ) -> Result<Response, Refusal> {
     let accept = websocket::accept(request.headers()).map_err(Refusal::NoHandshake)?;
+    let ticket = Ticket::parse(&ticket).ok_or(Refusal::Void)?;
     let account = sockets.admit(&ticket).await?;
     let room = Arc::clone(&sockets.0.room).try_acquire_owned();
     let room = room.map_err(|_| Refusal::Full)?;
@@ -223,7 +230,7 @@ async fn connect(
     let open = sockets.0.open.clone();
     open.serve(async move {
         let _room = room;
-        sockets.serve(account, upgrade).await;
+        sockets.serve(ticket, account, upgrade).await;
     });
     Ok(switched(accept))
 }
@@ -313,11 +320,10 @@ impl Socket {
         }
     }
 
-    async fn run(mut self) {
-        let end = loop {
-            if let Err(end) = self.turn().await {
-                break end;
-            }
+    async fn run(mut self, ticket: Ticket) {
+        let end = match self.confirm(ticket).await {
+            Ok(()) => self.turns().await,
+            Err(close) => End::Say(close),
         };
         let Self {
             presence,
@@ -334,6 +340,28 @@ impl Socket {
                 websocket::part(stream, close).await;
             }
             End::Gone(error) => tracing::debug!(%account, %error, "a WebSocket is gone"),
+        }
+    }
+
+    /// Looks again whether the ticket is good: a logout or login since it was shown
+    /// found no link to end. From now on there is one.
+    async fn confirm(&self, ticket: Ticket) -> Result<(), Close> {
+        match self.presence.sockets.account_of(&ticket).await {
+            Ok(_) => Ok(()),
+            Err(Refusal::Failed(error)) => {
+                tracing::error!(%error, "a ticket could not be looked up");
+                Err(FAILED)
+            }
+            Err(_) => Err(VOID),
+        }
+    }
+
+    /// Goes on until something ends it.
+    async fn turns(&mut self) -> End {
+        loop {
+            if let Err(end) = self.turn().await {
+                return end;
+            }
         }
     }
 
