@@ -47,6 +47,12 @@ use crate::{
 
 /// How many signs of life may be missing.
 const MISSED_MAX: u32 = 2;
+/// How many connections of one account there may be: the one that is served, and
+/// those which it replaced while they part. More is a client gone wild, which shall
+/// not use up everybody's `sockets_max`.
+const ACCOUNT_MAX: u32 = 4;
+/// How long a replaced connection may take to part: its client has another one.
+const REPLACED_TIME: Duration = Duration::from_secs(2);
 /// How long a frame may take to be written. A client that reads so slowly is cut
 /// off, so that no more than one frame ever waits for it.
 const WRITE_TIME: Duration = Duration::from_secs(10);
@@ -163,16 +169,6 @@ impl Sockets {
             Err(error) => Err(Refusal::Failed(error)),
         }
     }
-
-    async fn serve(self, ticket: Ticket, account: Account, upgrade: OnUpgrade) {
-        match stream_of(upgrade).await {
-            Ok((stream, read)) => {
-                let socket = Socket::open(self, account, stream, &read);
-                socket.run(ticket).await;
-            }
-            Err(error) => tracing::debug!(%error, "a WebSocket ended before it began"),
-        }
-    }
 }
 
 /// The connection below, and what was read of it already.
@@ -196,6 +192,8 @@ enum Refusal {
     Expired,
     #[error("there are wehub.sockets_max connections: try again later")]
     Full,
+    #[error("this account has {ACCOUNT_MAX} connections: try again later")]
+    Crowded,
     #[error("the host can't say now: try again")]
     Failed(Error),
 }
@@ -205,11 +203,11 @@ impl IntoResponse for Refusal {
         let status = match self {
             Self::NoHandshake(_) => StatusCode::BAD_REQUEST,
             Self::Void | Self::Expired => StatusCode::FORBIDDEN,
-            Self::Full | Self::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Crowded | Self::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         match &self {
             Self::Failed(error) => tracing::error!(%error, "a ticket could not be looked up"),
-            Self::Full => tracing::warn!(reason = %self, "a WebSocket was refused"),
+            Self::Full | Self::Crowded => tracing::warn!(reason = %self, "a WebSocket was refused"),
             _ => tracing::info!(reason = %self, "a WebSocket was refused"),
         }
         (status, format!("{self}\n")).into_response()
@@ -228,9 +226,10 @@ async fn connect(
     let room = room.map_err(|_| Refusal::Full)?;
     let upgrade = hyper::upgrade::on(&mut request);
     let open = sockets.0.open.clone();
+    let presence = Presence::of(sockets, &account.id).ok_or(Refusal::Crowded)?;
     open.serve(async move {
         let _room = room;
-        sockets.serve(ticket, account, upgrade).await;
+        presence.serve(ticket, account, upgrade).await;
     });
     Ok(switched(accept))
 }
@@ -245,7 +244,7 @@ fn switched(accept: HeaderValue) -> Response {
     (StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response()
 }
 
-/// An account has a socket as long as this lives.
+/// An account has a connection as long as this lives.
 #[derive(Debug)]
 struct Presence {
     sockets: Sockets,
@@ -253,9 +252,23 @@ struct Presence {
 }
 
 impl Presence {
-    fn of(sockets: Sockets, account: AccountId) -> Self {
-        sockets.0.doors.enter(&account);
-        Self { sockets, account }
+    /// None when the account has too many already.
+    fn of(sockets: Sockets, account: &AccountId) -> Option<Self> {
+        let has_come_in = sockets.0.doors.enter(account, ACCOUNT_MAX);
+        has_come_in.then(|| Self {
+            sockets,
+            account: account.clone(),
+        })
+    }
+
+    async fn serve(self, ticket: Ticket, account: Account, upgrade: OnUpgrade) {
+        match stream_of(upgrade).await {
+            Ok((stream, read)) => {
+                let socket = Socket::open(self, &account, stream, &read);
+                socket.run(ticket).await;
+            }
+            Err(error) => tracing::debug!(%error, "a WebSocket ended before it began"),
+        }
     }
 }
 
@@ -306,12 +319,13 @@ struct Socket {
 }
 
 impl Socket {
-    fn open(sockets: Sockets, account: Account, stream: TcpStream, read: &[u8]) -> Self {
+    fn open(presence: Presence, account: &Account, stream: TcpStream, read: &[u8]) -> Self {
+        let sockets = &presence.sockets;
         Self {
             link: sockets.service().attach(&account.id),
             frames: Frames::new(sockets.0.callback.bodies().clone(), read),
-            reporter: reporter(&account),
-            presence: Presence::of(sockets, account.id),
+            reporter: reporter(account),
+            presence,
             stream,
             heard: Instant::now(),
             began: None,
@@ -331,13 +345,18 @@ impl Socket {
             stream,
             ..
         } = self;
-        let account = presence.account.clone();
-        drop((presence, link));
+        // Nothing is for this connection any more, but it is one until it is over.
+        drop(link);
+        let account = &presence.account;
         match end {
             End::Say(close) => {
                 let Close { code, reason } = close;
                 tracing::debug!(%account, code, reason, "a WebSocket is ended");
-                websocket::part(stream, close).await;
+                let time = match close {
+                    REPLACED => REPLACED_TIME,
+                    _ => websocket::PARTING_TIME,
+                };
+                websocket::part(stream, close, time).await;
             }
             End::Gone(error) => tracing::debug!(%account, %error, "a WebSocket is gone"),
         }
