@@ -128,7 +128,7 @@ impl Sockets {
             room: Arc::new(Semaphore::new(config.sockets_max as usize)),
             open,
             result_time: Duration::from_millis(result_ms),
-            silence: MISSED_MAX * Duration::from_secs(config.heartbeat_s.into()),
+            silence: silence(Duration::from_secs(config.heartbeat_s.into())),
             callback,
         }))
     }
@@ -169,6 +169,12 @@ impl Sockets {
             Err(error) => Err(Refusal::Failed(error)),
         }
     }
+}
+
+/// How long a client may say nothing: half an interval more than those that it may
+/// miss, since one that comes late is not missed.
+fn silence(interval: Duration) -> Duration {
+    MISSED_MAX * interval + interval / 2
 }
 
 /// The connection below, and what was read of it already.
