@@ -475,7 +475,8 @@ impl Socket {
         Ok(())
     }
 
-    /// A task that can't be written stays handed out: it is not pushed twice.
+    /// A task that can't be written whole did not come whole: it is queued again.
+    /// One that was written stays handed out and is not pushed twice.
     async fn push_task(&mut self, task: &Task) -> Result<(), End> {
         let now = Instant::now();
         // There may be more.
@@ -483,11 +484,25 @@ impl Socket {
         let until = now + self.presence.sockets.0.result_time;
         self.awaited.add(task.id.number, until);
         match pulled(task) {
-            Ok(answer) => self.send(websocket::text(&answer)).await,
+            Ok(answer) => {
+                let sent = self.send(websocket::text(&answer)).await;
+                if sent.is_err() {
+                    self.take_back(task).await;
+                }
+                sent
+            }
             Err(error) => {
                 tracing::error!(%error, "a task can't be pushed");
                 Ok(())
             }
+        }
+    }
+
+    async fn take_back(&self, task: &Task) {
+        let service = self.presence.sockets.service();
+        if let Err(error) = service.not_delivered(task).await {
+            // Its result is awaited in vain, and it ends as unknown.
+            tracing::warn!(task = %task.id, %error, "a lost push can't be queued again");
         }
     }
 
