@@ -215,6 +215,14 @@ impl Task {
         self.handed_out_ms = Some(now_ms);
     }
 
+    /// The client did not get it after all: this try is none.
+    pub fn take_back(&mut self) {
+        self.state = TaskState::Queued;
+        self.tries = self.tries.saturating_sub(1);
+        self.handed_out_ms = None;
+        self.reason = None;
+    }
+
     /// The task has ended, in one of the final states.
     pub fn end(&mut self, state: TaskState, reason: Option<String>, now_ms: Millis) {
         self.state = state;

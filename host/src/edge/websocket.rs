@@ -21,8 +21,8 @@ use super::body::{BodyError, BodyReader, Gathered};
 const PIECE_BYTES: usize = 16 * 1024;
 /// The longest payload of a frame that is no message (section 5.5).
 const CONTROL_MAX_BYTES: u64 = 125;
-/// How long the last words may take in all.
-const PARTING_TIME: Duration = Duration::from_secs(10);
+/// How long the last words may take in all, usually.
+pub(crate) const PARTING_TIME: Duration = Duration::from_secs(10);
 /// Who sends nothing for so long has heard them, or is gone.
 const PARTING_STALL: Duration = Duration::from_secs(2);
 /// What a client's key is hashed with (section 1.3).
@@ -125,9 +125,9 @@ fn close(close: Close) -> Vec<u8> {
     frame(op::CLOSE, &payload)
 }
 
-/// Says the last words and waits, within bounds, until the client has heard them:
+/// Says the last words and waits, for so long at most, until the client has heard them:
 /// one that is still sending when the connection goes sees a reset instead.
-pub(crate) async fn part(mut stream: TcpStream, words: Close) {
+pub(crate) async fn part(mut stream: TcpStream, words: Close, time: Duration) {
     let parting = async {
         stream.write_all(&close(words)).await?;
         stream.shutdown().await?;
@@ -135,7 +135,7 @@ pub(crate) async fn part(mut stream: TcpStream, words: Close) {
         io::Result::Ok(())
     };
     // Nobody is left to tell when it fails.
-    let _ = timeout(PARTING_TIME, parting).await;
+    let _ = timeout(time, parting).await;
 }
 
 async fn throw_away(stream: &TcpStream) -> io::Result<usize> {

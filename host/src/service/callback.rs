@@ -5,17 +5,20 @@
 //! so there is one lock from asking to writing. A component that fails decides
 //! nothing; what rules then is for the caller.
 
+mod places;
+
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Error, Service, deliver::over_the_limit, turn::Place};
+use self::places::Places;
+use super::{Error, Service, deliver::over_the_limit};
 use crate::domain::{
     AccountId, FailureKind, Handler, HandlerName, Login, LoginId,
     callback::{
@@ -25,9 +28,6 @@ use crate::domain::{
     ports::{Answer, Ask, CallError, CallFailure, Commit, Committed, Epoch, StoreError},
 };
 
-/// How many questions may wait for those before them. Strangers ask some of
-/// them; more at a time than a host has accounts is a flood.
-const WAITING_MAX: u32 = 4096;
 /// How long a question waits for those before it. With the time of the call itself
 /// (15 s at most) and of what follows an admitted login, it stays near the 30 s
 /// after which WeHub gives up.
@@ -63,7 +63,7 @@ impl<T> Asked<T> {
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     held: Mutex<Held>,
-    waiting: AtomicU32,
+    places: Places,
     failed: AtomicU64,
 }
 
@@ -167,6 +167,8 @@ impl Service {
         handler: Arc<Handler>,
         question: Question,
     ) -> Result<Asked<Verdict>, Error> {
+        let (account, known) = asker(&question);
+        let _place = self.0.desk.places.take(account, known)?;
         let mut held = self.0.desk.held().await?;
         let usage = self.usage(&mut held, &handler.name).await?;
         let ask = Ask {
@@ -271,9 +273,20 @@ impl Service {
             reason = failure.message.lines().next().unwrap_or_default(),
             output = failure.output,
             failures,
-            "the callback component failed; the settings rule"
+            "the callback component failed and decides nothing: \
+             wehub.callback_failure says what becomes of a login"
         );
         Asked::Failed
+    }
+}
+
+/// Whom a question is about, and whether this host knows them. Only logins are
+/// asked about before somebody has come in.
+fn asker(question: &Question) -> (&AccountId, bool) {
+    match question {
+        Question::Login(attempt) => (&attempt.account, attempt.known),
+        Question::Logout(notice) => (&notice.account, true),
+        Question::UnknownAction(call) => (&call.account, true),
     }
 }
 
@@ -301,7 +314,6 @@ impl Desk {
         if let Ok(held) = self.held.try_lock() {
             return Ok(held);
         }
-        let _place = Place::take(&self.waiting, WAITING_MAX, "questions to the callback")?;
         tokio::time::timeout(WAIT, self.held.lock())
             .await
             .map_err(|_| Error::Busy {

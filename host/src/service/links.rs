@@ -1,21 +1,29 @@
 //! Live links: connections over which tasks can be pushed to an account's client.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use dashmap::DashMap;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
-use super::Service;
+use super::{Error, Reporter, Service};
 use crate::domain::AccountId;
 
+/// How old a link must be for its client to have left it when it asks for tasks
+/// by other ways: a poll may have been under way when it changed over.
+const CHANGED_OVER: Duration = Duration::from_secs(10);
+
 /// One connection, as far as others have to know of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Line {
     wake: Notify,
     replaced: AtomicBool,
+    since: Instant,
 }
 
 /// The connection of each account that has one.
@@ -58,6 +66,12 @@ impl Links {
         self.0.iter().map(|entry| entry.key().clone()).collect()
     }
 
+    /// Whether the account has a link that is no new one.
+    fn has_old(&self, account: &AccountId) -> bool {
+        let line = self.0.get(account);
+        line.is_some_and(|line| line.since.elapsed() > CHANGED_OVER)
+    }
+
     /// Ends the account's link, if there is one.
     pub fn end(&self, account: &AccountId) {
         if let Some((_, line)) = self.0.remove(account) {
@@ -67,6 +81,14 @@ impl Links {
 }
 
 impl Line {
+    fn new() -> Self {
+        Self {
+            wake: Notify::new(),
+            replaced: AtomicBool::new(false),
+            since: Instant::now(),
+        }
+    }
+
     fn replace(&self) {
         self.replaced.store(true, Ordering::Release);
         self.wake.notify_one();
@@ -76,7 +98,7 @@ impl Line {
 impl Service {
     /// Makes a connection the account's link, in place of the one before.
     pub fn attach(&self, account: &AccountId) -> Link {
-        let line = Arc::<Line>::default();
+        let line = Arc::new(Line::new());
         let former = self.0.links.0.insert(account.clone(), Arc::clone(&line));
         if let Some(former) = former {
             former.replace();
@@ -88,6 +110,26 @@ impl Service {
             account: account.clone(),
             line,
         }
+    }
+
+    /// A client asks for tasks without its link: if it has one of some age and is
+    /// the process that is logged in, it has left it. A connection that is half open
+    /// would swallow what is pushed until its silence is noticed.
+    pub async fn asked_without_link(
+        &self,
+        account: &AccountId,
+        reporter: &Reporter,
+    ) -> Result<(), Error> {
+        if !self.0.links.has_old(account) {
+            return Ok(());
+        }
+        let found = self.0.store.account(account).await?;
+        let session = found.as_ref().and_then(|it| it.session.as_ref());
+        if session.is_some_and(|it| it.may_be_of("", &reporter.client_session)) {
+            tracing::debug!(%account, "the client asks without its link: it is ended");
+            self.0.links.end(account);
+        }
+        Ok(())
     }
 }
 
@@ -106,5 +148,24 @@ impl Drop for Link {
     fn drop(&mut self) {
         let links = &self.service.0.links.0;
         links.remove_if(&self.account, |_, line| Arc::ptr_eq(line, &self.line));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_is_new_for_a_while() {
+        let (links, id) = (Links::default(), AccountId::try_from("wxid_a").unwrap());
+        assert!(!links.has_old(&id));
+        links.0.insert(id.clone(), Arc::new(Line::new()));
+        tokio::time::advance(CHANGED_OVER).await;
+        assert!(!links.has_old(&id));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(links.has_old(&id));
+        links.end(&id);
+        assert!(!links.has_old(&id) && !links.has(&id));
     }
 }

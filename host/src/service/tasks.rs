@@ -268,6 +268,29 @@ impl Service {
         Ok(Next::Task(Box::new(task)))
     }
 
+    /// A task that was handed out did not reach its client whole: it waits in the
+    /// queue as before, for whoever asks next. Not the login by QR code, which its
+    /// agent has begun as far as the login knows: its deadline ends it.
+    pub async fn not_delivered(&self, task: &Task) -> Result<(), Error> {
+        if task.is_urgent() {
+            return Ok(());
+        }
+        let (service, id, tries) = (self.clone(), task.id.clone(), task.tries);
+        self.detached(async move { service.take_back(&id, tries).await })
+            .await
+    }
+
+    /// Unless something else has become of it since this try.
+    async fn take_back(&self, id: &TaskId, tries: u32) -> Result<(), Error> {
+        let turn = self.turn(&id.account).await?;
+        let mut task = self.task(id).await?;
+        if task.state != TaskState::HandedOut || task.tries != tries {
+            return Ok(());
+        }
+        task.take_back();
+        self.put_task(&turn, task, Commit::default()).await
+    }
+
     /// A task's time may be up: for waiting in the queue, or for its result.
     pub(super) async fn task_overdue(&self, id: &TaskId) -> Result<(), Error> {
         let mut turn = self.turn(&id.account).await?;

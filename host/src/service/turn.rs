@@ -152,7 +152,7 @@ impl Turns {
 }
 
 /// A place in a queue, given back when the waiting ends.
-pub(super) struct Place<'a>(&'a AtomicU32);
+struct Place<'a>(&'a AtomicU32);
 
 impl<'a> Place<'a> {
     /// Takes one of at most `max` places; `who` waits, if it comes to an error.

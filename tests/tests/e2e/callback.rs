@@ -62,6 +62,19 @@ async fn only_whom_the_gatekeeper_lists_comes_in() -> Result<()> {
 }
 
 #[tokio::test]
+async fn whom_the_gatekeeper_admits_may_connect_whatever_the_list_says() -> Result<()> {
+    let settings = closed().env("WXHOST_WEHUB__WEBSOCKET", "true");
+    let host = gatekeeper(settings, json!({"allow": "wxid_a"})).await?;
+    host.serve_guest("*", "echo").await?;
+    let a = host.wehub("wxid_a")?;
+    let mut socket = a.login_socket().await?;
+    let message = a.text("wxid_bob", "hello");
+    let answer = socket.report("report_new_msg", message.data()).await?;
+    answer.says("hello")?;
+    host.end().await
+}
+
+#[tokio::test]
 async fn who_is_refused_again_and_again_is_locked() -> Result<()> {
     let config = json!({"allow": "wxid_a", "refusals": "3", "lock-minutes": "30"});
     let mut host = gatekeeper(closed(), config).await?;

@@ -18,6 +18,10 @@ use crate::fixtures;
 const TOO_LARGE: usize = 33 * 1024 * 1024;
 /// How many pushed tasks may wait for their results.
 const PUSHED_MAX: usize = 16;
+/// How long a task's result is awaited, where a test sets it.
+const RESULT_TIME: Duration = Duration::from_millis(1500);
+/// A connection of this age is left by whoever pulls over HTTP.
+const CHANGED_OVER: Duration = Duration::from_secs(10);
 /// For how long nothing must come to say that nothing comes.
 const A_WHILE: Duration = Duration::from_millis(300);
 
@@ -272,7 +276,7 @@ async fn who_says_nothing_is_ended_and_who_says_something_is_not() -> Result<()>
     };
     let (ended, stalled, ()) = tokio::try_join!(silent.closed(), stalling, beating)?;
     assert_eq!(ended, closed(1001, "no heartbeat"));
-    check!(began.elapsed() >= Duration::from_secs(10), "too soon");
+    check!(began.elapsed() >= Duration::from_secs(12), "too soon");
     let words = "a message did not come in time";
     assert_eq!(stalled.0, closed(1008, words));
     check!(stalled.1 < Duration::from_secs(8), "after {:?}", stalled.1);
@@ -339,19 +343,61 @@ async fn an_account_goes_on_over_http_without_loss() -> Result<()> {
     let mut socket = client.login_socket().await?;
     let first = api.send_text("wxid_a", "wxid_bob", "first").await?;
     socket.next_push().await?.says("first")?;
-    drop(socket);
+    socket.close().await?;
     let second = api.send_text("wxid_a", "wxid_bob", "second").await?;
-    let state = &api.task(&second).await?["state"];
-    // A connection that is gone may be noticed by a push only, which then is lost.
-    if state == "queued" {
-        let pulled = client.pull_task().await?;
-        assert_eq!(ids(pulled.says("second")?)?, second);
-    }
+    let pulled = client.pull_task().await?;
+    assert_eq!(ids(pulled.says("second")?)?, second);
     for id in [first, second] {
         client.task_result(&id, None).await?.ok()?;
         assert_eq!(api.task(&id).await?["state"], "done");
     }
     client.text_from("wxid_bob", "hi").await?.silent()?;
+    host.end().await
+}
+
+#[tokio::test]
+async fn no_task_is_lost_silently_when_a_client_vanishes() -> Result<()> {
+    let result_ms = RESULT_TIME.as_millis().to_string();
+    let settings = settings().env("WXHOST_TASKS__RESULT_MS", &result_ms);
+    let host = Host::with(settings).await?;
+    let api = host.api()?;
+    let client = host.wehub("wxid_a")?;
+    drop(client.login_socket().await?);
+    let mut asked = Vec::new();
+    for text in ["first", "second", "third"] {
+        asked.push(api.send_text("wxid_a", "wxid_bob", text).await?);
+    }
+    let mut pulled = Vec::new();
+    while let Some(id) = client.pull_task().await?.task_id {
+        client.task_result(&id, None).await?.ok()?;
+        pulled.push(id);
+    }
+    // What was pushed in vain ends when its time is up.
+    sleep(RESULT_TIME + Duration::from_secs(3)).await;
+    for id in asked {
+        let expected = match pulled.contains(&id) {
+            true => "done",
+            false => "unknown",
+        };
+        assert_eq!(api.task(&id).await?["state"], expected, "{id}");
+    }
+    client.pull_task().await?.silent()?;
+    host.end().await
+}
+
+#[tokio::test]
+async fn who_pulls_over_http_has_left_an_old_connection() -> Result<()> {
+    let host = Host::with(settings()).await?;
+    let client = host.wehub("wxid_a")?;
+    let mut socket = client.login_socket().await?;
+    client.pull_task().await?.silent()?;
+    socket.nothing_for(A_WHILE).await?;
+    sleep(CHANGED_OVER).await;
+    client.pull_task().await?.silent()?;
+    assert_eq!(socket.closed().await?.code, 1008);
+    let id = host.api()?.send_text("wxid_a", "wxid_bob", "hi").await?;
+    let pulled = client.pull_task().await?;
+    assert_eq!(ids(pulled.says("hi")?)?, id);
     host.end().await
 }
 

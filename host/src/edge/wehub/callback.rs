@@ -193,12 +193,29 @@ impl Callback {
         let signature = login_signature(app, &request);
         let (action, signature) = (action_name(&request.action), signature.as_deref());
         let then = Then::of(&request.action);
+        if owner.is_none() && matches!(request.action, Incoming::PullTask) {
+            self.left_socket(&request).await;
+        }
         match self.act(signature, request, body).await {
             Ok(answer) => Handled { answer, then },
             Err(error) => Handled {
                 answer: refuse_failed(action, signature, &error),
                 then: then.although_refused(),
             },
+        }
+    }
+
+    /// A client that pulls over HTTP may have lost its WebSocket before the host has.
+    /// It gets its task whatever comes of that.
+    async fn left_socket(&self, request: &Request) {
+        let reporter = Reporter {
+            client: ClientKind::Wehub,
+            appid: Some(request.appid.clone()),
+            client_session: request.client_session.clone(),
+        };
+        let account = &request.account;
+        if let Err(error) = self.0.service.asked_without_link(account, &reporter).await {
+            tracing::warn!(%account, %error, "a link that was left is not ended");
         }
     }
 

@@ -47,6 +47,12 @@ use crate::{
 
 /// How many signs of life may be missing.
 const MISSED_MAX: u32 = 2;
+/// How many connections of one account there may be: the one that is served, and
+/// those which it replaced while they part. More is a client gone wild, which shall
+/// not use up everybody's `sockets_max`.
+const ACCOUNT_MAX: u32 = 4;
+/// How long a replaced connection may take to part: its client has another one.
+const REPLACED_TIME: Duration = Duration::from_secs(2);
 /// How long a frame may take to be written. A client that reads so slowly is cut
 /// off, so that no more than one frame ever waits for it.
 const WRITE_TIME: Duration = Duration::from_secs(10);
@@ -56,6 +62,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 const WAIT_MAX: Duration = Duration::from_secs(60 * 60);
 
 const REPLACED: Close = Close::new(1008, "another connection has taken this one's place");
+const VOID: Close = Close::new(1008, "the ticket is not valid any more: log in again");
+const FAILED: Close = Close::new(1011, "the host can't say now: try again");
 const LOGGED_OUT: Close = Close::new(1000, "logged out");
 const SILENT: Close = Close::new(1001, "no heartbeat");
 const STALLED: Close = Close::new(1008, "a message did not come in time");
@@ -120,7 +128,7 @@ impl Sockets {
             room: Arc::new(Semaphore::new(config.sockets_max as usize)),
             open,
             result_time: Duration::from_millis(result_ms),
-            silence: MISSED_MAX * Duration::from_secs(config.heartbeat_s.into()),
+            silence: silence(Duration::from_secs(config.heartbeat_s.into())),
             callback,
         }))
     }
@@ -137,36 +145,36 @@ impl Sockets {
     }
 
     /// The account that a ticket is of, if it may come in now.
-    async fn admit(&self, ticket: &str) -> Result<Account, Refusal> {
-        let ticket = Ticket::parse(ticket).ok_or(Refusal::Void)?;
-        let account = match self.service().account(&ticket.account).await {
-            Ok(account) => account,
-            Err(Error::NotFound { .. }) => return Err(Refusal::Void),
-            Err(error) => return Err(Refusal::Failed(error)),
-        };
+    async fn admit(&self, ticket: &Ticket) -> Result<Account, Refusal> {
+        let account = self.account_of(ticket).await?;
         let session = account.session.as_ref().ok_or(Refusal::Void)?;
-        if !self.0.key.is_of(&ticket, &account) {
-            return Err(Refusal::Void);
-        }
         let (login_ms, now_ms) = (session.login_ms, self.service().now());
         if !self.0.doors.is_open(&account.id, login_ms, now_ms) {
             return Err(Refusal::Expired);
         }
         // The lists may have changed since the login.
-        let config = self.0.callback.config();
         let appid = account.appid.as_deref().unwrap_or_default();
-        match config.admit(appid, &account.id) {
-            Ok(_) => Ok(account),
-            Err(_) => Err(Refusal::Void),
+        match self.0.callback.trusts("", appid, &account.id).await {
+            Ok(Ok(_)) => Ok(account),
+            Ok(Err(_)) => Err(Refusal::Void),
+            Err(error) => Err(Refusal::Failed(error)),
         }
     }
 
-    async fn serve(self, account: Account, upgrade: OnUpgrade) {
-        match stream_of(upgrade).await {
-            Ok((stream, read)) => Socket::open(self, account, stream, &read).run().await,
-            Err(error) => tracing::debug!(%error, "a WebSocket ended before it began"),
+    /// The account whose present session a ticket is of.
+    async fn account_of(&self, ticket: &Ticket) -> Result<Account, Refusal> {
+        match self.service().account(&ticket.account).await {
+            Ok(account) if self.0.key.is_of(ticket, &account) => Ok(account),
+            Ok(_) | Err(Error::NotFound { .. }) => Err(Refusal::Void),
+            Err(error) => Err(Refusal::Failed(error)),
         }
     }
+}
+
+/// How long a client may say nothing: half an interval more than those that it may
+/// miss, since one that comes late is not missed.
+fn silence(interval: Duration) -> Duration {
+    MISSED_MAX * interval + interval / 2
 }
 
 /// The connection below, and what was read of it already.
@@ -190,6 +198,8 @@ enum Refusal {
     Expired,
     #[error("there are wehub.sockets_max connections: try again later")]
     Full,
+    #[error("this account has {ACCOUNT_MAX} connections: try again later")]
+    Crowded,
     #[error("the host can't say now: try again")]
     Failed(Error),
 }
@@ -199,11 +209,11 @@ impl IntoResponse for Refusal {
         let status = match self {
             Self::NoHandshake(_) => StatusCode::BAD_REQUEST,
             Self::Void | Self::Expired => StatusCode::FORBIDDEN,
-            Self::Full | Self::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Crowded | Self::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         match &self {
             Self::Failed(error) => tracing::error!(%error, "a ticket could not be looked up"),
-            Self::Full => tracing::warn!(reason = %self, "a WebSocket was refused"),
+            Self::Full | Self::Crowded => tracing::warn!(reason = %self, "a WebSocket was refused"),
             _ => tracing::info!(reason = %self, "a WebSocket was refused"),
         }
         (status, format!("{self}\n")).into_response()
@@ -216,14 +226,16 @@ async fn connect(
     mut request: HttpRequest,
 ) -> Result<Response, Refusal> {
     let accept = websocket::accept(request.headers()).map_err(Refusal::NoHandshake)?;
+    let ticket = Ticket::parse(&ticket).ok_or(Refusal::Void)?;
     let account = sockets.admit(&ticket).await?;
     let room = Arc::clone(&sockets.0.room).try_acquire_owned();
     let room = room.map_err(|_| Refusal::Full)?;
     let upgrade = hyper::upgrade::on(&mut request);
     let open = sockets.0.open.clone();
+    let presence = Presence::of(sockets, &account.id).ok_or(Refusal::Crowded)?;
     open.serve(async move {
         let _room = room;
-        sockets.serve(account, upgrade).await;
+        presence.serve(ticket, account, upgrade).await;
     });
     Ok(switched(accept))
 }
@@ -238,7 +250,7 @@ fn switched(accept: HeaderValue) -> Response {
     (StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response()
 }
 
-/// An account has a socket as long as this lives.
+/// An account has a connection as long as this lives.
 #[derive(Debug)]
 struct Presence {
     sockets: Sockets,
@@ -246,9 +258,23 @@ struct Presence {
 }
 
 impl Presence {
-    fn of(sockets: Sockets, account: AccountId) -> Self {
-        sockets.0.doors.enter(&account);
-        Self { sockets, account }
+    /// None when the account has too many already.
+    fn of(sockets: Sockets, account: &AccountId) -> Option<Self> {
+        let has_come_in = sockets.0.doors.enter(account, ACCOUNT_MAX);
+        has_come_in.then(|| Self {
+            sockets,
+            account: account.clone(),
+        })
+    }
+
+    async fn serve(self, ticket: Ticket, account: Account, upgrade: OnUpgrade) {
+        match stream_of(upgrade).await {
+            Ok((stream, read)) => {
+                let socket = Socket::open(self, &account, stream, &read);
+                socket.run(ticket).await;
+            }
+            Err(error) => tracing::debug!(%error, "a WebSocket ended before it began"),
+        }
     }
 }
 
@@ -299,12 +325,13 @@ struct Socket {
 }
 
 impl Socket {
-    fn open(sockets: Sockets, account: Account, stream: TcpStream, read: &[u8]) -> Self {
+    fn open(presence: Presence, account: &Account, stream: TcpStream, read: &[u8]) -> Self {
+        let sockets = &presence.sockets;
         Self {
             link: sockets.service().attach(&account.id),
             frames: Frames::new(sockets.0.callback.bodies().clone(), read),
-            reporter: reporter(&account),
-            presence: Presence::of(sockets, account.id),
+            reporter: reporter(account),
+            presence,
             stream,
             heard: Instant::now(),
             began: None,
@@ -313,11 +340,10 @@ impl Socket {
         }
     }
 
-    async fn run(mut self) {
-        let end = loop {
-            if let Err(end) = self.turn().await {
-                break end;
-            }
+    async fn run(mut self, ticket: Ticket) {
+        let end = match self.confirm(ticket).await {
+            Ok(()) => self.turns().await,
+            Err(close) => End::Say(close),
         };
         let Self {
             presence,
@@ -325,15 +351,42 @@ impl Socket {
             stream,
             ..
         } = self;
-        let account = presence.account.clone();
-        drop((presence, link));
+        // Nothing is for this connection any more, but it is one until it is over.
+        drop(link);
+        let account = &presence.account;
         match end {
             End::Say(close) => {
                 let Close { code, reason } = close;
                 tracing::debug!(%account, code, reason, "a WebSocket is ended");
-                websocket::part(stream, close).await;
+                let time = match close {
+                    REPLACED => REPLACED_TIME,
+                    _ => websocket::PARTING_TIME,
+                };
+                websocket::part(stream, close, time).await;
             }
             End::Gone(error) => tracing::debug!(%account, %error, "a WebSocket is gone"),
+        }
+    }
+
+    /// Looks again whether the ticket is good: a logout or login since it was shown
+    /// found no link to end. From now on there is one.
+    async fn confirm(&self, ticket: Ticket) -> Result<(), Close> {
+        match self.presence.sockets.account_of(&ticket).await {
+            Ok(_) => Ok(()),
+            Err(Refusal::Failed(error)) => {
+                tracing::error!(%error, "a ticket could not be looked up");
+                Err(FAILED)
+            }
+            Err(_) => Err(VOID),
+        }
+    }
+
+    /// Goes on until something ends it.
+    async fn turns(&mut self) -> End {
+        loop {
+            if let Err(end) = self.turn().await {
+                return end;
+            }
         }
     }
 
@@ -422,7 +475,8 @@ impl Socket {
         Ok(())
     }
 
-    /// A task that can't be written stays handed out: it is not pushed twice.
+    /// A task that can't be written whole did not come whole: it is queued again.
+    /// One that was written stays handed out and is not pushed twice.
     async fn push_task(&mut self, task: &Task) -> Result<(), End> {
         let now = Instant::now();
         // There may be more.
@@ -430,11 +484,25 @@ impl Socket {
         let until = now + self.presence.sockets.0.result_time;
         self.awaited.add(task.id.number, until);
         match pulled(task) {
-            Ok(answer) => self.send(websocket::text(&answer)).await,
+            Ok(answer) => {
+                let sent = self.send(websocket::text(&answer)).await;
+                if sent.is_err() {
+                    self.take_back(task).await;
+                }
+                sent
+            }
             Err(error) => {
                 tracing::error!(%error, "a task can't be pushed");
                 Ok(())
             }
+        }
+    }
+
+    async fn take_back(&self, task: &Task) {
+        let service = self.presence.sockets.service();
+        if let Err(error) = service.not_delivered(task).await {
+            // Its result is awaited in vain, and it ends as unknown.
+            tracing::warn!(task = %task.id, %error, "a lost push can't be queued again");
         }
     }
 

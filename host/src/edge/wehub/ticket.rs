@@ -143,9 +143,9 @@ impl Doors {
         now_ms < since.saturating_add(self.ticket_ms)
     }
 
-    /// A socket of the account begins.
-    pub(super) fn enter(&self, account: &AccountId) {
-        self.seen().enter(account);
+    /// A socket of the account begins. False when there are `max` already.
+    pub(super) fn enter(&self, account: &AccountId, max: u32) -> bool {
+        self.seen().enter(account, max)
     }
 
     /// A socket of the account has ended.
@@ -177,14 +177,18 @@ impl Seen {
         }
     }
 
-    fn enter(&mut self, account: &AccountId) {
+    fn enter(&mut self, account: &AccountId, max: u32) -> bool {
+        if self.open.get(account).is_some_and(|count| *count >= max) {
+            return false;
+        }
         *self.open.entry(account.clone()).or_default() += 1;
         self.ended.remove(account);
+        true
     }
 
     /// Forgets who left before `too_old` when there are too many to remember.
     fn leave(&mut self, account: &AccountId, now_ms: Millis, too_old: Millis) {
-        // Two for a moment, while one takes the other's place.
+        // Several for a moment, while one takes the other's place.
         if let Some(count @ 2..) = self.open.get_mut(account) {
             *count -= 1;
             return;
@@ -283,9 +287,11 @@ mod tests {
         assert!(!doors.is_open(&a, 500, 1100));
         assert!(doors.is_open(&a, 2000, 2099), "after the login");
         assert!(!doors.is_open(&a, 2000, 2100));
-        doors.enter(&a);
+        assert!(doors.enter(&a, 2));
         assert!(doors.is_open(&a, 2000, 9000), "while there is one");
-        doors.enter(&a);
+        assert!(doors.enter(&a, 2));
+        assert!(!doors.enter(&a, 2), "there are two");
+        assert!(doors.enter(&id("wxid_c"), 2), "of others there are none");
         doors.leave(&a, 9000);
         assert!(doors.is_open(&a, 2000, 9500), "the other took its place");
         doors.leave(&a, 9500);

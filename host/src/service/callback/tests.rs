@@ -5,6 +5,8 @@
     reason = "a test fails by panicking"
 )]
 
+use std::sync::atomic::AtomicU32;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -158,6 +160,14 @@ impl Rig {
         self.service.decide_login(attempt(), None).await
     }
 
+    async fn login_of(&self, name: &str) -> Result<Asked<LoginDecision>, Error> {
+        let attempt = LoginAttempt {
+            account: name.try_into().unwrap(),
+            ..attempt()
+        };
+        self.service.decide_login(attempt, None).await
+    }
+
     fn asked(&self) -> u32 {
         self.judge.asked.load(Ordering::SeqCst)
     }
@@ -197,9 +207,9 @@ async fn nobody_is_asked_when_nobody_is_bound() {
 async fn questions_are_asked_one_after_the_other_and_find_what_was_written() {
     let rig = Arc::new(rig(Manner::Counts).await);
     let logins: Vec<_> = (0..20)
-        .map(|_| {
+        .map(|number| {
             let rig = Arc::clone(&rig);
-            tokio::spawn(async move { rig.login().await.unwrap() })
+            tokio::spawn(async move { rig.login_of(&format!("wxid_{number}")).await.unwrap() })
         })
         .collect();
     let mut verdicts = Vec::new();

@@ -208,6 +208,29 @@ async fn a_session_ends_even_if_the_bot_can_not_be_told() {
 }
 
 #[tokio::test]
+async fn a_task_that_did_not_reach_its_client_is_queued_as_before() {
+    let rig = quiet_rig().await;
+    rig.log_in("wxid_a", None).await.unwrap();
+    let id = submit(&rig, one()).await;
+    let before = task(&rig, &id).await;
+    let Next::Task(lost) = rig.next("wxid_a").await else {
+        unreachable!("one waits")
+    };
+    rig.service.not_delivered(&lost).await.unwrap();
+    assert_eq!(task(&rig, &id).await, before);
+    // The time for the try that was none passes.
+    rig.pass(RESULT_MS - 1).await;
+    let Next::Task(again) = rig.next("wxid_a").await else {
+        unreachable!("it waits again")
+    };
+    rig.pass(1).await;
+    assert_eq!(task(&rig, &id).await, *again);
+    result(&rig, &id).await.unwrap();
+    rig.service.not_delivered(&again).await.unwrap();
+    assert_eq!(task(&rig, &id).await.state, TaskState::Done);
+}
+
+#[tokio::test]
 async fn a_process_that_was_replaced_or_said_goodbye_gets_no_more_work() {
     let rig = rig(None).await;
     rig.service.unbind(Scope::All).await.unwrap();
