@@ -8,7 +8,10 @@ use std::{
     time::SystemTime,
 };
 
-use super::{failed, index::Index};
+use super::{
+    failed,
+    index::{Index, on_disk},
+};
 use crate::{
     domain::{
         Digest,
@@ -39,7 +42,7 @@ impl Disk {
             files::private_dir(&dir.join(format!("{first:02x}")))?;
         }
         files::sync_dir(&dir)?;
-        let mut index = Index::new(policy.disk_bytes_max);
+        let mut index = Index::new(policy.disk_bytes_max, policy.file_bytes_max);
         for (_, digest, bytes) in scan(&dir)? {
             index.put(digest, bytes);
         }
@@ -63,7 +66,8 @@ impl Disk {
         Unfinished::create(&self.dir).map_err(failed)
     }
 
-    /// The file is whole: it gets its name and is the youngest.
+    /// The file is whole: it gets its name and is the youngest. Only now others go
+    /// for it: what is broken off pushes nothing out.
     pub fn keep(
         &self,
         mut file: Unfinished,
@@ -73,6 +77,9 @@ impl Disk {
         // The slow part before the lock, which others wait for.
         file.file().sync_all().map_err(failed)?;
         let mut index = self.lock();
+        if !index.has(&digest) {
+            self.make_room(&mut index, on_disk(size_bytes))?;
+        }
         file.keep_as(&self.path(&digest)).map_err(failed)?;
         index.put(digest, size_bytes);
         Ok(())
@@ -116,12 +123,9 @@ impl Held {
     /// So much more.
     pub fn grow(&mut self, bytes: u64, room: Room) -> Result<(), BlobError> {
         let mut index = self.disk.lock();
-        match room {
-            Room::Made => self.disk.make_room(&mut index, bytes)?,
-            Room::Free if !index.fits(bytes) => return Err(BlobError::Full),
-            Room::Free => {}
+        if room == Room::Free && !index.is_free(bytes) || !index.hold(bytes) {
+            return Err(BlobError::Full);
         }
-        index.hold(bytes);
         self.bytes += bytes;
         Ok(())
     }

@@ -12,6 +12,11 @@ const BLOCK_BYTES: u64 = 4096;
 /// bytes of memory.
 const FILES_MAX: usize = 500_000;
 
+/// Which part of the room the files may take beside it that are being written,
+/// unless one file alone may be larger: half of it. They push nothing out before
+/// they are whole, and most of them are small.
+const HELD_PART: u64 = 2;
+
 /// What so many bytes take on disk.
 pub fn on_disk(bytes: u64) -> u64 {
     bytes
@@ -30,6 +35,7 @@ struct Entry {
 #[derive(Debug)]
 pub struct Index {
     max_bytes: u64,
+    held_max: u64,
     files: HashMap<Digest, Entry>,
     /// The oldest first.
     by_age: BTreeMap<u64, Digest>,
@@ -39,10 +45,11 @@ pub struct Index {
 }
 
 impl Index {
-    /// Nothing so far, with room for so much.
-    pub fn new(max_bytes: u64) -> Self {
+    /// Nothing so far, with room for so much, of which one file has so much at most.
+    pub fn new(max_bytes: u64, file_bytes_max: u64) -> Self {
         Self {
             max_bytes,
+            held_max: (max_bytes / HELD_PART).max(on_disk(file_bytes_max)),
             files: HashMap::new(),
             by_age: BTreeMap::new(),
             next_age: 0,
@@ -61,15 +68,27 @@ impl Index {
         self.by_age.first_key_value().map(|(_, digest)| *digest)
     }
 
-    /// Whether there is room for so much more of a file being written.
+    /// Whether there is room for one more whole file of so much on disk.
     pub fn fits(&self, bytes: u64) -> bool {
-        let all = self.kept.saturating_add(self.held).saturating_add(bytes);
+        let all = self.kept.saturating_add(bytes);
         all <= self.max_bytes && self.files.len() < FILES_MAX
     }
 
-    /// A file being written takes so much more.
-    pub fn hold(&mut self, bytes: u64) {
-        self.held = self.held.saturating_add(bytes);
+    /// Whether so much more of a file being written would find room if that were
+    /// whole: what all of them take counts.
+    pub fn is_free(&self, bytes: u64) -> bool {
+        self.fits(self.held.saturating_add(bytes))
+    }
+
+    /// A file being written takes so much more. False when all of them would take
+    /// too much.
+    pub fn hold(&mut self, bytes: u64) -> bool {
+        let held = self.held.saturating_add(bytes);
+        let ok = held <= self.held_max;
+        if ok {
+            self.held = held;
+        }
+        ok
     }
 
     /// What a file being written took is free.
@@ -108,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_next_and_what_comes_again_is_young() {
-        let mut index = Index::new(100 * BLOCK_BYTES);
+        let mut index = Index::new(100 * BLOCK_BYTES, 1);
         index.put(digest(1), 1);
         index.put(digest(2), 1);
         assert_eq!(index.oldest(), Some(digest(1)));
@@ -117,6 +136,18 @@ mod tests {
         index.remove(&digest(2));
         index.remove(&digest(1));
         assert_eq!(index.oldest(), None);
+    }
+
+    #[test]
+    fn what_is_being_written_has_a_bound_of_its_own() {
+        let mut index = Index::new(10 * BLOCK_BYTES, 1);
+        assert!(index.hold(5 * BLOCK_BYTES) && !index.hold(1));
+        assert!(index.fits(10 * BLOCK_BYTES) && !index.is_free(6 * BLOCK_BYTES));
+        index.release(BLOCK_BYTES);
+        assert!(index.hold(BLOCK_BYTES));
+        // One file of the largest size is written all the same.
+        let mut index = Index::new(10 * BLOCK_BYTES, 10 * BLOCK_BYTES);
+        assert!(index.hold(10 * BLOCK_BYTES) && !index.hold(1));
     }
 
     #[test]
@@ -132,7 +163,7 @@ mod tests {
         fn what_is_counted_is_what_is_there(
             all in prop::collection::vec((0..3_u8, 0..6_u8, 0..20_000_u64), 0..60),
         ) {
-            let mut index = Index::new(u64::MAX);
+            let mut index = Index::new(u64::MAX, 1);
             let mut there = HashMap::new();
             for (what, n, bytes) in all {
                 match what {

@@ -202,14 +202,29 @@ async fn an_error_is_not_overcome_by_going_on() {
 #[tokio::test]
 async fn files_under_way_take_room_and_give_it_back() {
     let rig = rig(1024);
-    let kept = rig.store(b'k', 256).await.unwrap().digest;
-    let one = rig.begun(Room::Made, b'a', 512).await.unwrap();
-    let two = rig.begun(Room::Made, b'b', 512).await.unwrap();
-    assert!(!rig.has(kept).await, "went for those under way");
+    let one = rig.begun(Room::Made, b'a', 256).await.unwrap();
+    let two = rig.begun(Room::Made, b'b', 256).await.unwrap();
     assert_eq!(rig.store(b'c', 1).await, Err(BlobError::Full));
     drop(one);
     rig.store_soon(Room::Made, 1).await;
     two.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn only_a_whole_file_pushes_others_out() {
+    let rig = rig(1024);
+    let old = rig.store(b'o', 512).await.unwrap().digest;
+    let young = rig.store(b'y', 512).await.unwrap().digest;
+    for _ in 0..3 {
+        drop(rig.begun(Room::Made, b'x', 512).await.unwrap());
+        rig.count_becomes(2).await;
+    }
+    assert!(rig.has(old).await && rig.has(young).await);
+    rig.store_soon(Room::Made, 512).await;
+    assert!(!rig.has(old).await && rig.has(young).await);
+    // What is there already needs no room.
+    rig.store(b'x', 512).await.unwrap();
+    assert!(rig.has(young).await);
 }
 
 #[tokio::test]

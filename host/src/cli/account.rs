@@ -7,7 +7,7 @@ use super::{
     contacts,
     failure::Failure,
     file,
-    output::{Cell, Paint, Printed, Style, Table, facts},
+    output::{Cell, Paint, Printed, Style, Table, facts, quoted, word},
     pauses,
 };
 use crate::{
@@ -216,7 +216,7 @@ fn table(list: &List<AccountView>, style: &Style) -> String {
     }
     let mut text = table.show(style);
     if let Some(next) = &list.next {
-        text.push_str(&format!("there are more: add --after '{next}'\n"));
+        text.push_str(&format!("there are more: add --after {}\n", quoted(next)));
     }
     text
 }
@@ -246,7 +246,7 @@ fn about(account: &AccountView, paused: Option<usize>, style: &Style) -> String 
     }
     known.extend(session_facts(account, style));
     known.extend(paused.filter(|count| *count > 0).map(|count| {
-        let list = format!("`wxhost account pauses {}`", account.id);
+        let list = format!("`wxhost account pauses {}`", word(account.id.as_str()));
         ("paused", format!("in {count} conversations: {list}"))
     }));
     let failures = account.failures.as_deref().unwrap_or_default();
@@ -261,7 +261,10 @@ fn about(account: &AccountView, paused: Option<usize>, style: &Style) -> String 
 fn handler(account: &AccountView) -> String {
     match &account.handler {
         Some(handler) => handler.to_string(),
-        None => format!("none: `wxhost handler bind NAME --account {}`", account.id),
+        None => {
+            let account = word(account.id.as_str());
+            format!("none: `wxhost handler bind NAME --account {account}`")
+        }
     }
 }
 
@@ -383,6 +386,27 @@ mod tests {
                         \x20            computed for too long\n\
                         \x20              at echo::run\n";
         assert!(text.ends_with(expected), "{text}");
+    }
+
+    #[test]
+    fn a_strangers_words_do_not_steer_the_terminal() {
+        let evil = "a\u{1b}[2J\u{7}\n'; id";
+        let mut account = account();
+        account.nickname = evil.to_owned();
+        account.alias = evil.to_owned();
+        account.id = "wxid_a';id".try_into().unwrap();
+        let shown = about(&account, Some(1), &Style::plain(0));
+        assert!(shown.contains(r"pauses 'wxid_a'\'';id'`"), "{shown}");
+        let list = List {
+            items: vec![account],
+            next: Some(evil.to_owned()),
+        };
+        let table = table(&list, &Style::plain(0));
+        assert_eq!(table.lines().count(), 3, "{table}");
+        assert!(table.ends_with("'a\u{fffd}[2J\u{fffd}\u{fffd}'\\''; id'\n"));
+        for text in [shown, table] {
+            assert!(!text.contains(['\u{1b}', '\u{7}']), "{text:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whom an account knows, as tables.
 
-use super::output::{Style, Table};
+use super::output::{Style, Table, quoted};
 use crate::{
     domain::{Contact, Group, User},
     edge::control::wire::List,
@@ -50,7 +50,7 @@ pub fn groups(list: &List<Group>, style: &Style) -> String {
 
 fn with_more<T>(mut text: String, list: &List<T>) -> String {
     if let Some(next) = &list.next {
-        text.push_str(&format!("there are more: add --after '{next}'\n"));
+        text.push_str(&format!("there are more: add --after {}\n", quoted(next)));
     }
     text
 }
@@ -91,6 +91,38 @@ mod tests {
             owner: Some("wxid_b".to_owned()),
             member_count: 3,
             avatar_url: None,
+        }
+    }
+
+    #[test]
+    fn a_strangers_words_do_not_steer_the_terminal() {
+        let evil = "a\u{1b}[2J\u{7}\n'; id";
+        let next = Some(evil.to_owned());
+        let user = User {
+            nickname: evil.to_owned(),
+            remark: Some(evil.to_owned()),
+            ..User::unknown(evil)
+        };
+        let users = List {
+            items: vec![Contact::User(user)],
+            next: next.clone(),
+        };
+        let group = Group {
+            id: evil.to_owned(),
+            name: evil.to_owned(),
+            owner: Some(evil.to_owned()),
+            ..group()
+        };
+        let all = List {
+            items: vec![group],
+            next,
+        };
+        let style = Style::plain(0);
+        for text in [contacts(&users, &style), groups(&all, &style)] {
+            assert_eq!(text.lines().count(), 3, "{text}");
+            assert!(!text.contains(['\u{1b}', '\u{7}']), "{text:?}");
+            let hint = "--after 'a\u{fffd}[2J\u{fffd}\u{fffd}'\\''; id'\n";
+            assert!(text.ends_with(hint), "{text}");
         }
     }
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::{
     client::Client,
     failure::Failure,
-    output::{Printed, Style, Table, facts, size},
+    output::{Printed, Style, Table, facts, harmless, size},
 };
 use crate::{
     domain::{
@@ -269,7 +269,7 @@ fn whom(scope: &Scope) -> String {
     match scope {
         Scope::All => "every account that has no binding of its own".to_owned(),
         Scope::Callback => "the callback itself".to_owned(),
-        Scope::Account(id) => id.to_string(),
+        Scope::Account(id) => harmless(id.as_str()),
     }
 }
 
@@ -310,7 +310,7 @@ async fn keys(client: &Client, json: bool, name: &HandlerName) -> Result<Printed
             "{name} has no configuration: `wxhost handler config {name} KEY=VALUE`"
         )));
     }
-    Ok(Printed::ok(handler.config_keys.join("\n")))
+    Ok(Printed::ok(lines(&handler.config_keys)))
 }
 
 async fn configure(
@@ -337,8 +337,14 @@ async fn configure(
     let keys = reply.read::<ConfigKeys>()?.keys;
     Ok(Printed::ok(match keys.len() {
         0 => format!("{name} has no configuration now"),
-        _ => format!("{name} is configured with {}", keys.join(", ")),
+        _ => format!("{name} is configured with {}", harmless(&keys.join(", "))),
     }))
+}
+
+/// One below the other.
+fn lines(texts: &[String]) -> String {
+    let lines: Vec<_> = texts.iter().map(|text| harmless(text)).collect();
+    lines.join("\n")
 }
 
 fn read_object(file: &Path) -> Result<Map<String, Value>, Failure> {
@@ -406,6 +412,12 @@ mod tests {
                  serves    *\n"
             )
         );
+    }
+
+    #[test]
+    fn keys_do_not_steer_the_terminal() {
+        let keys = ["a\u{1b}[2J\nb".to_owned(), "c\u{7}'".to_owned()];
+        assert_eq!(lines(&keys), "a\u{fffd}[2J\u{fffd}b\nc\u{fffd}'");
     }
 
     #[test]

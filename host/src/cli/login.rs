@@ -13,7 +13,7 @@ use super::{
     client::Client,
     failure::Failure,
     handler::encode,
-    output::{Cell, Paint, Printed, Style, Table, facts},
+    output::{Cell, Paint, Printed, Style, Table, facts, harmless, quoted, word},
     qr,
     screen::{Code, Screen},
     watch::{Form, watch},
@@ -156,7 +156,7 @@ async fn start(
         (false, false) => Ok(Printed::ok(format!(
             "login {}\nsee the code and what becomes of it: `wxhost login watch {}`",
             brief(&login),
-            login.id
+            word(login.id.as_str())
         ))),
     }
 }
@@ -164,7 +164,7 @@ async fn start(
 /// A login and why it stands where it stands, in a line.
 fn brief(login: &Login) -> String {
     let reason = login.steps.last().map_or("", |step| step.reason.as_str());
-    format!("{} {}: {reason}", login.id, login.state.as_str())
+    harmless(&format!("{} {}: {reason}", login.id, login.state.as_str()))
 }
 
 async fn follow(
@@ -225,7 +225,10 @@ fn table(list: &List<Login>, style: &Style) -> String {
     }
     let mut text = table.show(style);
     if let Some(next) = &list.next {
-        text.push_str(&format!("there may be more: add --after '{next}'\n"));
+        text.push_str(&format!(
+            "there may be more: add --after {}\n",
+            quoted(next)
+        ));
     }
     text
 }
@@ -367,6 +370,30 @@ mod tests {
              step   1 s ago (1970-01-01T00:00:00Z), requested: wxid_a is asked to start a client\n\
              step   just now (1970-01-01T00:00:01Z), failed: given up\n"
         );
+    }
+
+    #[test]
+    fn a_strangers_words_do_not_steer_the_terminal() {
+        let evil = "a\u{1b}[2J\u{7}\n'; id";
+        let mut login = login();
+        login
+            .steps
+            .iter_mut()
+            .for_each(|it| it.reason = evil.to_owned());
+        login.note = evil.to_owned();
+        login.machine_id = evil.to_owned();
+        let list = List {
+            items: vec![login.clone()],
+            next: Some(evil.to_owned()),
+        };
+        let style = Style::plain(1000);
+        let table = table(&list, &style);
+        assert_eq!(table.lines().count(), 3, "{table}");
+        assert!(table.ends_with("'a\u{fffd}[2J\u{fffd}\u{fffd}'\\''; id'\n"));
+        assert_eq!(brief(&login).lines().count(), 1);
+        for text in [table, brief(&login), about(&login, &style)] {
+            assert!(!text.contains(['\u{1b}', '\u{7}']), "{text:?}");
+        }
     }
 
     #[test]

@@ -178,6 +178,21 @@ pub fn harmless(text: &str) -> String {
     text.replace(steers, "\u{fffd}")
 }
 
+/// The text as one word of a shell that means nothing else there, for commands
+/// that people copy.
+pub fn quoted(text: &str) -> String {
+    format!("'{}'", harmless(text).replace('\'', r"'\''"))
+}
+
+/// Like [`quoted`], but without quotes where they change nothing.
+pub fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.@".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => quoted(text),
+    }
+}
+
 /// One cell of a table.
 #[derive(Debug)]
 pub struct Cell {
@@ -311,6 +326,23 @@ mod tests {
     fn strangers_names_do_not_steer_the_terminal() {
         let cell = Cell::from("a\u{1b}[2Jb\nc\u{202e}d");
         assert_eq!(cell.text, "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
+    }
+
+    #[test]
+    fn a_strangers_name_is_one_word_of_a_command() {
+        assert_eq!(quoted("wxid_a"), "'wxid_a'");
+        let evil = quoted("a'; rm -r ~\u{1b}\u{7}\n");
+        assert_eq!(evil, "'a'\\''; rm -r ~\u{fffd}\u{fffd}\u{fffd}'");
+        for (text, expected) in [
+            ("1@chatroom", "1@chatroom"),
+            ("gh_x-1.2", "gh_x-1.2"),
+            ("", "''"),
+            ("$(x)", "'$(x)'"),
+            ("a`x`", "'a`x`'"),
+            ("a'b", r"'a'\''b'"),
+        ] {
+            assert_eq!(word(text), expected);
+        }
     }
 
     #[test]

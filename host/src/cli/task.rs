@@ -9,7 +9,7 @@ use super::{
     client::{Client, Reply},
     failure::Failure,
     handler::{encode, read_text},
-    output::{Cell, Paint, Printed, Style, Table, facts, harmless},
+    output::{Cell, Paint, Printed, Style, Table, facts, harmless, word},
     wait::{Wait, wait},
 };
 use crate::{
@@ -233,15 +233,16 @@ fn action_text(argument: &str) -> Result<String, Failure> {
 /// A line for each task that was asked for.
 fn brief(tasks: &[Task], waited: bool) -> String {
     let line = |task: &Task| {
-        let reason = task.reason.as_deref().map(harmless);
+        let reason = task.reason.as_deref();
         let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
-        format!("{} {}{reason}\n", task.id, task.state.as_str())
+        let told = format!("{} {}{reason}", task.id, task.state.as_str());
+        harmless(&told) + "\n"
     };
     let mut text: String = tasks.iter().map(line).collect();
     if let (false, Some(task)) = (waited, tasks.first()) {
         let hint = format!(
             "see what becomes of it: `wxhost task show {} --wait`\n",
-            task.id
+            word(&task.id.to_string())
         );
         text.push_str(&hint);
     }
@@ -418,6 +419,29 @@ mod tests {
         assert_eq!(query, expected.map(|(name, text)| (name, text.to_owned())));
         (send.at_least_once, send.expires_in) = (false, None);
         assert_eq!(send.query(), []);
+    }
+
+    #[test]
+    fn a_strangers_words_do_not_steer_the_terminal() {
+        let evil = "a\u{1b}[2J\u{7}\n'; id";
+        let mut task = task(Action::text(evil, evil));
+        task.id = "wxid_a';id-5".parse().unwrap();
+        task.end(TaskState::Failed, Some(evil.into()), 0);
+        let told = brief(std::slice::from_ref(&task), false);
+        assert_eq!(told.lines().count(), 2, "{told}");
+        assert!(
+            told.contains(r"task show 'wxid_a'\'';id-5' --wait"),
+            "{told}"
+        );
+        let list = List {
+            items: vec![task.clone()],
+            next: None,
+        };
+        let table = table(&list, &Style::plain(0));
+        assert_eq!(table.lines().count(), 2, "{table}");
+        for text in [told, table, about(&task, &Style::plain(0))] {
+            assert!(!text.contains(['\u{1b}', '\u{7}']), "{text:?}");
+        }
     }
 
     #[test]

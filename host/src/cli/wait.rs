@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use super::{client::Client, failure::Failure};
+use super::{client::Client, failure::Failure, output::harmless};
 use crate::domain::{Task, TaskState};
 
 /// How long to wait when nobody says: clients ask for tasks every second or so.
@@ -53,7 +53,7 @@ async fn look(client: &Client, tasks: &mut [Task]) -> Result<(), Failure> {
         let id = task.id.to_string();
         let now: Task = client.get(&["tasks", &id], &[]).await?.read()?;
         if now.state != task.state {
-            eprintln!("{id} {}", now.state.as_str());
+            eprintln!("{} {}", harmless(&id), now.state.as_str());
         }
         *task = now;
     }

@@ -11,9 +11,11 @@ use super::{AccountId, Digest, Millis, TaskId, task::Origin};
 pub struct FilePolicy {
     /// The largest file taken, in bytes.
     pub file_bytes_max: u64,
-    /// What all kept files may have together, in bytes. The oldest go first.
+    /// What all kept files may have together, in bytes. The oldest go first. Files
+    /// that come in may take half as much beside them, or one file of the largest
+    /// size.
     pub disk_bytes_max: u64,
-    /// How many uploads may be under way.
+    /// How many uploads may be under way whose files come in.
     pub uploads_max: u32,
     /// How long a file may take to come after its task went out, in ms. Then it is
     /// asked for once more.
@@ -50,6 +52,10 @@ impl FilePolicy {
 /// How often a file is asked for: WeHub's uploads get lost at times.
 pub const TRIES_MAX: u32 = 2;
 
+/// How long an upload may come after its request ended, in ms: so long nobody else
+/// gets a file of its name. The longest that one may take.
+pub const NAME_RESTS_MS: Millis = 10 * 60 * 1000;
+
 /// Where a request for a file stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,6 +86,9 @@ pub struct FileRequest {
     pub tries: u32,
     /// When it was asked for first.
     pub asked_ms: Millis,
+    /// When this account's former request for it ended or was replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_ms: Option<Millis>,
     /// When it came, or was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<Millis>,
@@ -117,10 +126,25 @@ impl FileRequest {
             origin,
             tries: 1,
             asked_ms: now_ms,
+            former_ms: None,
             ended_ms: None,
             reason: None,
             content: None,
         }
+    }
+
+    /// It takes the place of this one, of the same account and name.
+    pub fn replace(&mut self, former: Self) {
+        self.former_ms = former.ended_ms.or(Some(self.asked_ms));
+        if former.state == FileState::Asked && matches!(former.origin, Origin::Bot { .. }) {
+            self.origin = former.origin;
+        }
+    }
+
+    /// Until when an upload of this name may be a late one of this account's.
+    pub fn named_until(&self) -> Option<Millis> {
+        let last = self.ended_ms.max(self.former_ms)?;
+        Some(last.saturating_add(NAME_RESTS_MS))
     }
 
     /// It came.

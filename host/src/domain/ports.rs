@@ -543,7 +543,7 @@ impl fmt::Debug for Blob {
 /// Where the room for a new file comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
-    /// The oldest files go when there is none.
+    /// The oldest files go when there is none, once this one is whole.
     Made,
     /// Only what is free: nobody has asked for this file yet, and a stranger's
     /// shall not push out what somebody asked for.

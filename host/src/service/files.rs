@@ -29,7 +29,9 @@ const NOT_UPLOADED: &str = "the client did not upload it";
 impl Service {
     /// The request for a file that a client is about to upload. An upload does not
     /// say whose it is: when several accounts wait for a file of this name, none
-    /// gets it, since one account must not get another's file.
+    /// gets it, since one account must not get another's file. Who waits is who was
+    /// asked: a task that no client has had brings no upload. And whose request
+    /// ended a while ago may still upload.
     pub async fn awaited(&self, file: &str) -> Result<FileRequest, Error> {
         self.check_ready()?;
         let not = |problem: &str| Error::NotAsked {
@@ -42,14 +44,41 @@ impl Service {
         if all.len() == SAME_NAME_MAX {
             return Err(not(ambiguous));
         }
-        let mut asked = all.into_iter().filter(|it| it.state == FileState::Asked);
-        match (asked.next(), asked.next()) {
-            (Some(request), None) => Ok(request),
-            (Some(_), Some(_)) => Err(not(ambiguous)),
+        let (mut waiting, late) = self.who_may_upload(all).await?;
+        match (waiting.pop(), waiting.is_empty() && late == 0) {
+            (Some(request), true) => Ok(request),
+            (Some(_), false) => Err(not(ambiguous)),
             (None, _) => Err(not(
                 "nobody here waits for this file: a task has to ask for it first",
             )),
         }
+    }
+
+    /// Which of these requests, of different accounts, wait for an upload, and to how
+    /// many others a late one may belong.
+    async fn who_may_upload(
+        &self,
+        all: Vec<FileRequest>,
+    ) -> Result<(Vec<FileRequest>, usize), Error> {
+        let now_ms = self.0.store.now();
+        let (mut waiting, mut late) = (Vec::new(), 0);
+        for request in all {
+            if request.state == FileState::Asked && self.went_out(&request).await? {
+                waiting.push(request);
+            } else if request.named_until().is_some_and(|until| until > now_ms) {
+                late += 1;
+            }
+        }
+        Ok((waiting, late))
+    }
+
+    /// Whether a client was asked for it. A task that is gone has ended long ago.
+    async fn went_out(&self, request: &FileRequest) -> Result<bool, Error> {
+        if request.tries > 1 {
+            return Ok(true);
+        }
+        let task = self.0.store.task(&request.task).await?;
+        Ok(task.is_none_or(|task| task.tries > 0 || task.handed_out_ms.is_some()))
     }
 
     /// A new file, empty so far.
@@ -116,7 +145,7 @@ impl Service {
         let (task, now_ms) = (self.0.store.task(&request.task).await?, self.0.store.now());
         match self.overdue(&request, task.as_ref(), now_ms) {
             Overdue::LookAgain(at_ms) => self.look_again(&turn, &request, at_ms).await,
-            Overdue::AskAgain => self.ask_again(&turn, request, now_ms).await,
+            Overdue::AskAgain => self.ask_again(&mut turn, request, now_ms).await,
             Overdue::GiveUp(reason) => {
                 request.missing(reason, now_ms);
                 self.settle_file(&mut turn, request).await
@@ -166,11 +195,18 @@ impl Service {
 
     async fn ask_again(
         &self,
-        turn: &Turn,
+        turn: &mut Turn,
         mut request: FileRequest,
         now_ms: Millis,
     ) -> Result<(), Error> {
-        self.check_queue(&request.account, 1).await?;
+        match self.check_queue(&request.account, 1).await {
+            // An alarm that failed would come again until the client is back.
+            Err(Error::Busy { reason }) => {
+                request.missing(reason, now_ms);
+                return self.settle_file(turn, request).await;
+            }
+            checked => checked?,
+        }
         let id = self.new_id(&request.account);
         let action = Action::Download {
             file: request.file.clone(),
@@ -232,11 +268,8 @@ impl Service {
             let (id, origin) = (task.id.clone(), task.origin.clone());
             let mut request = FileRequest::asked(file.clone(), id, origin, now_ms);
             let former = self.0.store.file_request(account, file).await?;
-            if let Some(former) = former
-                && former.state == FileState::Asked
-                && matches!(former.origin, Origin::Bot { .. })
-            {
-                request.origin = former.origin;
+            if let Some(former) = former {
+                request.replace(former);
             }
             commit.alarms.push(self.file_alarm(&request, now_ms));
             commit.files.push(request);

@@ -18,14 +18,14 @@ use crate::{
     blobs,
     domain::{
         HandlerName, TaskId, TaskNumber,
-        file::FilePolicy,
+        file::{FilePolicy, NAME_RESTS_MS},
         handler::Scope,
         ports::{
             Answer, Ask, Call, CallError, Component, ComponentError, Effects, EventOutcome,
             Runtime, Store,
         },
     },
-    service::Policies,
+    service::{Policies, tasks::QUEUE_MAX},
     store,
 };
 
@@ -166,6 +166,13 @@ impl Rig {
         self.change(task, |task| task.hand_out(now_ms)).await;
     }
 
+    /// A task that asks for a file, and that its client has.
+    async fn ask_client(&self, account: &AccountId, file: &str, origin: Origin) -> Task {
+        let task = self.ask(account, file, origin).await;
+        self.hand_out(task.clone()).await;
+        task
+    }
+
     async fn upload(&self, request: FileRequest, content: &'static [u8]) -> Result<(), Error> {
         let mut file = self.service.new_file(Room::Made);
         file.write(Bytes::from_static(content)).await.unwrap();
@@ -199,7 +206,7 @@ impl Rig {
 #[tokio::test]
 async fn a_bot_is_told_of_its_file_once() {
     let rig = rig().await;
-    let task = rig.ask(&account(), "f", by_bot()).await;
+    let task = rig.ask_client(&account(), "f", by_bot()).await;
     let request = rig.service.awaited("f").await.unwrap();
     rig.upload(request.clone(), b"hello").await.unwrap();
     rig.upload(request.clone(), b"hello").await.unwrap();
@@ -229,7 +236,7 @@ async fn a_bot_is_told_of_its_file_once() {
 #[tokio::test]
 async fn who_asked_through_the_api_is_not_told() {
     let rig = rig().await;
-    rig.ask(&account(), "f", Origin::Api).await;
+    rig.ask_client(&account(), "f", Origin::Api).await;
     let request = rig.service.awaited("f").await.unwrap();
     rig.upload(request, b"hello").await.unwrap();
     assert_eq!(rig.told(), []);
@@ -241,18 +248,95 @@ async fn a_file_that_several_accounts_wait_for_goes_to_none() {
     let rig = rig().await;
     let other: AccountId = "wxid_b".try_into().unwrap();
     assert!(rig.service.awaited("f").await.is_err());
-    rig.ask(&account(), "f", by_bot()).await;
+    rig.ask_client(&account(), "f", by_bot()).await;
     assert!(rig.service.awaited("f").await.is_ok());
-    rig.ask(&other, "f", by_bot()).await;
+    // Whose client does not have the task yet uploads nothing.
+    let task = rig.ask(&other, "f", by_bot()).await;
+    let awaited = rig.service.awaited("f").await.unwrap();
+    assert_eq!(awaited.account, account());
+    rig.hand_out(task).await;
     let error = rig.service.awaited("f").await.unwrap_err().to_string();
     assert!(error.contains("several accounts"), "{error}");
     assert!(rig.service.awaited("g").await.is_err());
 }
 
 #[tokio::test]
+async fn a_file_whose_task_nobody_has_is_not_awaited() {
+    let rig = rig().await;
+    let task = rig.ask(&account(), "f", by_bot()).await;
+    assert!(rig.service.awaited("f").await.is_err());
+    rig.hand_out(task).await;
+    assert!(rig.service.awaited("f").await.is_ok());
+    // The second task waits: the upload that the first one brings counts.
+    rig.pass(UPLOAD_MS);
+    rig.overdue().await;
+    assert_eq!(rig.request().await.tries, 2);
+    assert!(rig.service.awaited("f").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_late_upload_goes_to_nobody_else() {
+    let rig = rig().await;
+    let other: AccountId = "wxid_b".try_into().unwrap();
+    rig.ask_client(&other, "f", by_bot()).await;
+    let request = rig.service.awaited("f").await.unwrap();
+    rig.upload(request, b"hello").await.unwrap();
+    rig.ask_client(&account(), "f", by_bot()).await;
+    let error = rig.service.awaited("f").await.unwrap_err().to_string();
+    assert!(error.contains("several accounts"), "{error}");
+    // The other's name rests from the end of its former request on.
+    rig.pass(NAME_RESTS_MS / 2);
+    rig.ask(&other, "f", by_bot()).await;
+    assert!(rig.service.awaited("f").await.is_err());
+    rig.pass(NAME_RESTS_MS);
+    let awaited = rig.service.awaited("f").await.unwrap();
+    assert_eq!(awaited.account, account());
+}
+
+#[tokio::test]
+async fn an_account_that_asks_again_gets_the_same_again() {
+    let rig = rig().await;
+    for _ in 0..2 {
+        rig.ask_client(&account(), "f", by_bot()).await;
+        let request = rig.service.awaited("f").await.unwrap();
+        rig.upload(request.clone(), b"hello").await.unwrap();
+        rig.upload(request, b"hello").await.unwrap();
+    }
+    assert_eq!(rig.told().len(), 2);
+}
+
+#[tokio::test]
+async fn a_file_that_can_not_be_asked_for_again_is_given_up() {
+    let rig = rig().await;
+    rig.ask_client(&account(), "f", by_bot()).await;
+    let now_ms = rig.store.now();
+    let queued = |_| {
+        let id = TaskId {
+            account: account(),
+            number: rig.store.reserve(1),
+        };
+        Task::queued(id, Action::RefreshContacts, Origin::Api, now_ms)
+    };
+    for _ in 0..10 {
+        let commit = Commit {
+            tasks: (0..QUEUE_MAX / 10).map(queued).collect(),
+            ..Commit::default()
+        };
+        rig.commit(&account(), commit).await;
+    }
+    rig.pass(UPLOAD_MS);
+    assert!(rig.overdue().await.is_empty());
+    let request = rig.request().await;
+    assert_eq!(request.state, FileState::Missing);
+    let reason = request.reason.unwrap();
+    assert!(reason.contains("tasks wait for wxid_a"), "{reason}");
+    assert_eq!(rig.told()[0].1, Some(reason));
+}
+
+#[tokio::test]
 async fn a_host_without_room_for_the_bot_keeps_the_file_awaited() {
     let rig = rig().await;
-    rig.ask(&account(), "f", by_bot()).await;
+    rig.ask_client(&account(), "f", by_bot()).await;
     let request = rig.service.awaited("f").await.unwrap();
     rig.bot.busy.store(true, Ordering::SeqCst);
     let busy = rig.upload(request.clone(), b"hello").await;

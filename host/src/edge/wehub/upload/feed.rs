@@ -20,16 +20,17 @@ use futures_util::{Stream, stream};
 use crate::edge::body::{BodyError, Deadline, next_piece};
 
 /// How much the parser gets at a time.
-const SLICE_BYTES: usize = 64 * 1024;
+const SLICE_BYTES: usize = 16 * 1024;
 /// How much the parser may have got since it last gave something back: what stands
 /// before the first boundary, or a part's headers. Both have some hundred bytes.
 const LEAD_MAX_BYTES: usize = 2 * SLICE_BYTES;
 /// How long an upload may take in all: 200 MiB over a slow line. WeHub's own 30 s
 /// begin when it has sent everything.
 const READ_TIME: Duration = Duration::from_secs(10 * 60);
-/// How long it may take before it is known that somebody waits for it: strangers
-/// shall not hold the places of those who are awaited.
-const UNASKED_TIME: Duration = Duration::from_secs(30);
+/// How long it may take until it is known that somebody waits for it, and how long
+/// one may take in all that no request awaits, such as a code's: the names come
+/// first and have some hundred bytes, and strangers shall not hold places.
+const UNASKED_TIME: Duration = Duration::from_secs(10);
 
 /// Why the parser gets no more.
 #[derive(Debug, Clone, Copy, thiserror::Error)]

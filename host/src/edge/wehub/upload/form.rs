@@ -10,6 +10,7 @@ use multer::{Field, Multipart};
 use super::{
     content::{Content, too_large_a_code},
     feed::{Progress, feed},
+    places::Seat,
     refusal::Refusal,
 };
 use crate::{
@@ -78,14 +79,19 @@ impl<'a> Form<'a> {
 
     /// Reads the form to its closing boundary. What is not awaited is refused
     /// before its file is read, if the parts come in this order.
-    pub async fn read(&mut self, headers: &HeaderMap, body: &mut Body) -> Result<Upload, Refusal> {
+    pub async fn read(
+        &mut self,
+        seat: &mut Seat,
+        headers: &HeaderMap,
+        body: &mut Body,
+    ) -> Result<Upload, Refusal> {
         let boundary = boundary(headers)?;
         let mut form = Multipart::new(feed(body, self.progress.clone()), boundary);
         while let Some(part) = self.part(&mut form).await? {
             let name = part.name().unwrap_or_default().to_owned();
             match name.as_str() {
-                "file" => self.take_file(part).await?,
-                "file_index" => self.take_file_index(part).await?,
+                "file" => self.take_file(part, seat).await?,
+                "file_index" => self.take_file_index(part, seat).await?,
                 "qr_session_id" | "qrcode_session_id" => {
                     let id = self.text(part, "qr_session_id", TEXT_MAX_BYTES).await?;
                     once(&mut self.login, id, "qr_session_id")?;
@@ -135,22 +141,25 @@ impl<'a> Form<'a> {
         }
     }
 
-    async fn take_file_index(&mut self, part: Field<'_>) -> Result<(), Refusal> {
+    async fn take_file_index(&mut self, part: Field<'_>, seat: &mut Seat) -> Result<(), Refusal> {
         let index = self.text(part, "file_index", FILE_INDEX_MAX_BYTES).await?;
         once(&mut self.file_index, index, "file_index")?;
         if let Some(index) = &self.file_index
             && self.request.is_none()
         {
-            self.request = Some(self.service.awaited(index).await?);
+            let request = self.service.awaited(index).await?;
+            seat.is_awaited(&request)?;
+            self.request = Some(request);
             self.progress.awaited();
         }
         Ok(())
     }
 
-    async fn take_file(&mut self, mut part: Field<'_>) -> Result<(), Refusal> {
+    async fn take_file(&mut self, mut part: Field<'_>, seat: &mut Seat) -> Result<(), Refusal> {
         if self.content.is_some() {
             return Err(Refusal::bad("file", "is there twice: send one at a time"));
         }
+        seat.file_begins()?;
         let room = match self.request {
             Some(_) => Room::Made,
             None => Room::Free,

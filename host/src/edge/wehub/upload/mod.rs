@@ -9,6 +9,7 @@ mod content;
 mod feed;
 mod form;
 mod image;
+mod places;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -23,12 +24,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::sync::Semaphore;
 
 use self::{
     content::Content,
     form::{Form, OVERHEAD_BYTES, Upload},
     image::Gallery,
+    places::Places,
     refusal::Refusal,
 };
 use super::{
@@ -58,8 +59,7 @@ struct Inner {
     config: Config,
     policy: FilePolicy,
     service: Service,
-    /// A place for each upload that may be under way.
-    places: Semaphore,
+    places: Places,
     gallery: Gallery,
 }
 
@@ -68,7 +68,7 @@ impl Uploads {
     pub fn new(config: Config, policy: FilePolicy, service: Service) -> Self {
         Self(Arc::new(Inner {
             config,
-            places: Semaphore::new(policy.uploads_max as usize),
+            places: Places::new(policy.uploads_max),
             policy,
             service,
             gallery: Gallery::default(),
@@ -111,11 +111,9 @@ impl Uploads {
         body: &mut Body,
     ) -> Result<(), Refusal> {
         let Inner { places, policy, .. } = &*self.0;
-        let _place = places
-            .try_acquire()
-            .map_err(|_| Refusal::Busy(policy.uploads_max))?;
+        let mut seat = places.enter()?;
         form::check_announced(body, policy.file_bytes_max)?;
-        match form.read(headers, body).await? {
+        match form.read(&mut seat, headers, body).await? {
             Upload::File(request, content) => self.take_file(*request, content).await,
             Upload::Code {
                 login,

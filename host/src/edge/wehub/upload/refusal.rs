@@ -24,8 +24,11 @@ pub enum Refusal {
         problem: String,
     },
     /// Too many are under way.
-    #[error("{0} uploads are under way already: try again later")]
-    Busy(u32),
+    #[error("too many uploads are under way already: try again later")]
+    Busy,
+    /// Another upload of the same file is.
+    #[error("file_index: this file is being uploaded already: try again when that has ended")]
+    UnderWay,
     /// The file can't be kept.
     #[error("file: {0}")]
     Blob(BlobError),
@@ -89,7 +92,7 @@ impl Refusal {
     pub fn code(&self) -> i32 {
         match self {
             Self::Body(_) | Self::Bad { .. } => code::BAD_REQUEST,
-            Self::Busy(_) | Self::Blob(BlobError::Full) => code::BUSY,
+            Self::Busy | Self::UnderWay | Self::Blob(BlobError::Full) => code::BUSY,
             Self::Blob(_) => code::HOST_FAILURE,
             Self::Service(error) => match error {
                 Error::NotAsked { .. } => code::NOT_ASKED,

@@ -551,15 +551,56 @@ async fn uploads_that_stall_end_and_others_are_told_to_wait() {
     };
     let rig = rig_with(Config::default(), policy).await;
     rig.ask("wxid_a", IMAGE_INDEX).await;
+    rig.ask("wxid_a", VOICE_INDEX).await;
+    let stalls = rig.send(QT, stalling(IMAGE[..300].to_vec()));
+    let other = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        rig.refused(QT, VOICE).await
+    };
+    let ((status, _), (code, reason)) = tokio::join!(stalls, other);
+    assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(code, 4);
+    assert!(reason.contains("too many uploads"), "{reason}");
+    rig.accepts(QT, IMAGE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_says_nothing_takes_no_place_of_others() {
+    let policy = FilePolicy {
+        uploads_max: 2,
+        ..policy()
+    };
+    let rig = rig_with(Config::default(), policy).await;
+    rig.ask("wxid_a", IMAGE_INDEX).await;
+    let begun = b"--XX\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n";
+    let idle = |n| match n {
+        // Some even begin with a file of which nobody knows.
+        0..4 => rig.send(PLAIN, stalling(begun.to_vec())),
+        _ => rig.send(PLAIN, stalling(Vec::new())),
+    };
+    let all = futures_util::future::join_all((0..100).map(idle));
+    let awaited = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        rig.accepts(QT, IMAGE).await;
+    };
+    let (all, ()) = tokio::join!(all, awaited);
+    let told = |expected| all.iter().filter(|(status, _)| *status == expected).count();
+    assert_eq!(told(StatusCode::REQUEST_TIMEOUT), 97);
+    assert_eq!(told(StatusCode::OK), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_comes_in_once_at_a_time() {
+    let rig = rig().await;
+    rig.ask("wxid_a", IMAGE_INDEX).await;
     let stalls = rig.send(QT, stalling(IMAGE[..300].to_vec()));
     let other = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         rig.refused(QT, IMAGE).await
     };
-    let ((status, _), (code, reason)) = tokio::join!(stalls, other);
-    assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
+    let (_, (code, reason)) = tokio::join!(stalls, other);
     assert_eq!(code, 4);
-    assert!(reason.contains("1 uploads"), "{reason}");
+    assert!(reason.contains("being uploaded already"), "{reason}");
     rig.accepts(QT, IMAGE).await;
 }
 
@@ -578,7 +619,7 @@ async fn who_is_awaited_may_be_slow_and_strangers_may_not() {
     let rig = rig().await;
     rig.ask("wxid_a", IMAGE_INDEX).await;
     let file = b"--XX\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n";
-    for (content_type, body, seconds) in [(QT, &IMAGE[..300], 600), (PLAIN, &file[..], 30)] {
+    for (content_type, body, seconds) in [(QT, &IMAGE[..300], 600), (PLAIN, &file[..], 10)] {
         let began = tokio::time::Instant::now();
         let (status, _) = rig.send(content_type, dripping(body)).await;
         assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
