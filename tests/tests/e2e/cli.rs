@@ -5,12 +5,12 @@ use std::{fs, process::Output};
 use serde_json::Value;
 use wxhost_tests::{Context, Host, Result, check, guests, host::Settings};
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// What a command printed that succeeded.
-async fn printed(host: &Host, arguments: &[&str]) -> Result<String> {
+pub(crate) async fn printed(host: &Host, arguments: &[&str]) -> Result<String> {
     let Output {
         status,
         stdout,
@@ -25,7 +25,7 @@ async fn printed(host: &Host, arguments: &[&str]) -> Result<String> {
 }
 
 /// What a command printed with `--json`.
-async fn json_of(host: &Host, arguments: &[&str]) -> Result<Value> {
+pub(crate) async fn json_of(host: &Host, arguments: &[&str]) -> Result<Value> {
     let arguments = [arguments, &["--json"]].concat();
     let printed = printed(host, &arguments).await?;
     serde_json::from_str(&printed).context(format!("{arguments:?} printed {printed}"))

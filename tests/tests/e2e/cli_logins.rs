@@ -5,31 +5,7 @@ use std::process::Output;
 use serde_json::Value;
 use wxhost_tests::{Context, Host, Result, check, host::Settings};
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// What a command printed that succeeded.
-async fn printed(host: &Host, arguments: &[&str]) -> Result<String> {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = host.cli(arguments).await?;
-    check!(
-        status.success(),
-        "{arguments:?}: {status}\n{}",
-        text(&stderr)
-    );
-    Ok(text(&stdout))
-}
-
-/// What a command printed with `--json`.
-async fn json_of(host: &Host, arguments: &[&str]) -> Result<Value> {
-    let arguments = [arguments, &["--json"]].concat();
-    let printed = printed(host, &arguments).await?;
-    serde_json::from_str(&printed).context(format!("{arguments:?} printed {printed}"))
-}
+use crate::cli::{json_of, printed, text};
 
 /// What a command that the host refused wrote to stderr.
 async fn complaint(host: &Host, arguments: &[&str]) -> Result<String> {

@@ -8,15 +8,14 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::Body,
-    extract::{DefaultBodyLimit, Path, Request as HttpRequest, State},
-    http::{StatusCode, header},
+    extract::Request as HttpRequest,
+    http::header,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use bytes::Bytes;
 
 use super::{
+    address::{self, Endpoint},
     admission::{App, Config, Refusal},
     signature::sign,
     socket::Offers,
@@ -135,22 +134,17 @@ impl Callback {
 
     /// The routes below `/wehub`.
     pub fn router(self) -> Router {
-        let router = match self.0.config.path_secret {
-            None => Router::new().route("/callback", get(hello).post(callback)),
-            Some(_) => Router::new().route("/{secret}/callback", get(hello_secret).post(secret)),
-        };
-        router.layer(DefaultBodyLimit::disable()).with_state(self)
+        let secret = self.0.config.path_secret.clone();
+        address::router(self, secret)
     }
+}
 
-    fn knows(&self, secret: &str) -> bool {
-        self.0
-            .config
-            .path_secret
-            .as_ref()
-            .is_some_and(|it| it.is(secret))
-    }
+impl Endpoint for Callback {
+    const NAME: &'static str = "callback";
+    const HELLO: &'static str = HELLO;
 
-    async fn answer(&self, mut body: Body) -> Response {
+    async fn answer(&self, request: HttpRequest) -> Response {
+        let mut body = request.into_body();
         match self.0.bodies.read(&mut body).await {
             Ok(body) => json(self.answer_to(body).await),
             Err(error) => {
@@ -163,7 +157,9 @@ impl Callback {
             }
         }
     }
+}
 
+impl Callback {
     /// The answer to a body, whatever it holds.
     async fn answer_to(&self, body: Bytes) -> Bytes {
         self.handle(None, body).await.answer
@@ -463,33 +459,4 @@ pub(super) fn json(body: Bytes) -> Response {
         body,
     )
         .into_response()
-}
-
-async fn hello() -> &'static str {
-    HELLO
-}
-
-async fn callback(State(endpoint): State<Callback>, request: HttpRequest) -> Response {
-    endpoint.answer(request.into_body()).await
-}
-
-async fn hello_secret(State(endpoint): State<Callback>, Path(guess): Path<String>) -> Response {
-    match endpoint.knows(&guess) {
-        true => HELLO.into_response(),
-        false => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-async fn secret(
-    State(endpoint): State<Callback>,
-    Path(guess): Path<String>,
-    request: HttpRequest,
-) -> Response {
-    match endpoint.knows(&guess) {
-        true => endpoint.answer(request.into_body()).await,
-        false => {
-            linger::throw_away(request.into_body()).await;
-            StatusCode::NOT_FOUND.into_response()
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //!
 //! "Section" in these docs means a section of the protocol page for WeHub.
 
+mod address;
 mod admission;
 mod callback;
 mod decide;

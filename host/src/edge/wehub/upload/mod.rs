@@ -19,10 +19,9 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::{DefaultBodyLimit, Path, Request, State},
-    http::{HeaderMap, StatusCode},
+    extract::Request,
+    http::HeaderMap,
     response::{IntoResponse, Response},
-    routing::get,
 };
 
 use self::{
@@ -33,6 +32,7 @@ use self::{
     refusal::Refusal,
 };
 use super::{
+    address::{self, Endpoint},
     admission::Config,
     wire::{code, upload_file_ack},
 };
@@ -77,17 +77,14 @@ impl Uploads {
 
     /// The routes below `/wehub`.
     pub fn router(self) -> Router {
-        let router = match self.0.config.path_secret {
-            None => Router::new().route("/upload", get(hello).post(upload)),
-            Some(_) => Router::new().route("/{secret}/upload", get(hello_secret).post(secret)),
-        };
-        router.layer(DefaultBodyLimit::disable()).with_state(self)
+        let secret = self.0.config.path_secret.clone();
+        address::router(self, secret)
     }
+}
 
-    fn knows(&self, secret: &str) -> bool {
-        let expected = self.0.config.path_secret.as_ref();
-        expected.is_some_and(|it| it.is(secret))
-    }
+impl Endpoint for Uploads {
+    const NAME: &'static str = "upload";
+    const HELLO: &'static str = HELLO;
 
     async fn answer(&self, request: Request) -> Response {
         let (parts, mut body) = request.into_parts();
@@ -101,7 +98,9 @@ impl Uploads {
             Err(refusal) => refuse(&refusal, form.file_index()),
         }
     }
+}
 
+impl Uploads {
     /// Reads an upload and hands it on. Its place is free again before the rest of
     /// a refused one is read.
     async fn take(
@@ -164,34 +163,5 @@ fn refuse(refusal: &Refusal, file_index: &str) -> Response {
             &refusal.reason(),
             file_index,
         )),
-    }
-}
-
-async fn hello() -> &'static str {
-    HELLO
-}
-
-async fn upload(State(endpoint): State<Uploads>, request: Request) -> Response {
-    endpoint.answer(request).await
-}
-
-async fn hello_secret(State(endpoint): State<Uploads>, Path(guess): Path<String>) -> Response {
-    match endpoint.knows(&guess) {
-        true => HELLO.into_response(),
-        false => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-async fn secret(
-    State(endpoint): State<Uploads>,
-    Path(guess): Path<String>,
-    request: Request,
-) -> Response {
-    match endpoint.knows(&guess) {
-        true => endpoint.answer(request).await,
-        false => {
-            linger::throw_away(request.into_body()).await;
-            StatusCode::NOT_FOUND.into_response()
-        }
     }
 }

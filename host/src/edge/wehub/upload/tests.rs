@@ -12,7 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use axum::http::Request as HttpRequest;
+use axum::http::{Request as HttpRequest, StatusCode};
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::BodyExt;
