@@ -11,7 +11,7 @@ use crate::domain::{
 
 /// How many contact changes go into one commit, so that a large report does not
 /// keep other accounts' commits waiting.
-const CHANGES_PER_COMMIT: usize = 512;
+const CHANGES_PER_COMMIT: usize = 128;
 /// How many bytes of them, about: well below what a commit may hold.
 const BYTES_PER_COMMIT: usize = 1024 * 1024;
 /// Contacts read at a time when a snapshot is compared with what is known.
