@@ -7,5 +7,7 @@ pub(crate) mod error;
 mod keyfile;
 pub(crate) mod linger;
 pub(crate) mod server;
+#[cfg(test)]
+mod tests;
 pub(crate) mod websocket;
 pub(crate) mod wehub;

@@ -24,8 +24,9 @@ const AT_ONCE: usize = 256;
 /// events go before.
 const ACCOUNTS_AT_ONCE: usize = 16;
 /// How many alarms one account answers before its others are set anew.
-const IN_A_ROW: usize = 4;
-/// When what has to wait for its account is looked at again, in ms.
+const IN_A_ROW: usize = 8;
+/// After how many ms the next row of an account is looked at. Its others come one
+/// row after the other: who has many due does not fill every look with them.
 const NEXT_ROW_MS: Millis = 1_000;
 /// When what could not be answered is looked at again, in ms.
 const FAILED_AGAIN_MS: Millis = 30_000;
@@ -141,25 +142,25 @@ impl Answering {
                 service.answer_row(whose, row).await
             });
         }
-        if !later.is_empty() {
-            self.set_anew(later, NEXT_ROW_MS).await?;
-        }
+        self.set_anew(later).await?;
         Ok(!self.rows.is_empty())
     }
 
-    /// A row for each account that has none under way, and what has to wait.
-    fn sort(&self, due: Vec<Due>) -> (HashMap<String, Vec<Due>>, Vec<Due>) {
+    /// A row for each account that has none under way, and what has to wait, with
+    /// how many ms.
+    fn sort(&self, due: Vec<Due>) -> (HashMap<String, Vec<Due>>, Vec<(Due, Millis)>) {
         let (mut rows, mut later) = (HashMap::<String, Vec<Due>>::new(), Vec::new());
+        let mut counts = HashMap::<String, usize>::new();
         for due in due.into_iter().filter(|due| !self.taken.contains(due)) {
             let whose = whose(&due.1);
-            if self.busy.contains(&whose) {
-                later.push(due);
-                continue;
-            }
-            let row = rows.entry(whose).or_default();
-            match row.len() < IN_A_ROW {
-                true => row.push(due),
-                false => later.push(due),
+            let busy = self.busy.contains(&whose);
+            let count = counts.entry(whose.clone()).or_default();
+            // The row under way counts as the first.
+            let row = *count / IN_A_ROW + usize::from(busy);
+            *count += 1;
+            match row {
+                0 => rows.entry(whose).or_default().push(due),
+                _ => later.push((due, NEXT_ROW_MS.saturating_mul(row as Millis))),
             }
         }
         (rows, later)
@@ -184,18 +185,23 @@ impl Answering {
             .store
             .dismiss(row.answered, Vec::new())
             .await?;
-        match row.failed.is_empty() {
-            true => Ok(()),
-            false => self.set_anew(row.failed, FAILED_AGAIN_MS).await,
-        }
+        let failed = row.failed.into_iter();
+        self.set_anew(failed.map(|due| (due, FAILED_AGAIN_MS)).collect())
+            .await
     }
 
-    async fn set_anew(&self, alarms: Vec<Due>, in_ms: Millis) -> Result<(), Error> {
+    /// Sets each of these for so many ms from now.
+    async fn set_anew(&self, alarms: Vec<(Due, Millis)>) -> Result<(), Error> {
+        if alarms.is_empty() {
+            return Ok(());
+        }
         let store = &self.service.0.store;
-        let at_ms = store.now().saturating_add(in_ms);
-        let later = alarms.iter().map(|(_, alarm)| (at_ms, alarm.clone()));
-        let later = later.collect();
-        Ok(store.dismiss(alarms, later).await?)
+        let now_ms = store.now();
+        let anew =
+            |((_, alarm), in_ms): &(Due, Millis)| (now_ms.saturating_add(*in_ms), alarm.clone());
+        let later = alarms.iter().map(anew).collect();
+        let gone = alarms.into_iter().map(|(due, _)| due).collect();
+        Ok(store.dismiss(gone, later).await?)
     }
 }
 

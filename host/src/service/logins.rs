@@ -158,6 +158,17 @@ fn place(login: &Login) -> (Reverse<Millis>, &LoginId) {
 // --------------------------------------------------------------- for clients
 
 impl Service {
+    /// Whether a code for this login is awaited: false for a login that is not known,
+    /// where those are taken that nobody asked for. Else it says why none is taken.
+    pub async fn awaits_code(&self, id: &LoginId, foreign: bool) -> Result<bool, Error> {
+        match self.0.store.login(id).await? {
+            Some(login) if login.state.is_final() => Err(ended(login.state)),
+            Some(_) => Ok(true),
+            None if foreign => Ok(false),
+            None => Err(not_ours(id.as_str())),
+        }
+    }
+
     /// A client uploads a code for this login. `foreign` says whether logins are
     /// taken that nobody asked for here. The same code again changes nothing.
     pub async fn qr_uploaded(

@@ -20,12 +20,26 @@ struct App {
     appid: String,
     secret_key: String,
     accounts: Vec<String>,
+    /// Further lines of its table.
+    more: String,
 }
 
 impl Settings {
     /// One more app. Without any, the usual one admits every account.
-    pub fn app(mut self, appid: &str, secret_key: &str, accounts: &[&str]) -> Self {
+    pub fn app(self, appid: &str, secret_key: &str, accounts: &[&str]) -> Self {
+        self.app_with(appid, secret_key, accounts, "")
+    }
+
+    /// The same with further lines in its table.
+    pub fn app_with(
+        mut self,
+        appid: &str,
+        secret_key: &str,
+        accounts: &[&str],
+        more: &str,
+    ) -> Self {
         self.apps.push(App {
+            more: more.to_owned(),
             appid: appid.to_owned(),
             secret_key: secret_key.to_owned(),
             accounts: accounts.iter().map(|id| (*id).to_owned()).collect(),
@@ -128,9 +142,10 @@ impl App {
             appid,
             secret_key,
             accounts,
+            more,
         } = self;
         format!(
-            "\n[[wehub.app]]\nappid = {appid:?}\nsecret_key = {secret_key:?}\naccounts = {accounts:?}\n"
+            "\n[[wehub.app]]\nappid = {appid:?}\nsecret_key = {secret_key:?}\naccounts = {accounts:?}\n{more}"
         )
     }
 }

@@ -1,11 +1,14 @@
 //! QR logins on the command line, and what else it asks for beside messages.
 
-use std::process::Output;
+use std::{process::Output, time::Duration};
 
 use serde_json::Value;
-use wxhost_tests::{Context, Host, Result, check, host::Settings};
+use wxhost_tests::{Context, Host, Result, check, host::Settings, poll, wehub::upload::taken};
 
 use crate::cli::{json_of, printed, text};
+
+/// How long a client waits for a task at the most.
+const SOON: Duration = Duration::from_secs(10);
 
 /// What a command that the host refused wrote to stderr.
 async fn complaint(host: &Host, arguments: &[&str]) -> Result<String> {
@@ -98,5 +101,36 @@ async fn an_account_that_pauses_nowhere_says_so() -> Result<()> {
         let items = json_of(&host, &["account", list, "wxid_a"]).await?;
         assert_eq!(items["items"], Value::Array(Vec::new()), "{list}");
     }
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_watched_login_shows_each_code_and_ends_with_the_account() -> Result<()> {
+    let host = Host::start().await?;
+    let agent = host.wehub("wxid_agent")?.login().await?;
+    let scanned = async {
+        let ack = poll::until("the task to start a client", SOON, async || {
+            let ack = agent.pull_task().await?;
+            Ok(ack.task_id.is_some().then_some(ack))
+        });
+        let ack = ack.await?;
+        let id = ack.tasks[0].text("qrcode_session_id").to_owned();
+        let new = host.wehub("wxid_new")?;
+        for number in 0..2 {
+            taken(&new.upload_code(&id, number).await?)?;
+            // It looks once a second.
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+        }
+        new.login_by_qr(&id).await?;
+        Ok(())
+    };
+    let watched = printed(&host, &["login", "start", "--watch"]);
+    let (shown, ()) = tokio::try_join!(watched, scanned)?;
+    for word in ["dispatched", "awaiting-scan", "succeeded", "wxid_new"] {
+        check!(shown.contains(word), "{word} is not in {shown}");
+    }
+    // Two codes, which differ.
+    let edges = shown.matches("▄▄▄▄▄ █").count();
+    check!(edges >= 4, "{edges} edges of codes in {shown}");
     host.end().await
 }

@@ -143,17 +143,13 @@ async fn a_secret_path_keeps_others_out() -> Result<()> {
 
 #[tokio::test]
 async fn whether_a_client_ends_after_a_logout_hangs_on_its_customer() -> Result<()> {
-    let settings = Settings::default()
-        .accounts(&["*"])
-        .app("app-stays", "second-key-91c2", &["*"])
-        .env("WXHOST_WEHUB__ON_LOGOUT", "stay");
+    let settings = Settings::default().accounts(&["*"]).app_with(
+        "app-stays",
+        "second-key-91c2",
+        &["*"],
+        "on_logout = \"stay\"\n",
+    );
     let host = Host::with(settings).await?;
-    let a = host.wehub("wxid_a")?.login().await?;
-    let stays = json!({"exit_wehub": 0, "exit_wechat": 0});
-    assert_eq!(a.logout().await?.ok()?.data, stays);
-    host.end().await?;
-
-    let host = Host::start().await?;
     let a = host.wehub("wxid_a")?.login().await?;
     let exits = json!({"exit_wehub": 1, "exit_wechat": 1});
     assert_eq!(a.logout().await?.ok()?.data, exits);
@@ -162,6 +158,13 @@ async fn whether_a_client_ends_after_a_logout_hangs_on_its_customer() -> Result<
         account["last_logout"]["reason"],
         "the client reported a logout"
     );
+
+    let identity = Identity::new("app-stays", "second-key-91c2", "wxid_b");
+    let b = WehubClient::new(&host.callback_url()?, identity)?
+        .login()
+        .await?;
+    let stays = json!({"exit_wehub": 0, "exit_wechat": 0});
+    assert_eq!(b.logout().await?.ok()?.data, stays);
     host.end().await
 }
 

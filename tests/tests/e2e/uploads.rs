@@ -225,3 +225,20 @@ async fn a_file_that_is_too_large_is_refused_and_the_oldest_make_room() -> Resul
     }
     host.end().await
 }
+
+#[tokio::test]
+async fn a_large_file_goes_to_disk_and_not_into_memory() -> Result<()> {
+    const BYTES: usize = 96 * 1024 * 1024;
+    let host = Host::start().await?;
+    let a = host.wehub("wxid_a")?.login().await?;
+    ask(&host, &a, "film").await?;
+    let before = host.memory_bytes()?;
+    taken(&a.upload_file("film", "film.mp4", &vec![7; BYTES]).await?)?;
+    let grown = host.memory_bytes()?.saturating_sub(before);
+    check!(grown < BYTES as u64 / 4, "the host grew by {grown} bytes");
+    assert_eq!(
+        request(&host, "film").await?["content"]["size_bytes"],
+        BYTES
+    );
+    host.end().await
+}

@@ -3,25 +3,19 @@
 
 use std::{path::Path, sync::Arc};
 
-use async_trait::async_trait;
 use axum::{
     Router,
     body::Body,
     http::{HeaderMap, Request, StatusCode},
 };
-use bytes::Bytes;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::{BODY_MAX_BYTES, CONFIG_BODY_MAX_BYTES, router};
+use crate::edge::tests::NoRuntime;
 use crate::{
     blobs,
-    domain::{
-        Action, Digest,
-        file::FilePolicy,
-        login::NOTE_MAX_BYTES,
-        ports::{Answer, Ask, Call, CallError, Component, ComponentError, Effects, Room, Runtime},
-    },
+    domain::{Action, Digest, file::FilePolicy, login::NOTE_MAX_BYTES, ports::Room},
     edge::{auth::AdminToken, error::Document},
     service::{IDEMPOTENCY_KEY_MAX_BYTES, Policies, Service},
     store,
@@ -47,31 +41,6 @@ async fn api_on(data: &Path) -> (Router, Service) {
         .unwrap();
     let api = router(service.clone(), AdminToken::of(TOKEN), COMPONENT_BYTES);
     (Router::new().nest("/api/v1", api), service)
-}
-
-/// Takes no component, and so is never called.
-#[derive(Debug)]
-struct NoRuntime;
-
-#[async_trait]
-impl Runtime for NoRuntime {
-    async fn take_in(&self, _: Bytes) -> Result<Component, ComponentError> {
-        Err(ComponentError::Unfit("nothing fits".to_owned()))
-    }
-
-    async fn prepare(&self, _: Digest) -> Result<(), ComponentError> {
-        Ok(())
-    }
-
-    async fn retain(&self, _: &[Digest]) {}
-
-    async fn call(&self, _: Call) -> Result<Effects, CallError> {
-        Ok(Effects::default())
-    }
-
-    async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
-        Err(CallError::Unloaded(ask.handler.digest))
-    }
 }
 
 /// A request, written `METHOD PATH`, with the token.

@@ -28,8 +28,8 @@ const LEAD_MAX_BYTES: usize = 2 * SLICE_BYTES;
 /// begin when it has sent everything.
 const READ_TIME: Duration = Duration::from_secs(10 * 60);
 /// How long it may take until it is known that somebody waits for it, and how long
-/// one may take in all that no request awaits, such as a code's: the names come
-/// first and have some hundred bytes, and strangers shall not hold places.
+/// one may take in all that nobody awaits: the names come first and have some
+/// hundred bytes, and strangers shall not hold places.
 const UNASKED_TIME: Duration = Duration::from_secs(10);
 
 /// Why the parser gets no more.

@@ -48,6 +48,8 @@ pub enum Upload {
 /// A form as far as it is read.
 pub struct Form<'a> {
     service: &'a Service,
+    /// Whether codes are taken for sessions that nobody asked for here.
+    foreign: bool,
     progress: Progress,
     parts: usize,
     file_index: Option<String>,
@@ -59,9 +61,10 @@ pub struct Form<'a> {
 
 impl<'a> Form<'a> {
     /// Nothing so far.
-    pub fn new(service: &'a Service) -> Self {
+    pub fn new(service: &'a Service, foreign: bool) -> Self {
         Self {
             service,
+            foreign,
             progress: Progress::default(),
             parts: 0,
             file_index: None,
@@ -95,6 +98,7 @@ impl<'a> Form<'a> {
                 "qr_session_id" | "qrcode_session_id" => {
                     let id = self.text(part, "qr_session_id", TEXT_MAX_BYTES).await?;
                     once(&mut self.login, id, "qr_session_id")?;
+                    self.expect_code(seat).await?;
                 }
                 "machine_id" => {
                     let id = self.text(part, "machine_id", TEXT_MAX_BYTES).await?;
@@ -150,6 +154,20 @@ impl<'a> Form<'a> {
             let request = self.service.awaited(index).await?;
             seat.is_awaited(&request)?;
             self.request = Some(request);
+            self.progress.awaited();
+        }
+        Ok(())
+    }
+
+    /// Refuses a code before it is read that nobody waits for.
+    async fn expect_code(&mut self, seat: &mut Seat) -> Result<(), Refusal> {
+        // What makes no sense is told of when the form is whole.
+        let id = match self.login.as_deref().map(LoginId::try_from) {
+            Some(Ok(id)) if self.request.is_none() => id,
+            _ => return Ok(()),
+        };
+        if self.service.awaits_code(&id, self.foreign).await? {
+            seat.code_is_awaited()?;
             self.progress.awaited();
         }
         Ok(())

@@ -88,7 +88,8 @@ impl Endpoint for Uploads {
 
     async fn answer(&self, request: Request) -> Response {
         let (parts, mut body) = request.into_parts();
-        let mut form = Form::new(&self.0.service);
+        let foreign = self.0.config.accept_foreign_qr_sessions;
+        let mut form = Form::new(&self.0.service, foreign);
         let taken = self.take(&mut form, &parts.headers, &mut body).await;
         if !taken.as_ref().is_err_and(Refusal::is_for_nobody) {
             self.throw_away(body).await;

@@ -100,6 +100,12 @@ impl Seat {
         self.sit()
     }
 
+    /// It is the code of a login that waits for one.
+    pub fn code_is_awaited(&mut self) -> Result<(), Refusal> {
+        self.stranger = None;
+        self.sit()
+    }
+
     fn sit(&mut self) -> Result<(), Refusal> {
         if self.place.is_none() {
             self.place = Some(take(&self.places.0.places)?);

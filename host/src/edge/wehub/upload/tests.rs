@@ -11,7 +11,6 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use async_trait::async_trait;
 use axum::http::{Request as HttpRequest, StatusCode};
 use bytes::Bytes;
 use futures_util::stream;
@@ -22,15 +21,13 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use super::*;
+use crate::edge::tests::NoRuntime;
 use crate::{
     blobs,
     domain::{
         AccountId, Action, Digest, TaskId, TaskNumber,
         file::FileState,
-        ports::{
-            Answer, Ask, Call, CallError, Commit, Component, ComponentError, Effects, Runtime,
-            Store,
-        },
+        ports::{Commit, Store},
         task::Origin,
     },
     edge::wehub::wire,
@@ -51,31 +48,6 @@ const QR_2: &[u8] = include_bytes!("../testdata/upload-qr-2.multipart");
 const IMAGE_INDEX: &str = "3053020100044c304a0201";
 const VOICE_INDEX: &str = "4166303733643135";
 const PLAIN: &str = "multipart/form-data; boundary=XX";
-
-/// Is never called: no handler is deployed.
-#[derive(Debug)]
-struct NoRuntime;
-
-#[async_trait]
-impl Runtime for NoRuntime {
-    async fn take_in(&self, _: Bytes) -> Result<Component, ComponentError> {
-        Err(ComponentError::Unfit("nothing fits".to_owned()))
-    }
-
-    async fn prepare(&self, _: Digest) -> Result<(), ComponentError> {
-        Ok(())
-    }
-
-    async fn retain(&self, _: &[Digest]) {}
-
-    async fn call(&self, _: Call) -> Result<Effects, CallError> {
-        Ok(Effects::default())
-    }
-
-    async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
-        Err(CallError::Unloaded(ask.handler.digest))
-    }
-}
 
 struct Rig {
     router: Router,
