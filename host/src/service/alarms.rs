@@ -46,6 +46,15 @@ struct Answering {
     taken: HashSet<Due>,
 }
 
+/// Who answers what of a look, and what has to wait.
+#[derive(Debug, Default)]
+struct Sorted {
+    /// A row for each account that has none under way.
+    rows: HashMap<String, Vec<Due>>,
+    /// The others, with how many ms they wait.
+    later: Vec<(Due, Millis)>,
+}
+
 /// The alarms of one account that were answered one after the other.
 #[derive(Debug)]
 struct Row {
@@ -131,8 +140,8 @@ impl Answering {
         }
         let store = &self.service.0.store;
         let due = store.alarms(store.now(), AT_ONCE).await?;
-        let (rows, later) = self.sort(due);
-        for (whose, row) in rows {
+        let sorted = self.sort(due);
+        for (whose, row) in sorted.rows {
             self.busy.insert(whose.clone());
             self.taken.extend(row.iter().cloned());
             let (service, room) = (self.service.clone(), Arc::clone(&self.room));
@@ -142,14 +151,13 @@ impl Answering {
                 service.answer_row(whose, row).await
             });
         }
-        self.set_anew(later).await?;
+        self.set_anew(sorted.later).await?;
         Ok(!self.rows.is_empty())
     }
 
-    /// A row for each account that has none under way, and what has to wait, with
-    /// how many ms.
-    fn sort(&self, due: Vec<Due>) -> (HashMap<String, Vec<Due>>, Vec<(Due, Millis)>) {
-        let (mut rows, mut later) = (HashMap::<String, Vec<Due>>::new(), Vec::new());
+    /// Keeps accounts apart: nobody answers two rows at a time.
+    fn sort(&self, due: Vec<Due>) -> Sorted {
+        let mut sorted = Sorted::default();
         let mut counts = HashMap::<String, usize>::new();
         for due in due.into_iter().filter(|due| !self.taken.contains(due)) {
             let whose = whose(&due.1);
@@ -159,11 +167,14 @@ impl Answering {
             let row = *count / IN_A_ROW + usize::from(busy);
             *count += 1;
             match row {
-                0 => rows.entry(whose).or_default().push(due),
-                _ => later.push((due, NEXT_ROW_MS.saturating_mul(row as Millis))),
+                0 => sorted.rows.entry(whose).or_default().push(due),
+                _ => {
+                    let wait_ms = NEXT_ROW_MS.saturating_mul(row as Millis);
+                    sorted.later.push((due, wait_ms));
+                }
             }
         }
-        (rows, later)
+        sorted
     }
 
     async fn ended(&mut self, row: Result<Row, tokio::task::JoinError>) -> Result<(), Error> {
