@@ -19,19 +19,20 @@ use crate::{
     domain::{
         Action, ClientKind,
         action::Refused,
-        ports::{ComponentError, KEPT, Runtime, Store, StoreError},
+        ports::{Clients, ComponentError, KEPT, Runtime, Store, StoreError},
     },
     edge::{
         self,
         auth::AdminToken,
         error::{Kind, Problem},
+        openwx::Openwx,
         server::Open,
         wehub::{Callback, Offers, Sockets, TicketKey, TicketKeyError},
     },
     files,
     runtime::Wasm,
     service::{self, Service},
-    store,
+    store, supervisor,
 };
 
 /// How often what is too old is looked for: every record is looked at.
@@ -116,19 +117,22 @@ async fn serve_on(
         path: data.join("files"),
         error,
     })?;
+    let listener = listen(config.server.listen).await?;
+    let address = listener.local_addr().unwrap_or(config.server.listen);
+    let native = native(config, Arc::clone(&store), address)?;
     let service = Service::start(
         Arc::clone(&store),
         runtime,
         blobs,
+        Arc::clone(&native),
         check_action,
         config.policies(),
     )
     .await?;
-    let listener = listen(config.server.listen).await?;
-    let address = listener.local_addr().unwrap_or(config.server.listen);
     let open = Open::default();
     let wehub = wehub(config, &service, address, &open)?;
-    let router = router(config, &service, token, wehub);
+    let openwx = Openwx::new(&config.openwx, data, service.clone(), token.clone());
+    let router = router(config, &service, token, wehub, &openwx);
     let file = AddressFile::write(data, address)?;
     warn_of_open_doors(config, address);
     tracing::info!(addr = %address, data = %data.display(), "listening");
@@ -137,6 +141,9 @@ async fn serve_on(
     let forgetter = tokio::spawn(forget_idle(service.clone()));
     let watcher = service.clone();
     let watcher = tokio::spawn(async move { watcher.watch_alarms().await });
+    let driver = tokio::spawn(openwx.clone().drive());
+    let heartbeat = tokio::spawn(openwx.heartbeat());
+    service.start_wanted_clients().await?;
     edge::server::run(listener, router, &config.server, open, async {
         tokio::select! {
             () = shutdown => tracing::info!("ending: no new work is taken"),
@@ -148,6 +155,9 @@ async fn serve_on(
     sweeper.abort();
     forgetter.abort();
     watcher.abort();
+    heartbeat.abort();
+    native.end().await;
+    driver.abort();
     service.drain().await;
     drop(file);
     store.health()?;
@@ -161,6 +171,26 @@ async fn failure(store: &Arc<dyn Store>) {
     while store.health().is_ok() {
         tokio::time::sleep(HEALTH_EVERY).await;
     }
+}
+
+/// What runs Openwx clients. They report to the host's own address.
+fn native(
+    config: &Config,
+    store: Arc<dyn Store>,
+    address: SocketAddr,
+) -> Result<Arc<dyn Clients>, AppError> {
+    let local = match address.ip().is_unspecified() {
+        true => SocketAddr::from(([127, 0, 0, 1], address.port())),
+        false => address,
+    };
+    let clock: supervisor::Clock = Arc::new(move || store.now());
+    let base_url = format!("http://{local}");
+    supervisor::open(&config.openwx, &config.data, &base_url, clock).map_err(|error| {
+        AppError::File {
+            path: config.openwx.places(&config.data).tmpdir,
+            error,
+        }
+    })
 }
 
 /// What WeHub speaks to: the callback, and the WebSockets if there are any.
@@ -179,7 +209,13 @@ fn wehub(
 }
 
 /// Everything that listens.
-fn router(config: &Config, service: &Service, token: AdminToken, wehub: Router) -> Router {
+fn router(
+    config: &Config,
+    service: &Service,
+    token: AdminToken,
+    wehub: Router,
+    openwx: &Openwx,
+) -> Router {
     let ready = service.clone();
     let readiness = move || async move {
         match ready.ready() {
@@ -208,6 +244,7 @@ fn router(config: &Config, service: &Service, token: AdminToken, wehub: Router) 
     Router::new()
         .nest("/wehub", wehub.merge(uploads.router()))
         .nest("/api/v1", api)
+        .nest("/openwx", openwx.router())
         .route("/healthz", get(alive))
         .route("/readyz", get(readiness))
         .fallback(|| async { Problem::new(Kind::NotFound, "there is nothing at this address") })

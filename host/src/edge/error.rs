@@ -11,7 +11,10 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{action::Refused, ports::StoreError},
+    domain::{
+        action::Refused,
+        ports::{StartError, StoreError},
+    },
     service,
 };
 
@@ -229,6 +232,16 @@ impl From<service::Error> for Problem {
             Error::Unfit(_) => Self::new(Kind::UnfitComponent, text),
             Error::Conflict(_) | Error::LoginMoved => Self::new(Kind::Conflict, text),
             Error::NoAgent(_) => Self::new(Kind::NoAgent, text),
+            Error::Parameter(bad) => {
+                let field = format!("parameters.{}", bad.name);
+                Self::bad_field(field, bad.problem)
+            }
+            Error::Start(StartError::Exists(_)) => Self::new(Kind::Conflict, text),
+            Error::Start(StartError::Template(_)) => Self::new(Kind::Conflict, text),
+            Error::Start(StartError::NoPort | StartError::Ending) | Error::TooManyClients(_) => {
+                Self::new(Kind::Busy, text)
+            }
+            Error::Start(StartError::Spawn(_)) => Self::internal(text),
             Error::Busy { .. } | Error::Draining => Self::new(Kind::Busy, text),
             Error::Store(store) => store.into(),
             Error::Host(_) | Error::WrongTask(_) | Error::NotAsked { .. } => Self::internal(text),

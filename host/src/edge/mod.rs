@@ -6,6 +6,7 @@ pub(crate) mod control;
 pub(crate) mod error;
 mod keyfile;
 pub(crate) mod linger;
+pub(crate) mod openwx;
 pub(crate) mod server;
 #[cfg(test)]
 mod tests;

@@ -136,7 +136,7 @@ impl Service {
         .await
     }
 
-    async fn check_logins_room(&self) -> Result<(), Error> {
+    pub(super) async fn check_logins_room(&self) -> Result<(), Error> {
         let logins = self.0.store.logins().await?;
         match logins.iter().filter(|login| !login.foreign).count() < OWN_MAX {
             true => Ok(()),
@@ -519,7 +519,7 @@ impl Service {
     }
 
     /// Changes a login by a rule that says false when there is nothing to change.
-    async fn change_until_done(
+    pub(super) async fn change_until_done(
         &self,
         id: &LoginId,
         rule: impl Fn(&mut Login, Millis) -> bool,

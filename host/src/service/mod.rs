@@ -8,6 +8,7 @@ mod accounts;
 mod alarms;
 mod callback;
 mod catalogue;
+mod clients;
 mod contacts;
 mod deliver;
 mod error;
@@ -34,22 +35,24 @@ use tokio_util::task::TaskTracker;
 
 pub use accounts::SessionStart;
 pub use callback::Asked;
+pub use clients::ClientRequest;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
 pub use handlers::CONFIG_MAX_BYTES;
 pub use links::{Link, Woken};
 pub use logins::{LoginRequest, QrSession};
-pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, SUBMIT_MAX, Submission};
+pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, Outcome, SUBMIT_MAX, Submission};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Millis,
+    client::ClientPolicy,
     file::FilePolicy,
     login::LoginPolicy,
     pacing::PacingPolicy,
-    ports::{ActionCheck, Blobs, Runtime, Store},
+    ports::{ActionCheck, Blobs, Clients, Runtime, Store},
     task::TaskPolicy,
 };
 
@@ -72,6 +75,8 @@ pub struct Policies {
     pub files: FilePolicy,
     /// How fast accounts write.
     pub pacing: PacingPolicy,
+    /// How Openwx clients are run.
+    pub clients: ClientPolicy,
 }
 
 /// All use cases. A cheap handle.
@@ -83,10 +88,12 @@ struct Inner {
     store: Arc<dyn Store>,
     runtime: Arc<dyn Runtime>,
     blobs: Arc<dyn Blobs>,
+    native: Arc<dyn Clients>,
     check: ActionCheck,
     policies: Policies,
     catalogue: catalogue::Catalogue,
     links: links::Links,
+    client_changes: tokio::sync::Mutex<()>,
     turns: turn::Turns,
     /// When this host started.
     started_ms: Millis,
@@ -104,12 +111,14 @@ impl Service {
         store: Arc<dyn Store>,
         runtime: Arc<dyn Runtime>,
         blobs: Arc<dyn Blobs>,
+        native: Arc<dyn Clients>,
         check: ActionCheck,
         policies: Policies,
     ) -> Result<Self, Error> {
         let service = Self(Arc::new(Inner {
             catalogue: catalogue::Catalogue::default(),
             links: links::Links::default(),
+            client_changes: tokio::sync::Mutex::default(),
             policies,
             turns: turn::Turns::default(),
             desk: callback::Desk::default(),
@@ -119,6 +128,7 @@ impl Service {
             store,
             runtime,
             blobs,
+            native,
             check,
         }));
         service.load_catalogue().await?;

@@ -15,7 +15,12 @@ use super::{BODY_MAX_BYTES, CONFIG_BODY_MAX_BYTES, router};
 use crate::edge::tests::NoRuntime;
 use crate::{
     blobs,
-    domain::{Action, Digest, file::FilePolicy, login::NOTE_MAX_BYTES, ports::Room},
+    domain::{
+        Action, Digest,
+        file::FilePolicy,
+        login::NOTE_MAX_BYTES,
+        ports::{NoClients, Room},
+    },
     edge::{auth::AdminToken, error::Document},
     service::{IDEMPOTENCY_KEY_MAX_BYTES, Policies, Service},
     store,
@@ -36,7 +41,7 @@ async fn api_on(data: &Path) -> (Router, Service) {
     let check = |client, action: &Action| action.check(client);
     let blobs = blobs::open(&FilePolicy::default(), data).unwrap();
     let (runtime, policies) = (Arc::new(NoRuntime), Policies::default());
-    let service = Service::start(store, runtime, blobs, check, policies)
+    let service = Service::start(store, runtime, blobs, Arc::new(NoClients), check, policies)
         .await
         .unwrap();
     let api = router(service.clone(), AdminToken::of(TOKEN), COMPONENT_BYTES);

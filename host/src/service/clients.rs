@@ -1,0 +1,274 @@
+//! Openwx clients: which are wanted, and what becomes of them.
+//!
+//! The supervisor starts them and looks after them; here is what has to be durable,
+//! and what a client's life means for its account.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Error, Service};
+use crate::domain::{
+    AccountId, ClientKind, ClientName, Login, LoginId,
+    client::{ClientStatus, Over, Parameters, Phase, TEMPLATE_DEFAULT, Wanted},
+    login::QrImage,
+    ports::{ClientChange, Clients, ImageChange, LoginChanged, StartError},
+};
+
+/// A client that somebody asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientRequest {
+    /// Its name.
+    pub name: ClientName,
+    /// By which template; none for the usual one.
+    pub template: Option<String>,
+    /// What it is started with, checked.
+    pub parameters: Parameters,
+}
+
+impl Service {
+    /// The clients as they are: for reading, and for what needs no rule of ours.
+    /// They are started and stopped here.
+    pub fn native(&self) -> &Arc<dyn Clients> {
+        &self.0.native
+    }
+
+    /// Starts the clients that were wanted when the host ended. One that can't be
+    /// started is over, with the reason.
+    pub async fn start_wanted_clients(&self) -> Result<(), Error> {
+        for wanted in self.0.store.clients().await? {
+            if wanted.over.is_some() {
+                self.0.native.keep(wanted);
+                continue;
+            }
+            if let Err(error) = self.0.native.start(wanted.clone()).await {
+                tracing::error!(client = %wanted.name, %error, "a client is not started again");
+                self.put_over(wanted, true, error.to_string()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_over(&self, wanted: Wanted, failed: bool, reason: String) -> Result<(), Error> {
+        let over = Over {
+            failed,
+            at_ms: self.0.store.now(),
+            reason,
+        };
+        let wanted = Wanted {
+            over: Some(over),
+            ..wanted
+        };
+        self.0.native.keep(wanted.clone());
+        let change = ClientChange::Put(wanted);
+        Ok(self.0.store.change_client(change).await?)
+    }
+
+    /// Starts a client, which is an account. It is started again after the host was.
+    pub async fn start_client(&self, request: ClientRequest) -> Result<Arc<ClientStatus>, Error> {
+        let service = self.clone();
+        self.detached(async move {
+            let _changes = service.0.client_changes.lock().await;
+            service.start_client_alone(request).await
+        })
+        .await
+    }
+
+    async fn start_client_alone(&self, request: ClientRequest) -> Result<Arc<ClientStatus>, Error> {
+        let name = request.name;
+        self.check_client_is_new(&name)?;
+        self.check_client_is_no_other(&name).await?;
+        let wanted = Wanted {
+            template: request.template.unwrap_or(TEMPLATE_DEFAULT.to_owned()),
+            parameters: request.parameters,
+            asked_ms: self.0.store.now(),
+            over: None,
+            name,
+        };
+        let started = self.0.native.start(wanted.clone()).await?;
+        let name = wanted.name.clone();
+        if let Err(error) = self.0.store.change_client(ClientChange::Put(wanted)).await {
+            self.0.native.stop(&name);
+            return Err(error.into());
+        }
+        Ok(started)
+    }
+
+    /// A client that runs is not started again, and does not count against those that
+    /// may run.
+    fn check_client_is_new(&self, name: &ClientName) -> Result<(), Error> {
+        let all = self.0.native.all();
+        let over = |phase: Phase| matches!(phase, Phase::Failed | Phase::Stopped);
+        let known = all.iter().find(|status| status.name == *name);
+        if let Some(status) = known
+            && !over(status.phase)
+            && status.phase != Phase::Stopping
+        {
+            return Err(StartError::Exists(Arc::clone(status)).into());
+        }
+        let max = self.0.policies.clients.max_clients;
+        let others = all.iter().filter(|it| it.name != *name && !over(it.phase));
+        match others.count() < max {
+            true => Ok(()),
+            false => Err(Error::TooManyClients(max)),
+        }
+    }
+
+    /// An account has one kind of client.
+    async fn check_client_is_no_other(&self, name: &ClientName) -> Result<(), Error> {
+        let account = AccountId::try_from(name).map_err(|error| Error::Host(error.to_string()))?;
+        match self.0.store.account(&account).await? {
+            Some(known) if known.client != ClientKind::Openwx => Err(Error::Conflict(format!(
+                "{name} is the account of a {} client: take another name",
+                known.client.as_str()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has a client end, and wants it no more. Answers at once; the client is known
+    /// until its process has ended.
+    pub async fn stop_client(&self, name: &ClientName) -> Result<Arc<ClientStatus>, Error> {
+        let (service, name) = (self.clone(), name.clone());
+        self.detached(async move {
+            let _changes = service.0.client_changes.lock().await;
+            if service.0.native.status(&name).is_none() {
+                return Err(Error::not_found("client", &name));
+            }
+            let change = ClientChange::Remove(name.clone());
+            service.0.store.change_client(change).await?;
+            let stopped = service.0.native.stop(&name);
+            stopped.ok_or_else(|| Error::not_found("client", &name))
+        })
+        .await
+    }
+
+    /// Ends a client's process and starts another one. One that is over is begun
+    /// anew.
+    pub async fn restart_client(&self, name: &ClientName) -> Result<Arc<ClientStatus>, Error> {
+        let (service, name) = (self.clone(), name.clone());
+        self.detached(async move {
+            let _changes = service.0.client_changes.lock().await;
+            match service.wanted(&name).await? {
+                wanted if wanted.over.is_some() => service.begin_anew(wanted).await,
+                _ => {
+                    let status = service.0.native.restart(&name, "somebody asked for it");
+                    status.ok_or_else(|| Error::not_found("client", &name))
+                }
+            }
+        })
+        .await
+    }
+
+    /// Starts a client that is over: it has failed, or has ended as it should.
+    pub async fn clear_client(&self, name: &ClientName) -> Result<Arc<ClientStatus>, Error> {
+        let (service, name) = (self.clone(), name.clone());
+        self.detached(async move {
+            let _changes = service.0.client_changes.lock().await;
+            let wanted = service.wanted(&name).await?;
+            if wanted.over.is_none() {
+                let problem = format!("{name} is not over: there is nothing to clear");
+                return Err(Error::Conflict(problem));
+            }
+            service.begin_anew(wanted).await
+        })
+        .await
+    }
+
+    async fn wanted(&self, name: &ClientName) -> Result<Wanted, Error> {
+        let all = self.0.store.clients().await?;
+        let found = all.into_iter().find(|wanted| wanted.name == *name);
+        found.ok_or_else(|| Error::not_found("client", name))
+    }
+
+    async fn begin_anew(&self, wanted: Wanted) -> Result<Arc<ClientStatus>, Error> {
+        self.start_client_alone(ClientRequest {
+            name: wanted.name,
+            template: Some(wanted.template),
+            parameters: wanted.parameters,
+        })
+        .await
+    }
+
+    /// One client.
+    pub fn client(&self, name: &ClientName) -> Result<Arc<ClientStatus>, Error> {
+        let status = self.0.native.status(name);
+        status.ok_or_else(|| Error::not_found("client", name))
+    }
+
+    /// A client is over: it is not started again after the host was.
+    pub async fn client_is_over(&self, name: &ClientName) -> Result<(), Error> {
+        let _changes = self.0.client_changes.lock().await;
+        let Some(status) = self.0.native.status(name) else {
+            return Ok(());
+        };
+        if !matches!(status.phase, Phase::Failed | Phase::Stopped) {
+            return Ok(());
+        }
+        let Ok(wanted) = self.wanted(name).await else {
+            return Ok(());
+        };
+        let over = Over {
+            failed: status.phase == Phase::Failed,
+            at_ms: status.since_ms,
+            reason: status.reason.clone().unwrap_or_default(),
+        };
+        let change = ClientChange::Put(Wanted {
+            over: Some(over),
+            ..wanted
+        });
+        Ok(self.0.store.change_client(change).await?)
+    }
+
+    /// A client shows a code to be scanned. It belongs to the login that the client's
+    /// earlier codes belonged to, unless that is over.
+    pub async fn client_shows_code(
+        &self,
+        name: &ClientName,
+        login: Option<LoginId>,
+        image: QrImage,
+        bytes: Bytes,
+    ) -> Result<LoginId, Error> {
+        if let Some(id) = login
+            && self
+                .qr_login(&id)
+                .await
+                .is_ok_and(|login| !login.state.is_final())
+        {
+            let uploaded = self.qr_uploaded(
+                id.clone(),
+                String::new(),
+                image.clone(),
+                bytes.clone(),
+                false,
+            );
+            match uploaded.await {
+                Ok(_) => return Ok(id),
+                Err(Error::NotAsked { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.check_logins_room().await?;
+        let id = LoginId::random().map_err(|error| Error::Host(error.to_string()))?;
+        let mut login = Login::of_client(id.clone(), name.clone(), self.0.store.now());
+        let begun = self.change_of(login.clone());
+        if self.0.store.change_login(begun).await? == LoginChanged::Moved {
+            return Err(Error::LoginMoved);
+        }
+        let policy = &self.0.policies.logins;
+        let _ = login.uploaded("", image, policy, self.0.store.now());
+        let mut change = self.change_of(login);
+        change.image = ImageChange::Put(bytes);
+        match self.0.store.change_login(change).await? {
+            LoginChanged::Ok => Ok(id),
+            LoginChanged::Moved => Err(Error::LoginMoved),
+        }
+    }
+
+    /// A client that showed a code has ended, or was not scanned.
+    pub async fn client_login_failed(&self, id: &LoginId, reason: &str) -> Result<(), Error> {
+        let reason = reason.to_owned();
+        let fails = move |login: &mut Login, now_ms| login.failed(reason.clone(), now_ms);
+        self.change_until_done(id, fails).await.map(drop)
+    }
+}
