@@ -109,6 +109,8 @@ impl Config {
     /// What rules the use cases.
     pub fn policies(&self) -> Policies {
         Policies {
+            // Fails for an empty path only.
+            data: std::path::absolute(&self.data).unwrap_or_else(|_| self.data.clone()),
             tasks: self.tasks.clone(),
             logins: self.logins.clone(),
             files: self.files.clone(),
