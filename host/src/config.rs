@@ -109,8 +109,7 @@ impl Config {
     /// What rules the use cases.
     pub fn policies(&self) -> Policies {
         Policies {
-            // Fails for an empty path only.
-            data: std::path::absolute(&self.data).unwrap_or_else(|_| self.data.clone()),
+            data: self.data.clone(),
             tasks: self.tasks.clone(),
             logins: self.logins.clone(),
             files: self.files.clone(),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{Error, Service, deliver::check_kind, turn::Turn};
 use crate::domain::{
     AccountId, ClientKind, ClientName, Login, LoginId,
-    client::{ClientStatus, Over, Parameters, Phase, TEMPLATE_DEFAULT, Wanted},
+    client::{ClientStatus, Over, Phase, TEMPLATE_DEFAULT, Wanted},
     login::QrImage,
     ports::{ClientChange, Clients, ImageChange, LoginChanged, StartError},
 };
@@ -27,7 +27,7 @@ pub struct ClientRequest {
     /// By which template; none for the usual one.
     pub template: Option<String>,
     /// What it is started with, as somebody gave it. It is checked here.
-    pub parameters: Parameters,
+    pub parameters: Vec<(String, String)>,
 }
 
 impl Service {
@@ -144,7 +144,9 @@ impl Service {
             });
         }
         let dir = policies.clients.places(&policies.data);
-        let dir = dir.client_dir(&request.name);
+        // `openwx.tmpdir` may be relative, and clients run elsewhere.
+        let dir = std::path::absolute(dir.client_dir(&request.name))
+            .map_err(|error| Error::Host(error.to_string()))?;
         let rules = policies.clients.parameter_policy();
         Ok(Wanted {
             parameters: rules.check(request.parameters, &dir)?,
@@ -252,7 +254,7 @@ impl Service {
         self.start_client_alone(ClientRequest {
             name: wanted.name,
             template: Some(wanted.template),
-            parameters: wanted.parameters,
+            parameters: wanted.parameters.into_iter().collect(),
         })
         .await
     }

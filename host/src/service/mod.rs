@@ -70,8 +70,7 @@ const IDLE: Duration = Duration::from_secs(5 * 60);
 /// What rules the use cases, each part as the domain has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policies {
-    /// Where everything lasting is kept; absolute, since clients are told of places
-    /// in there.
+    /// Where everything lasting is kept.
     pub data: PathBuf,
     /// How long tasks wait.
     pub tasks: TaskPolicy,

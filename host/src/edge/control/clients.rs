@@ -75,7 +75,7 @@ pub async fn start(
     let request = ClientRequest {
         name: start.name,
         template: start.template,
-        parameters: start.parameters,
+        parameters: start.parameters.into_iter().collect(),
     };
     let status = service.start_client(request).await?;
     // Relative to this request's own path, whatever a proxy put before it.
