@@ -41,7 +41,7 @@ pub async fn follow(
         revision: 0,
         told: String::new(),
     };
-    let code = watched.to_the_end().await?;
+    let code = watched.until_over().await?;
     Ok(Printed {
         code,
         ..Printed::ok("")
@@ -59,7 +59,7 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    async fn to_the_end(&mut self) -> Result<ExitCode, Failure> {
+    async fn until_over(&mut self) -> Result<ExitCode, Failure> {
         let mut seen: Option<Instant> = None;
         loop {
             match self.look().await {
