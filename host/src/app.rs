@@ -132,7 +132,7 @@ async fn serve_on(
     let open = Open::default();
     let wehub = wehub(config, &service, address, &open)?;
     let openwx = Openwx::new(&config.openwx, data, service.clone(), token.clone());
-    let router = router(config, &service, token, wehub, &openwx);
+    let router = router(config, &service, token, wehub, &openwx, &open);
     let file = AddressFile::write(data, address)?;
     warn_of_open_doors(config, address);
     tracing::info!(addr = %address, data = %data.display(), "listening");
@@ -215,6 +215,7 @@ fn router(
     token: AdminToken,
     wehub: Router,
     openwx: &Openwx,
+    open: &Open,
 ) -> Router {
     let ready = service.clone();
     let readiness = move || async move {
@@ -239,7 +240,9 @@ fn router(
         edge::wehub::Uploads::new(config.wehub.clone(), config.files.clone(), service.clone());
     // Not over WeHub's addresses, which throw away what they refuse by themselves:
     // nearly all bodies of the callback are small and whole, and need no wrapping.
-    let api = edge::control::router(service.clone(), token, config.limits.component_bytes)
+    let component_bytes = config.limits.component_bytes;
+    let ending = open.ending().clone();
+    let api = edge::control::router(service.clone(), token, component_bytes, ending)
         .layer(axum::middleware::from_fn(edge::linger::linger));
     Router::new()
         .nest("/wehub", wehub.merge(uploads.router()))

@@ -109,6 +109,7 @@ impl Config {
     /// What rules the use cases.
     pub fn policies(&self) -> Policies {
         Policies {
+            data: self.data.clone(),
             tasks: self.tasks.clone(),
             logins: self.logins.clone(),
             files: self.files.clone(),

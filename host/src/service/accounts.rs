@@ -51,8 +51,9 @@ impl Service {
         self.heard(&event.account);
         let now_ms = self.0.store.now();
         let known = turn.account.as_deref();
-        if let Some(known) = known {
-            check_kind(known, reporter.client)?;
+        match known {
+            Some(known) => check_kind(known, reporter.client)?,
+            None => self.check_is_no_client(&event.account, reporter.client)?,
         }
         let former = known.and_then(|account| account.session.as_ref());
         let replaced =

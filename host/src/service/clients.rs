@@ -3,17 +3,21 @@
 //! The supervisor starts them and looks after them; here is what has to be durable,
 //! and what a client's life means for its account.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{Error, Service};
+use super::{Error, Service, deliver::check_kind, turn::Turn};
 use crate::domain::{
     AccountId, ClientKind, ClientName, Login, LoginId,
-    client::{ClientStatus, Over, Parameters, Phase, TEMPLATE_DEFAULT, Wanted},
+    client::{ClientStatus, Over, Phase, TEMPLATE_DEFAULT, Wanted},
     login::QrImage,
     ports::{ClientChange, Clients, ImageChange, LoginChanged, StartError},
 };
+
+/// How much longer than `openwx.stop_ms` a start waits for an earlier process of its
+/// name: after that time it is killed, which takes a moment.
+const KILLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A client that somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +26,8 @@ pub struct ClientRequest {
     pub name: ClientName,
     /// By which template; none for the usual one.
     pub template: Option<String>,
-    /// What it is started with, checked.
-    pub parameters: Parameters,
+    /// What it is started with, as somebody gave it. It is checked here.
+    pub parameters: Vec<(String, String)>,
 }
 
 impl Service {
@@ -34,24 +38,29 @@ impl Service {
     }
 
     /// Starts the clients that were wanted when the host ended. One that can't be
-    /// started is over, with the reason.
+    /// started has failed, with the reason.
     pub async fn start_wanted_clients(&self) -> Result<(), Error> {
         for wanted in self.0.store.clients().await? {
             if wanted.over.is_some() {
                 self.0.native.keep(wanted);
                 continue;
             }
-            if let Err(error) = self.0.native.start(wanted.clone()).await {
-                tracing::error!(client = %wanted.name, %error, "a client is not started again");
-                self.put_over(wanted, true, error.to_string()).await?;
+            match self.0.native.start(wanted.clone()).await {
+                Ok(_) => {}
+                // It stays wanted: the next host starts it.
+                Err(StartError::Ending) => return Ok(()),
+                Err(error) => {
+                    tracing::error!(client = %wanted.name, %error, "a client is not started again");
+                    self.put_failed(wanted, error.to_string()).await?;
+                }
             }
         }
         Ok(())
     }
 
-    async fn put_over(&self, wanted: Wanted, failed: bool, reason: String) -> Result<(), Error> {
+    async fn put_failed(&self, wanted: Wanted, reason: String) -> Result<(), Error> {
         let over = Over {
-            failed,
+            failed: true,
             at_ms: self.0.store.now(),
             reason,
         };
@@ -65,28 +74,42 @@ impl Service {
     }
 
     /// Starts a client, which is an account. It is started again after the host was.
+    /// One of this name that is still ending is waited for.
     pub async fn start_client(&self, request: ClientRequest) -> Result<Arc<ClientStatus>, Error> {
         let service = self.clone();
         self.detached(async move {
+            service.await_end(&request.name).await?;
             let _changes = service.0.client_changes.lock().await;
             service.start_client_alone(request).await
         })
         .await
     }
 
-    async fn start_client_alone(&self, request: ClientRequest) -> Result<Arc<ClientStatus>, Error> {
-        let name = request.name;
-        self.check_client_is_new(&name)?;
-        self.check_client_is_no_other(&name).await?;
-        let wanted = Wanted {
-            template: request.template.unwrap_or(TEMPLATE_DEFAULT.to_owned()),
-            parameters: request.parameters,
-            asked_ms: self.0.store.now(),
-            over: None,
-            name,
+    /// Before the lock is taken, so that nobody else waits for this client's end.
+    async fn await_end(&self, name: &ClientName) -> Result<(), Error> {
+        let native = &self.0.native;
+        let ends = async {
+            while let Some(status) = native.status(name)
+                && status.phase == Phase::Stopping
+            {
+                native.changed(name, status.revision).await;
+            }
         };
+        let stop = Duration::from_millis(self.0.policies.clients.stop_ms);
+        let ended = tokio::time::timeout(stop + KILLED_WITHIN, ends).await;
+        ended.map_err(|_| {
+            Error::Conflict(format!(
+                "the process of {name} was told to end and has not yet: try again later"
+            ))
+        })
+    }
+
+    async fn start_client_alone(&self, request: ClientRequest) -> Result<Arc<ClientStatus>, Error> {
+        let name = request.name.clone();
+        self.check_client_is_new(&name)?;
+        let wanted = self.wanted_now(request)?;
+        let _turn = self.turn_of_client(&name).await?;
         let started = self.0.native.start(wanted.clone()).await?;
-        let name = wanted.name.clone();
         if let Err(error) = self.0.store.change_client(ClientChange::Put(wanted)).await {
             self.0.native.stop(&name);
             return Err(error.into());
@@ -95,34 +118,80 @@ impl Service {
     }
 
     /// A client that runs is not started again, and does not count against those that
-    /// may run.
+    /// may run. Nor does one that was told to end.
     fn check_client_is_new(&self, name: &ClientName) -> Result<(), Error> {
         let all = self.0.native.all();
-        let over = |phase: Phase| matches!(phase, Phase::Failed | Phase::Stopped);
+        let runs = |phase: Phase| !phase.is_over() && phase != Phase::Stopping;
         let known = all.iter().find(|status| status.name == *name);
-        if let Some(status) = known
-            && !over(status.phase)
-            && status.phase != Phase::Stopping
-        {
+        if let Some(status) = known.filter(|status| runs(status.phase)) {
             return Err(StartError::Exists(Arc::clone(status)).into());
         }
         let max = self.0.policies.clients.max_clients;
-        let others = all.iter().filter(|it| it.name != *name && !over(it.phase));
-        match others.count() < max {
+        match all.iter().filter(|status| runs(status.phase)).count() < max {
             true => Ok(()),
             false => Err(Error::TooManyClients(max)),
         }
     }
 
-    /// An account has one kind of client.
-    async fn check_client_is_no_other(&self, name: &ClientName) -> Result<(), Error> {
+    /// The request, once everything in it was checked.
+    fn wanted_now(&self, request: ClientRequest) -> Result<Wanted, Error> {
+        let policies = &self.0.policies;
+        let template = request.template.unwrap_or(TEMPLATE_DEFAULT.to_owned());
+        if policies.clients.command(&template).is_none() {
+            return Err(Error::BadRequest {
+                field: "template",
+                problem: self.unknown_template(&template),
+            });
+        }
+        let dir = policies.clients.places(&policies.data);
+        // `openwx.tmpdir` may be relative, and clients run elsewhere.
+        let dir = std::path::absolute(dir.client_dir(&request.name))
+            .map_err(|error| Error::Host(error.to_string()))?;
+        let rules = policies.clients.parameter_policy();
+        Ok(Wanted {
+            parameters: rules.check(request.parameters, &dir)?,
+            name: request.name,
+            template,
+            asked_ms: self.0.store.now(),
+            over: None,
+        })
+    }
+
+    fn unknown_template(&self, name: &str) -> String {
+        let known = &self.0.policies.clients.template;
+        let mut names: Vec<&str> = known.keys().map(String::as_str).collect();
+        if !known.contains_key(TEMPLATE_DEFAULT) {
+            names.push(TEMPLATE_DEFAULT);
+        }
+        let names = names.join(", ");
+        format!("there is no [openwx.template.{name}] in the configuration: there are {names}")
+    }
+
+    /// The turn of a client's account, which is of no other kind of client. While it
+    /// is held, no other kind of client can log in under this name.
+    async fn turn_of_client(&self, name: &ClientName) -> Result<Turn, Error> {
         let account = AccountId::try_from(name).map_err(|error| Error::Host(error.to_string()))?;
-        match self.0.store.account(&account).await? {
-            Some(known) if known.client != ClientKind::Openwx => Err(Error::Conflict(format!(
-                "{name} is the account of a {} client: take another name",
-                known.client.as_str()
+        let turn = self.turn(&account).await?;
+        if let Some(known) = turn.account.as_deref() {
+            check_kind(known, ClientKind::Openwx)?;
+        }
+        Ok(turn)
+    }
+
+    /// An account that nothing is known of is no other kind of client's if a client
+    /// here has its name.
+    pub(super) fn check_is_no_client(
+        &self,
+        account: &AccountId,
+        client: ClientKind,
+    ) -> Result<(), Error> {
+        let name = ClientName::try_from(account);
+        let is_client = |name: ClientName| self.0.native.status(&name).is_some();
+        match client != ClientKind::Openwx && name.is_ok_and(is_client) {
+            true => Err(Error::Conflict(format!(
+                "{account} is the account of an openwx client here"
             ))),
-            _ => Ok(()),
+            false => Ok(()),
         }
     }
 
@@ -149,13 +218,11 @@ impl Service {
         let (service, name) = (self.clone(), name.clone());
         self.detached(async move {
             let _changes = service.0.client_changes.lock().await;
-            match service.wanted(&name).await? {
-                wanted if wanted.over.is_some() => service.begin_anew(wanted).await,
-                _ => {
-                    let status = service.0.native.restart(&name, "somebody asked for it");
-                    status.ok_or_else(|| Error::not_found("client", &name))
-                }
+            if service.client(&name)?.phase.is_over() {
+                return service.begin_anew(&name).await;
             }
+            let status = service.0.native.restart(&name, "somebody asked for it");
+            status.ok_or_else(|| Error::not_found("client", &name))
         })
         .await
     }
@@ -165,12 +232,13 @@ impl Service {
         let (service, name) = (self.clone(), name.clone());
         self.detached(async move {
             let _changes = service.0.client_changes.lock().await;
-            let wanted = service.wanted(&name).await?;
-            if wanted.over.is_none() {
-                let problem = format!("{name} is not over: there is nothing to clear");
+            let phase = service.client(&name)?.phase;
+            if !phase.is_over() {
+                let phase = phase.as_str();
+                let problem = format!("{name} is {phase}, not over: there is nothing to clear");
                 return Err(Error::Conflict(problem));
             }
-            service.begin_anew(wanted).await
+            service.begin_anew(&name).await
         })
         .await
     }
@@ -181,11 +249,12 @@ impl Service {
         found.ok_or_else(|| Error::not_found("client", name))
     }
 
-    async fn begin_anew(&self, wanted: Wanted) -> Result<Arc<ClientStatus>, Error> {
+    async fn begin_anew(&self, name: &ClientName) -> Result<Arc<ClientStatus>, Error> {
+        let wanted = self.wanted(name).await?;
         self.start_client_alone(ClientRequest {
             name: wanted.name,
             template: Some(wanted.template),
-            parameters: wanted.parameters,
+            parameters: wanted.parameters.into_iter().collect(),
         })
         .await
     }
@@ -202,11 +271,12 @@ impl Service {
         let Some(status) = self.0.native.status(name) else {
             return Ok(());
         };
-        if !matches!(status.phase, Phase::Failed | Phase::Stopped) {
+        if !status.phase.is_over() {
             return Ok(());
         }
-        let Ok(wanted) = self.wanted(name).await else {
-            return Ok(());
+        let wanted = match self.wanted(name).await {
+            Err(Error::NotFound { .. }) => return Ok(()),
+            wanted => wanted?,
         };
         let over = Over {
             failed: status.phase == Phase::Failed,

@@ -369,6 +369,7 @@ impl Service {
         if let Some(known) = turn.account.as_deref() {
             return check_kind(known, reporter.client);
         }
+        self.check_is_no_client(id, reporter.client)?;
         let now_ms = self.0.store.now();
         let account = Account {
             id: id.clone(),

@@ -12,6 +12,8 @@ mod clients;
 mod contacts;
 mod deliver;
 mod error;
+#[cfg(test)]
+pub(crate) mod fake;
 mod files;
 mod guard;
 mod handlers;
@@ -24,6 +26,7 @@ mod tests;
 mod turn;
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -67,6 +70,8 @@ const IDLE: Duration = Duration::from_secs(5 * 60);
 /// What rules the use cases, each part as the domain has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policies {
+    /// Where everything lasting is kept.
+    pub data: PathBuf,
     /// How long tasks wait.
     pub tasks: TaskPolicy,
     /// When QR logins are given up.

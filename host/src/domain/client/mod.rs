@@ -185,6 +185,17 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them, in the order of a client's life.
+    pub const ALL: [Self; 7] = [
+        Self::Spawned,
+        Self::Listening,
+        Self::Running,
+        Self::Stopping,
+        Self::Waiting,
+        Self::Failed,
+        Self::Stopped,
+    ];
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -196,6 +207,11 @@ impl Phase {
             Self::Failed => "failed",
             Self::Stopped => "stopped",
         }
+    }
+
+    /// Whether it is not started again by itself.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Failed | Self::Stopped)
     }
 
     /// Whether there is a process.
