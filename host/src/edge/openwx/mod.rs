@@ -4,6 +4,7 @@
 //! "Section" in these docs means a section of the protocol page for Openwx, "seed"
 //! the document of the controller API.
 
+mod controller;
 mod driver;
 mod report;
 
@@ -11,7 +12,8 @@ use std::{path::Path, sync::Arc};
 
 use axum::Router;
 
-use super::auth::AdminToken;
+use self::controller::Controller;
+pub(crate) use self::controller::Door;
 use crate::{
     domain::client::{ClientPolicy, Places},
     service::Service,
@@ -26,21 +28,27 @@ struct Inner {
     policy: ClientPolicy,
     places: Places,
     service: Service,
+    controller: Controller,
 }
 
 impl Openwx {
-    /// Serves with these settings.
+    /// Serves with these settings, to whom the door lets in.
     pub(crate) fn new(
         policy: &ClientPolicy,
         data: &Path,
         service: Service,
-        token: AdminToken,
+        door: impl Into<Door>,
     ) -> Self {
-        let _ = token;
+        let mut places = policy.places(data);
+        // Clients may have another working directory.
+        if let Ok(tmpdir) = std::path::absolute(&places.tmpdir) {
+            places.tmpdir = tmpdir;
+        }
         Self(Arc::new(Inner {
             policy: policy.clone(),
-            places: policy.places(data),
+            places,
             service,
+            controller: Controller::new(door.into()),
         }))
     }
 
@@ -59,17 +67,30 @@ impl Openwx {
         &self.0.service
     }
 
+    /// What the controller API needs.
+    fn controller(&self) -> &Controller {
+        &self.0.controller
+    }
+
     /// The routes below `/openwx`.
-    pub(crate) fn router(&self) -> Router {
-        let _ = (self.policy(), self.places());
-        report::routes().with_state(self.clone())
+    fn router(&self) -> Router {
+        report::routes()
+            .merge(controller::routes())
+            .with_state(self.clone())
+    }
+
+    /// All routes, for the host's own address.
+    pub(crate) fn routes(&self) -> Router {
+        controller::under_prefix(self.router())
+    }
+
+    /// The same for an address that serves nothing else.
+    pub(crate) fn alone(&self) -> Router {
+        controller::alone(self.router())
     }
 
     /// Looks after the accounts of clients until the host ends.
     pub(crate) async fn drive(self) {
         driver::drive(self).await;
     }
-
-    /// Asks `openwx.poll_api` what to do until the host ends.
-    pub(crate) async fn heartbeat(self) {}
 }
