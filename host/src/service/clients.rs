@@ -9,11 +9,14 @@ use bytes::Bytes;
 
 use super::{Error, Service};
 use crate::domain::{
-    AccountId, ClientKind, ClientName, Login, LoginId,
+    Account, AccountId, ClientKind, ClientName, Login, LoginId,
     client::{ClientStatus, Over, Parameters, Phase, TEMPLATE_DEFAULT, Wanted},
     login::QrImage,
     ports::{ClientChange, Clients, ImageChange, LoginChanged, StartError},
 };
+
+/// How many accounts are looked at at a time in search of sessions.
+const ACCOUNTS_PAGE: usize = 500;
 
 /// A client that somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,6 +265,23 @@ impl Service {
         match self.0.store.change_login(change).await? {
             LoginChanged::Ok => Ok(id),
             LoginChanged::Moved => Err(Error::LoginMoved),
+        }
+    }
+
+    /// The sessions that Openwx clients had when the host ended: their processes ended
+    /// with it.
+    pub async fn sessions_of_clients(&self) -> Result<Vec<Account>, Error> {
+        let (mut found, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page = self.accounts(after.as_deref(), ACCOUNTS_PAGE).await?;
+            tokio::task::consume_budget().await;
+            found.extend(page.items.into_iter().filter(|account| {
+                account.client == ClientKind::Openwx && account.session.is_some()
+            }));
+            after = page.next;
+            if after.is_none() {
+                return Ok(found);
+            }
         }
     }
 
