@@ -62,7 +62,8 @@ impl Openwx {
         }
     }
 
-    async fn end_left_session(&self, account: &Account) -> Result<(), Error> {
+    /// Ends an account's session unless it is of the process that runs.
+    pub(super) async fn end_left_session(&self, account: &Account) -> Result<(), Error> {
         let Some(session) = &account.session else {
             return Ok(());
         };

@@ -79,6 +79,9 @@ impl Keeper {
     pub async fn keep(mut self) {
         let native = self.openwx.service().native().clone();
         let mut rest = None::<Duration>;
+        if let Err(error) = self.end_left_session().await {
+            self.after(error, None);
+        }
         while let Some(status) = native.status(&self.name) {
             rest = match self.reconcile(&status).await {
                 Ok(()) => None,
@@ -171,20 +174,50 @@ impl Keeper {
     /// The client is logged in: its account has a session, and its tasks are carried
     /// out.
     async fn begin(&mut self, start: &StartId, since_ms: Millis) -> Result<(), Error> {
-        let account =
-            AccountId::try_from(&self.name).map_err(|error| Error::Host(error.to_string()))?;
+        let account = self.account()?;
         let (user, answer) = self.who_is_in(start, &account).await;
+        let begun = self.session_start(&account, start, since_ms, user, answer);
+        let service = self.openwx.service();
+        service.start_session(begun).await?;
+        let errands = Errands::new(
+            self.openwx.clone(),
+            self.name.clone(),
+            account.clone(),
+            start.clone(),
+            since_ms,
+        );
+        let link = service.attach(&account);
+        self.errands.spawn(errands.run(link));
+        // A code that comes later is of another login.
+        if let Some(shown) = &mut self.shown {
+            shown.login = None;
+        }
+        self.session = Some(Live {
+            account,
+            start: start.clone(),
+        });
+        Ok(())
+    }
+
+    fn session_start(
+        &self,
+        account: &AccountId,
+        start: &StartId,
+        since_ms: Millis,
+        user: User,
+        answer: Bytes,
+    ) -> SessionStart {
         let key = format!("login-{}-{since_ms}", start.as_str());
+        // The account goes by its client's name: its own id changes.
         let me = User {
             id: account.as_str().to_owned(),
             ..user.clone()
         };
-        let mut event = own_event(&account, &key, Happening::Login(me));
+        let mut event = own_event(account, &key, Happening::Login(me));
         event.facts = vec![("user-id", user.id)];
         event.raw = answer;
-        let login = self.shown.as_ref().and_then(|shown| shown.login.clone());
-        let service = self.openwx.service().clone();
-        let begun = service.start_session(SessionStart {
+        let login = self.shown.as_ref().and_then(|shown| shown.login.as_ref());
+        SessionStart {
             event,
             reporter: reporter(start.as_str()),
             nickname: user.nickname,
@@ -197,26 +230,21 @@ impl Keeper {
                 id: id.as_str().to_owned(),
                 foreign: false,
             }),
-        });
-        begun.await?;
-        // A code that comes later is of another login.
-        if let Some(shown) = &mut self.shown {
-            shown.login = None;
         }
-        let errands = Errands::new(
-            self.openwx.clone(),
-            self.name.clone(),
-            account.clone(),
-            start.clone(),
-            since_ms,
-        );
-        let link = service.attach(&account);
-        self.errands.spawn(errands.run(link));
-        self.session = Some(Live {
-            account,
-            start: start.clone(),
-        });
-        Ok(())
+    }
+
+    fn account(&self) -> Result<AccountId, Error> {
+        AccountId::try_from(&self.name).map_err(|error| Error::Host(error.to_string()))
+    }
+
+    /// Ends the session that an earlier process of this name left.
+    async fn end_left_session(&self) -> Result<(), Error> {
+        let account = self.account()?;
+        match self.openwx.service().account(&account).await {
+            Ok(account) => self.openwx.end_left_session(&account).await,
+            Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The account as its client knows it. What it does not tell is as before.

@@ -47,6 +47,17 @@ async fn a_session_lasts_as_long_as_its_process_is_logged_in() {
 }
 
 #[tokio::test]
+async fn sessions_that_an_earlier_host_left_are_ended() {
+    let mut rig = rig().await;
+    rig.running("s1").await;
+    rig.driver.abort();
+    rig.native.forget();
+    rig.driver = tokio::spawn(rig.openwx.clone().drive());
+    let ended = async || rig.session().await.is_none().then_some(());
+    until("the end of the session", ended).await;
+}
+
+#[tokio::test]
 async fn a_scan_in_the_same_process_is_another_session() {
     let rig = rig().await;
     rig.running("s1").await;

@@ -95,3 +95,39 @@ async fn states_are_told_and_whom_a_client_lists_at_its_login_is_no_news() {
     rig.report("key-s1", friend).await;
     assert!(rig.heard_of("friend"));
 }
+
+#[tokio::test]
+async fn a_user_s_own_program_hears_the_same_and_its_answer_is_passed_back() {
+    let heard = Arc::new(Mutex::new(Vec::<String>::new()));
+    let noted = Arc::clone(&heard);
+    let users = move |uri: axum::http::Uri, body: String| async move {
+        noted.lock().unwrap().push(format!("{uri} {}", body.len()));
+        axum::Json(json!({"reply": "the user's"}))
+    };
+    let router = axum::Router::new().route("/cb", axum::routing::post(users));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let rig = rig_with(ClientPolicy {
+        tee: true,
+        post_api: Some(format!("http://127.0.0.1:{port}/cb?a=1")),
+        ..ClientPolicy::default()
+    })
+    .await;
+    rig.running("s1").await;
+    let body = message("1", "1");
+    let (status, theirs) = rig.report("key-s1", body.clone()).await;
+    assert_eq!(
+        (status, theirs),
+        (StatusCode::OK, json!({"reply": "the user's"}))
+    );
+    assert_eq!(
+        *heard.lock().unwrap(),
+        [format!("/cb?a=1&client=c {}", body.len())]
+    );
+    let sent = async || (rig.native.asked().len() == 1).then_some(());
+    until("the bot's own answer", sent).await;
+    server.abort();
+    let (status, nothing) = rig.report("key-s1", message("2", "0")).await;
+    assert_eq!((status, nothing), (StatusCode::OK, json!({})));
+}
