@@ -136,7 +136,7 @@ async fn serve_on(
     let open = Open::default();
     let wehub = wehub(config, &service, address, &open)?;
     let door = door(config, token.clone())?;
-    let openwx = Openwx::new(&config.openwx, data, service.clone(), door);
+    let openwx = Openwx::new(&config.openwx, service.clone(), door);
     let router = router(config, &service, token, wehub, &openwx, &open);
     let file = AddressFile::write(data, address)?;
     warn_of_open_doors(config, address);
@@ -266,7 +266,7 @@ fn router(
 fn check_action(client: ClientKind, action: &Action) -> Result<(), Refused> {
     match client {
         ClientKind::Wehub => edge::wehub::wire::check(action),
-        ClientKind::Openwx => action.check(client),
+        ClientKind::Openwx => edge::openwx::wire::check(action),
     }
 }
 

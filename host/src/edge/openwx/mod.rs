@@ -4,20 +4,25 @@
 //! "Section" in these docs means a section of the protocol page for Openwx, "seed"
 //! the document of the controller API.
 
+mod codes;
 mod controller;
 mod driver;
+mod errands;
+mod keeper;
 mod report;
+mod tee;
+#[cfg(test)]
+mod tests;
+pub(crate) mod wire;
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use axum::Router;
 
-use self::controller::Controller;
 pub(crate) use self::controller::Door;
-use crate::{
-    domain::client::{ClientPolicy, Places},
-    service::Service,
-};
+use self::{codes::Codes, controller::Controller, tee::Tee};
+use super::{body::BodyReader, gallery::Gallery};
+use crate::{domain::client::ClientPolicy, service::Service};
 
 /// What Openwx speaks to. A cheap handle.
 #[derive(Debug, Clone)]
@@ -26,40 +31,34 @@ pub(crate) struct Openwx(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     policy: ClientPolicy,
-    places: Places,
     service: Service,
     controller: Controller,
+    bodies: BodyReader,
+    gallery: Gallery,
+    codes: Codes,
+    tee: Tee,
 }
 
 impl Openwx {
     /// Serves with these settings, to whom the door lets in.
-    pub(crate) fn new(
-        policy: &ClientPolicy,
-        data: &Path,
-        service: Service,
-        door: impl Into<Door>,
-    ) -> Self {
-        let mut places = policy.places(data);
-        // Clients may have another working directory.
-        if let Ok(tmpdir) = std::path::absolute(&places.tmpdir) {
-            places.tmpdir = tmpdir;
-        }
+    pub(crate) fn new(policy: &ClientPolicy, service: Service, door: impl Into<Door>) -> Self {
         Self(Arc::new(Inner {
             policy: policy.clone(),
-            places,
             service,
             controller: Controller::new(door.into()),
+            bodies: report::bodies(),
+            gallery: Gallery::default(),
+            codes: Codes::default(),
+            tee: match policy.tee {
+                true => Tee::new(),
+                false => Tee::default(),
+            },
         }))
     }
 
     /// The settings.
     fn policy(&self) -> &ClientPolicy {
         &self.0.policy
-    }
-
-    /// Where the clients' files lie.
-    fn places(&self) -> &Places {
-        &self.0.places
     }
 
     /// The use cases.
@@ -70,6 +69,26 @@ impl Openwx {
     /// What the controller API needs.
     fn controller(&self) -> &Controller {
         &self.0.controller
+    }
+
+    /// What bounds the reports.
+    fn bodies(&self) -> &BodyReader {
+        &self.0.bodies
+    }
+
+    /// What looks at codes.
+    fn gallery(&self) -> &Gallery {
+        &self.0.gallery
+    }
+
+    /// The codes that reports brought.
+    fn codes(&self) -> &Codes {
+        &self.0.codes
+    }
+
+    /// What passes reports on.
+    fn tee(&self) -> &Tee {
+        &self.0.tee
     }
 
     /// The routes below `/openwx`.

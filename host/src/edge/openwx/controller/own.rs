@@ -75,40 +75,21 @@ impl Openwx {
         }
     }
 
-    /// What is asked for, checked.
+    /// What is asked for. The use case checks it.
     fn request(&self, name: ClientName, given: Pairs) -> Result<ClientRequest, Answer> {
         let (templates, given): (Pairs, Pairs) =
             given.into_iter().partition(|(name, _)| name == TEMPLATE);
-        let template = self.template(templates)?;
+        let template = one_template(templates)?;
         // Clients are told who they are by us, and other programs mean other things
         // by an account.
         let given = given
             .into_iter()
             .filter(|(it, value)| !(is_silent(it) || it == "account" && value == name.as_str()));
-        let dir = self.places().client_dir(&name);
-        let policy = self.policy().parameter_policy();
-        let parameters = policy.check(given, &dir);
         Ok(ClientRequest {
-            parameters: parameters.map_err(|bad| Answer::failure(bad.to_string()))?,
+            parameters: given.collect(),
             template,
             name,
         })
-    }
-
-    fn template(&self, named: Pairs) -> Result<Option<String>, Answer> {
-        let mut names = named.into_iter().map(|(_, name)| name);
-        let template = names.next();
-        if names.next().is_some() {
-            return Err(Answer::failure("template: is given twice: give it once"));
-        }
-        let known = |name: &String| self.policy().command(name).is_some();
-        match template {
-            Some(name) if !known(&name) => Err(Answer::failure(
-                "template: there is none of this name: take one of those under openwx.template, \
-                 or leave it out",
-            )),
-            template => Ok(template),
-        }
     }
 
     async fn stop(&self, mut asked: Asked<'_>) -> Result<Answer, Answer> {
@@ -166,7 +147,7 @@ impl Openwx {
 
     async fn code(&self, mut asked: Asked<'_>) -> Result<Response, Answer> {
         let Some(name) = asked.client().await? else {
-            return Ok(self.codes().await.into_response());
+            return Ok(self.all_codes().await.into_response());
         };
         if name.is_empty() {
             return Err(Answer::no_client());
@@ -183,7 +164,7 @@ impl Openwx {
 
     /// All codes that clients show now. One image can't be several, so they are text
     /// in JSON.
-    async fn codes(&self) -> Answer {
+    async fn all_codes(&self) -> Answer {
         let clients = self.service().native().all();
         let shown = stream::iter(clients).map(|client| async move {
             let image = self.code_of(&client.name).await?;
@@ -236,4 +217,12 @@ fn image_of(image: Bytes) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/jpg"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
+}
+/// The template that is named, at most once.
+fn one_template(named: Pairs) -> Result<Option<String>, Answer> {
+    let mut names = named.into_iter().map(|(_, name)| name);
+    match (names.next(), names.next()) {
+        (_, Some(_)) => Err(Answer::failure("template: is given twice: give it once")),
+        (template, None) => Ok(template),
+    }
 }

@@ -104,7 +104,7 @@ async fn rig_with(change: impl FnOnce(&mut ClientPolicy)) -> Rig {
     let token = std::fs::read_to_string(data.path().join("openwx-token")).unwrap();
     let door = Door::new(policy.auth, AdminToken::of(ADMIN), own, None);
     Rig {
-        openwx: Openwx::new(&policy, data.path(), service.await.unwrap(), door),
+        openwx: Openwx::new(&policy, service.await.unwrap(), door),
         token: token.trim().to_owned(),
         clients,
         data,
