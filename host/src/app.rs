@@ -257,7 +257,7 @@ fn router(
 fn check_action(client: ClientKind, action: &Action) -> Result<(), Refused> {
     match client {
         ClientKind::Wehub => edge::wehub::wire::check(action),
-        ClientKind::Openwx => action.check(client),
+        ClientKind::Openwx => edge::openwx::wire::check(action),
     }
 }
 

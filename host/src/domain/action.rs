@@ -320,6 +320,15 @@ impl Action {
         }
     }
 
+    /// What the file is called that this asks the client for, if it asks for one.
+    pub fn awaited_file(&self) -> Option<String> {
+        match self {
+            Self::Download { file } => Some(file.clone()),
+            Self::FetchAvatar { user, .. } => Some(format!("avatar-{user}")),
+            _ => None,
+        }
+    }
+
     /// The action's name, as in its JSON.
     pub fn name(&self) -> &'static str {
         match self {

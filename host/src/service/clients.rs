@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{Error, Service, deliver::check_kind, turn::Turn};
 use crate::domain::{
-    AccountId, ClientKind, ClientName, Login, LoginId,
+    Account, AccountId, ClientKind, ClientName, Login, LoginId,
     client::{ClientStatus, Over, Phase, TEMPLATE_DEFAULT, Wanted},
     login::QrImage,
     ports::{ClientChange, Clients, ImageChange, LoginChanged, StartError},
@@ -18,6 +18,8 @@ use crate::domain::{
 /// How much longer than `openwx.stop_ms` a start waits for an earlier process of its
 /// name: after that time it is killed, which takes a moment.
 const KILLED_WITHIN: Duration = Duration::from_secs(5);
+/// How many accounts are looked at at a time in search of sessions.
+const ACCOUNTS_PAGE: usize = 500;
 
 /// A client that somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -332,6 +334,23 @@ impl Service {
         match self.0.store.change_login(change).await? {
             LoginChanged::Ok => Ok(id),
             LoginChanged::Moved => Err(Error::LoginMoved),
+        }
+    }
+
+    /// The sessions that Openwx clients had when the host ended: their processes ended
+    /// with it.
+    pub async fn sessions_of_clients(&self) -> Result<Vec<Account>, Error> {
+        let (mut found, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page = self.accounts(after.as_deref(), ACCOUNTS_PAGE).await?;
+            tokio::task::consume_budget().await;
+            found.extend(page.items.into_iter().filter(|account| {
+                account.client == ClientKind::Openwx && account.session.is_some()
+            }));
+            after = page.next;
+            if after.is_none() {
+                return Ok(found);
+            }
         }
     }
 

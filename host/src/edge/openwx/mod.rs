@@ -4,14 +4,22 @@
 //! "Section" in these docs means a section of the protocol page for Openwx, "seed"
 //! the document of the controller API.
 
+mod codes;
 mod driver;
+mod errands;
+mod keeper;
 mod report;
+mod tee;
+#[cfg(test)]
+mod tests;
+pub(crate) mod wire;
 
 use std::{path::Path, sync::Arc};
 
 use axum::Router;
 
-use super::auth::AdminToken;
+use self::{codes::Codes, tee::Tee};
+use super::{auth::AdminToken, body::BodyReader, gallery::Gallery};
 use crate::{
     domain::client::{ClientPolicy, Places},
     service::Service,
@@ -26,6 +34,10 @@ struct Inner {
     policy: ClientPolicy,
     places: Places,
     service: Service,
+    bodies: BodyReader,
+    gallery: Gallery,
+    codes: Codes,
+    tee: Tee,
 }
 
 impl Openwx {
@@ -41,6 +53,13 @@ impl Openwx {
             policy: policy.clone(),
             places: policy.places(data),
             service,
+            bodies: report::bodies(),
+            gallery: Gallery::default(),
+            codes: Codes::default(),
+            tee: match policy.tee {
+                true => Tee::new(),
+                false => Tee::default(),
+            },
         }))
     }
 
@@ -57,6 +76,26 @@ impl Openwx {
     /// The use cases.
     fn service(&self) -> &Service {
         &self.0.service
+    }
+
+    /// What bounds the reports.
+    fn bodies(&self) -> &BodyReader {
+        &self.0.bodies
+    }
+
+    /// What looks at codes.
+    fn gallery(&self) -> &Gallery {
+        &self.0.gallery
+    }
+
+    /// The codes that reports brought.
+    fn codes(&self) -> &Codes {
+        &self.0.codes
+    }
+
+    /// What passes reports on.
+    fn tee(&self) -> &Tee {
+        &self.0.tee
     }
 
     /// The routes below `/openwx`.

@@ -19,13 +19,14 @@ use super::{
     admission::{App, Config, Refusal},
     signature::sign,
     socket::Offers,
-    wire::{self, BadRequest, Incoming, LoginRequest, Report, Request, WireTask, code},
+    wire::{self, Incoming, LoginRequest, Report, Request, WireTask, code},
 };
 use crate::{
     domain::{AccountId, ClientKind, Task, TaskId},
     edge::{
         body::{BodyError, BodyReader},
         linger,
+        loose::BadRequest,
     },
     service::{Delivery, Error, Next, Outcome, QrSession, Reporter, Service, SessionStart},
 };

@@ -490,6 +490,7 @@ fn snapshot(key: &str, users: &[&str], officials: &[&str]) -> Delivery {
         users: all(users),
         groups: None,
         officials: all(officials),
+        members: Vec::new(),
     };
     delivery
 }
