@@ -12,6 +12,7 @@ use std::{
 
 use axum::{Router, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 
 use crate::{
     blobs,
@@ -23,9 +24,9 @@ use crate::{
     },
     edge::{
         self,
-        auth::AdminToken,
+        auth::{AdminToken, ControllerToken},
         error::{Kind, Problem},
-        openwx::Openwx,
+        openwx::{Door, Openwx},
         server::Open,
         wehub::{Callback, Offers, Sockets, TicketKey, TicketKeyError},
     },
@@ -58,8 +59,10 @@ pub enum AppError {
         error: io::Error,
     },
     /// The address can't be listened on.
-    #[error("server.listen {address}: {error}")]
+    #[error("{setting} {address}: {error}")]
     Listen {
+        /// Which setting names it.
+        setting: &'static str,
         /// Which address.
         address: SocketAddr,
         /// What the system said.
@@ -117,7 +120,8 @@ async fn serve_on(
         path: data.join("files"),
         error,
     })?;
-    let listener = listen(config.server.listen).await?;
+    let listener = listen("server.listen", config.server.listen).await?;
+    let further = listen_further(config).await?;
     let address = listener.local_addr().unwrap_or(config.server.listen);
     let native = native(config, Arc::clone(&store), address)?;
     let service = Service::start(
@@ -131,7 +135,8 @@ async fn serve_on(
     .await?;
     let open = Open::default();
     let wehub = wehub(config, &service, address, &open)?;
-    let openwx = Openwx::new(&config.openwx, data, service.clone(), token.clone());
+    let door = door(config, token.clone())?;
+    let openwx = Openwx::new(&config.openwx, service.clone(), door);
     let router = router(config, &service, token, wehub, &openwx, &open);
     let file = AddressFile::write(data, address)?;
     warn_of_open_doors(config, address);
@@ -142,7 +147,9 @@ async fn serve_on(
     let watcher = service.clone();
     let watcher = tokio::spawn(async move { watcher.watch_alarms().await });
     let driver = tokio::spawn(openwx.clone().drive());
-    let heartbeat = tokio::spawn(openwx.heartbeat());
+    let own = [address].into_iter().chain(config.openwx.listen.clone());
+    let heartbeat = tokio::spawn(openwx.clone().heartbeat(own.collect()));
+    let further = serve_further(config, further, &openwx, &open);
     service.start_wanted_clients().await?;
     edge::server::run(listener, router, &config.server, open, async {
         tokio::select! {
@@ -152,6 +159,8 @@ async fn serve_on(
         service.stop_taking();
     })
     .await;
+    further.close();
+    further.wait().await;
     sweeper.abort();
     forgetter.abort();
     watcher.abort();
@@ -247,7 +256,7 @@ fn router(
     Router::new()
         .nest("/wehub", wehub.merge(uploads.router()))
         .nest("/api/v1", api)
-        .nest("/openwx", openwx.router())
+        .merge(openwx.routes())
         .route("/healthz", get(alive))
         .route("/readyz", get(readiness))
         .fallback(|| async { Problem::new(Kind::NotFound, "there is nothing at this address") })
@@ -261,10 +270,50 @@ fn check_action(client: ClientKind, action: &Action) -> Result<(), Refused> {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
+/// Who may use the controller API.
+fn door(config: &Config, admin: AdminToken) -> Result<Door, AppError> {
+    let own = ControllerToken::load_or_create(&config.data)
+        .map_err(|error| AppError::Token(error.to_string()))?;
+    let public_url = config.server.public_url.as_deref();
+    Ok(Door::new(config.openwx.auth, admin, own, public_url))
+}
+
+async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
     TcpListener::bind(address)
         .await
-        .map_err(|error| AppError::Listen { address, error })
+        .map_err(|error| AppError::Listen {
+            setting,
+            address,
+            error,
+        })
+}
+
+/// The addresses that serve the controller API alone.
+async fn listen_further(config: &Config) -> Result<Vec<TcpListener>, AppError> {
+    let mut listeners = Vec::new();
+    for address in &config.openwx.listen {
+        listeners.push(listen("openwx.listen", *address).await?);
+    }
+    Ok(listeners)
+}
+
+/// Serves the controller API there until the host's own address is served no more.
+fn serve_further(
+    config: &Config,
+    listeners: Vec<TcpListener>,
+    openwx: &Openwx,
+    open: &Open,
+) -> TaskTracker {
+    let servers = TaskTracker::new();
+    for listener in listeners {
+        let (router, config) = (openwx.alone(), config.server.clone());
+        let ending = open.ending().clone();
+        servers.spawn(async move {
+            let shutdown = ending.cancelled();
+            edge::server::run(listener, router, &config, Open::default(), shutdown).await;
+        });
+    }
+    servers
 }
 
 fn warn_of_open_doors(config: &Config, address: SocketAddr) {

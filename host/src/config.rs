@@ -126,6 +126,9 @@ impl Config {
         self.pacing.check().map_err(ConfigError::Unfit)?;
         self.limits.check().map_err(ConfigError::Unfit)?;
         self.openwx.check().map_err(ConfigError::Unfit)?;
+        self.openwx
+            .check_served_at(self.server.listen)
+            .map_err(ConfigError::Unfit)?;
         self.wehub.check().map_err(ConfigError::Unfit)?;
         self.server.check().map_err(ConfigError::Unfit)
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountId, Digest, Millis, id::BadId};
 
-pub use parameters::{BadParameter, ParameterPolicy, Parameters};
+pub use parameters::{BadParameter, ParameterPolicy, Parameters, VALUE_MAX_BYTES};
 pub use restart::{Crashes, RestartPolicy, Verdict};
 pub use settings::{Auth, ClientPolicy, Places, Replies, TEMPLATE_DEFAULT, Template};
 

@@ -30,6 +30,22 @@ impl Default for RestartPolicy {
     }
 }
 
+impl RestartPolicy {
+    /// Says which setting can't work, and why.
+    pub fn check(&self) -> Result<(), String> {
+        if self.wait_min_ms == 0 {
+            return Err("openwx.restart.wait_min_ms: must be more than 0".to_owned());
+        }
+        match self.wait_max_ms >= self.wait_min_ms {
+            true => Ok(()),
+            false => Err(
+                "openwx.restart.wait_max_ms: can't be less than openwx.restart.wait_min_ms"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
 /// How often a client's process has ended by itself in a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Crashes(u32);

@@ -5,6 +5,7 @@
 //! the document of the controller API.
 
 mod codes;
+mod controller;
 mod driver;
 mod errands;
 mod keeper;
@@ -14,16 +15,14 @@ mod tee;
 mod tests;
 pub(crate) mod wire;
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use axum::Router;
 
-use self::{codes::Codes, tee::Tee};
-use super::{auth::AdminToken, body::BodyReader, gallery::Gallery};
-use crate::{
-    domain::client::{ClientPolicy, Places},
-    service::Service,
-};
+pub(crate) use self::controller::Door;
+use self::{codes::Codes, controller::Controller, tee::Tee};
+use super::{body::BodyReader, gallery::Gallery};
+use crate::{domain::client::ClientPolicy, service::Service};
 
 /// What Openwx speaks to. A cheap handle.
 #[derive(Debug, Clone)]
@@ -32,26 +31,19 @@ pub(crate) struct Openwx(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     policy: ClientPolicy,
-    places: Places,
     service: Service,
     bodies: BodyReader,
     gallery: Gallery,
     codes: Codes,
     tee: Tee,
+    controller: Controller,
 }
 
 impl Openwx {
-    /// Serves with these settings.
-    pub(crate) fn new(
-        policy: &ClientPolicy,
-        data: &Path,
-        service: Service,
-        token: AdminToken,
-    ) -> Self {
-        let _ = token;
+    /// Serves with these settings, to whom the door lets in.
+    pub(crate) fn new(policy: &ClientPolicy, service: Service, door: impl Into<Door>) -> Self {
         Self(Arc::new(Inner {
             policy: policy.clone(),
-            places: policy.places(data),
             service,
             bodies: report::bodies(),
             gallery: Gallery::default(),
@@ -60,17 +52,13 @@ impl Openwx {
                 true => Tee::new(),
                 false => Tee::default(),
             },
+            controller: Controller::new(door.into()),
         }))
     }
 
     /// The settings.
     fn policy(&self) -> &ClientPolicy {
         &self.0.policy
-    }
-
-    /// Where the clients' files lie.
-    fn places(&self) -> &Places {
-        &self.0.places
     }
 
     /// The use cases.
@@ -98,17 +86,30 @@ impl Openwx {
         &self.0.tee
     }
 
+    /// What the controller API needs.
+    fn controller(&self) -> &Controller {
+        &self.0.controller
+    }
+
     /// The routes below `/openwx`.
-    pub(crate) fn router(&self) -> Router {
-        let _ = (self.policy(), self.places());
-        report::routes().with_state(self.clone())
+    fn router(&self) -> Router {
+        report::routes()
+            .merge(controller::routes())
+            .with_state(self.clone())
+    }
+
+    /// All routes, for the host's own address.
+    pub(crate) fn routes(&self) -> Router {
+        controller::under_prefix(self.router())
+    }
+
+    /// The same for an address that serves nothing else.
+    pub(crate) fn alone(&self) -> Router {
+        controller::alone(self.router())
     }
 
     /// Looks after the accounts of clients until the host ends.
     pub(crate) async fn drive(self) {
         driver::drive(self).await;
     }
-
-    /// Asks `openwx.poll_api` what to do until the host ends.
-    pub(crate) async fn heartbeat(self) {}
 }

@@ -90,7 +90,7 @@ async fn rig_with(policy: ClientPolicy) -> Rig {
     service.deploy(name.clone(), component).await.unwrap();
     service.bind(Scope::All, name).await.unwrap();
     let token = AdminToken::load_or_create(data.path()).unwrap();
-    let openwx = Openwx::new(&policy, data.path(), service.clone(), token);
+    let openwx = Openwx::new(&policy, service.clone(), token);
     Rig {
         driver: tokio::spawn(openwx.clone().drive()),
         openwx,
