@@ -237,3 +237,32 @@ impl IntoResponse for Answer {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn refused(error: service::Error) -> String {
+        let name = ClientName::try_from("a1").unwrap();
+        Answer::refused(&name, error).into_value().to_string()
+    }
+
+    #[test]
+    fn the_account_of_another_kind_of_client_is_a_failure_with_its_reason() {
+        let error = service::Error::Conflict("a1 is the account of a wehub client".to_owned());
+        let expected =
+            r#"{"code":3,"reason":"a1 is the account of a wehub client","status":"failure"}"#;
+        assert_eq!(refused(error), expected);
+    }
+
+    #[test]
+    fn what_fails_in_here_is_for_the_log() {
+        let error = service::Error::Host("/data/secret/path is gone".to_owned());
+        let shown = refused(error);
+        assert!(
+            !shown.contains("secret") && shown.contains("\"code\":3"),
+            "{shown}"
+        );
+    }
+}

@@ -421,3 +421,100 @@ impl HttpBody for Replayed {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use http_body_util::BodyExt;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn is_ours(name: &str, value: &str) -> bool {
+        name == TOKEN && value == "hush"
+    }
+
+    fn head(bytes: &[u8]) -> Head {
+        Head {
+            bytes: Bytes::copy_from_slice(bytes),
+            more: Bytes::new(),
+            is_whole: true,
+        }
+    }
+
+    #[test]
+    fn our_token_is_taken_out_and_the_rest_keeps_its_bytes() {
+        for (given, left) in [
+            ("token=hush", Some("")),
+            ("a=%e4&token=hush&b=+", Some("a=%e4&b=+")),
+            ("%74oken=h%75sh&&a", Some("&a")),
+            ("token=hush&token=other", Some("token=other")),
+            ("token=other&a=b", None),
+            ("", None),
+        ] {
+            let kept = without(given.as_bytes(), is_ours);
+            assert_eq!(kept.as_deref(), left.map(str::as_bytes), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_pair_that_goes_on_in_what_was_not_read_is_not_believed() {
+        let mut cut = Head {
+            is_whole: false,
+            ..head(b"a=1&client=na")
+        };
+        let (pairs, _) = take_from_form(&mut cut, is_ours);
+        assert_eq!(pairs, [("a".to_owned(), "1".to_owned())]);
+        assert_eq!(&cut.bytes[..], b"a=1&client=na");
+    }
+
+    #[tokio::test]
+    async fn a_multipart_form_is_read_as_far_as_it_goes() {
+        let part = |name: &str, text: &str| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
+        };
+        let begun = part("client", "a1") + &part("token", "hush") + &part("media", "xxxx");
+        for (text, partial, count) in [
+            (format!("{begun}--b--\r\n"), false, 3),
+            (begun.clone(), true, 2),
+            ("no form".to_owned(), true, 0),
+        ] {
+            let form = read_multipart(&head(text.as_bytes()), "b".to_owned(), is_ours).await;
+            assert_eq!((form.partial, form.pairs.len()), (partial, count), "{text}");
+            assert_eq!(form.holds_token, count > 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_put_back_byte_for_byte() {
+        let room = BodyReader::new(FORM_MAX_BYTES);
+        for size in [0, 1, FORM_MAX_BYTES - 1, FORM_MAX_BYTES, FORM_MAX_BYTES + 7] {
+            let bytes: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            let pieces: Vec<_> = bytes.chunks(100_000).map(<[u8]>::to_vec).collect();
+            let pieces = pieces.into_iter().map(Ok::<_, std::io::Error>);
+            let mut body = Body::from_stream(stream::iter(pieces));
+            let head = Head::read(&mut body, &room).await.unwrap();
+            assert_eq!(head.is_whole, size <= FORM_MAX_BYTES, "{size}");
+            let replayed = head.before(body).collect().await.unwrap().to_bytes();
+            assert_eq!(replayed, bytes);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_keeps_our_token(
+            pairs in prop::collection::vec("(token|t%6fken|client|[a-z%&=+]{0,4})=(hush|h%75sh|[a-z%]{0,4})", 0..6)
+        ) {
+            let query = pairs.join("&");
+            let kept = without(query.as_bytes(), is_ours);
+            let left = kept.as_deref().unwrap_or(query.as_bytes());
+            let ours = form_urlencoded::parse(left).any(|(name, value)| is_ours(&name, &value));
+            prop_assert!(!ours);
+            // And nothing else goes.
+            let all: Vec<_> = form_urlencoded::parse(query.as_bytes())
+                .filter(|(name, value)| !is_ours(name, value))
+                .collect();
+            prop_assert_eq!(form_urlencoded::parse(left).collect::<Vec<_>>(), all);
+        }
+    }
+}

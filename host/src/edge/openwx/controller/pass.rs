@@ -10,7 +10,7 @@ use axum::{
     body::Body,
     extract::Request,
     http::{
-        HeaderMap, HeaderName, HeaderValue, Uri, Version, header,
+        HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header,
         request::Parts,
         uri::{self, PathAndQuery},
     },
@@ -28,7 +28,7 @@ use super::{
     asked::Asked,
     seats::{Seat, Seats},
     standing,
-    watched::{Progress, Watched},
+    watched::{Progress, REST_MAX, Watched},
 };
 use crate::domain::{
     client::{ClientPolicy, ClientStatus, Phase},
@@ -120,7 +120,7 @@ impl Openwx {
         let address = address.ok_or_else(|| Answer::unreachable(&client, "it has no process"))?;
         let seat = self.controller().courier.seats.enter(&name);
         let seat = seat.map_err(|full| Answer::busy(full.to_string()))?;
-        let limit = answer_time(self.policy(), &asked);
+        let limit = answer_time(self.policy(), asked.path(), asked.in_query("timeout"));
         let (parts, body) = asked.into_request()?;
         let progress = Progress::new();
         let body = Watched::new(body, progress.clone(), ());
@@ -129,6 +129,11 @@ impl Openwx {
         let answer = self.controller().courier.http.request(request);
         match progress.limit(limit, answer).await {
             Some(Ok(response)) => Ok(handed_back(response, (address, seat))),
+            Some(Err(_)) if progress.is_broken() => Err(Answer::failure(format!(
+                "body: ended early, or nothing more of it came for {} s",
+                REST_MAX.as_secs()
+            ))
+            .http(StatusCode::REQUEST_TIMEOUT)),
             Some(Err(error)) => Err(self.lost(&client, &error)),
             None => Err(self.silent(&client, limit)),
         }
@@ -178,12 +183,12 @@ fn check_alive(client: &ClientStatus) -> Result<(), Answer> {
     }
 }
 
-/// How long the client may take to begin its answer.
-fn answer_time(policy: &ClientPolicy, asked: &Asked<'_>) -> Duration {
-    let path = asked.path();
+/// How long the client may take to begin its answer. `timeout` is what it was told
+/// itself, in s.
+fn answer_time(policy: &ClientPolicy, path: &str, timeout: Option<&str>) -> Duration {
     let slow = Duration::from_millis(policy.slow_answer_ms);
     if path == "consult" {
-        let told = asked.in_query("timeout").and_then(|text| text.parse().ok());
+        let told = timeout.and_then(|text| text.parse().ok());
         let told = Duration::from_secs(told.unwrap_or(0)).min(CONSULT_MAX);
         return slow.max(told + CONSULT_MORE);
     }
@@ -255,4 +260,50 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         cause = deeper;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_to_be_slow_has_more_time() {
+        let policy = ClientPolicy::default();
+        for (path, timeout, seconds) in [
+            ("get_user_info", None, 35),
+            ("get_user_info", Some("300"), 35),
+            ("send_friend_message", None, 120),
+            ("send_group_message", None, 120),
+            ("check_event", None, 120),
+            ("consult", None, 120),
+            ("consult", Some("30"), 120),
+            ("consult", Some("300"), 305),
+            ("consult", Some("99999999"), 605),
+            ("consult", Some("-1"), 120),
+            ("a/send_friend_message", None, 35),
+        ] {
+            let time = answer_time(&policy, path, timeout);
+            assert_eq!(time.as_secs(), seconds, "{path} {timeout:?}");
+        }
+    }
+
+    #[test]
+    fn headers_of_one_connection_are_dropped_and_no_others() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "X-One, close"),
+            ("connection", "x-two,,"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-three", "3"),
+            ("keep-alive", "timeout=5"),
+            ("content-length", "3"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        drop_hop_by_hop(&mut headers);
+        let left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert!(left.contains(&"x-three") && left.contains(&"content-length"));
+    }
 }

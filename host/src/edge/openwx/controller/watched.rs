@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -22,15 +22,19 @@ use tokio::time::{Instant, Sleep};
 /// something else has its longest pauses, 12 s, while WeChat refuses a send.
 pub(super) const REST_MAX: Duration = Duration::from_secs(60);
 
-/// When something moved last. A cheap handle.
+/// How a body gets on. A cheap handle.
 #[derive(Debug, Clone)]
 pub(super) struct Progress(Arc<Moved>);
 
 #[derive(Debug)]
 struct Moved {
     began: Instant,
-    /// How long after the beginning, in ms.
+    /// How long after the beginning it moved last, in ms.
     last_ms: AtomicU64,
+    /// Its reader waits for whoever sends it.
+    rests: AtomicBool,
+    /// It has failed before its end.
+    broken: AtomicBool,
 }
 
 impl Progress {
@@ -39,21 +43,38 @@ impl Progress {
         Self(Arc::new(Moved {
             began: Instant::now(),
             last_ms: AtomicU64::new(0),
+            rests: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
         }))
     }
 
-    fn goes_on(&self) {
-        let ms = self.0.began.elapsed().as_millis() as u64;
-        self.0.last_ms.store(ms, Ordering::Relaxed);
+    /// Whether it failed before its end.
+    pub(super) fn is_broken(&self) -> bool {
+        self.0.broken.load(Ordering::Relaxed)
     }
 
+    fn rests(&self) {
+        self.0.rests.store(true, Ordering::Relaxed);
+    }
+
+    fn goes_on(&self, is_broken: bool) {
+        let ms = self.0.began.elapsed().as_millis() as u64;
+        self.0.last_ms.store(ms, Ordering::Relaxed);
+        self.0.rests.store(false, Ordering::Relaxed);
+        self.0.broken.fetch_or(is_broken, Ordering::Relaxed);
+    }
+
+    /// Since when the reader of the body, not its sender, is waited for.
     fn last(&self) -> Instant {
+        if self.0.rests.load(Ordering::Relaxed) {
+            return Instant::now();
+        }
         let ms = self.0.last_ms.load(Ordering::Relaxed);
         self.0.began + Duration::from_millis(ms)
     }
 
-    /// Waits for work that may take so long after something moved last; none when
-    /// it took longer.
+    /// Waits for work that may take so long after the body moved last; none when it
+    /// took longer. While the body's sender is waited for, the time does not count.
     pub(super) async fn limit<T>(
         &self,
         limit: Duration,
@@ -116,13 +137,14 @@ where
         let polled = match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(polled) => polled.map(|frame| frame.map_err(Into::into)),
             Poll::Pending => {
+                this.progress.rests();
                 std::task::ready!(this.rests(context));
                 let problem = format!("nothing more came for {} s", REST_MAX.as_secs());
                 Some(Err(io::Error::new(io::ErrorKind::TimedOut, problem).into()))
             }
         };
         this.resting = None;
-        this.progress.goes_on();
+        this.progress.goes_on(matches!(polled, Some(Err(_))));
         if !matches!(polled, Some(Ok(_))) || this.body.is_end_stream() {
             this.held = None;
         }
@@ -184,11 +206,12 @@ mod tests {
     async fn an_answer_is_waited_for_as_long_as_the_question_is_on_its_way() {
         let began = Instant::now();
         let progress = Progress::new();
-        let mut body = Watched::new(slow(&[30; 4]), progress.clone(), ());
+        let mut body = Watched::new(slow(&[40; 4]), progress.clone(), ());
         let sending = async { while body.frame().await.is_some_and(|it| it.is_ok()) {} };
         let waiting = progress.limit(Duration::from_secs(35), std::future::pending::<()>());
         let all = async { tokio::join!(sending, waiting).1 };
         assert_eq!(all.await, None);
-        assert_eq!(began.elapsed().as_secs(), 4 * 30 + 60);
+        assert!(progress.is_broken());
+        assert_eq!(began.elapsed().as_secs(), 4 * 40 + 60 + 35);
     }
 }
