@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Openwx,
-    codes::Inbox,
+    codes::{Code, Inbox},
     errands::Errands,
     report::{own_event, reporter},
     wire,
@@ -38,6 +38,8 @@ pub(super) struct Keeper {
     openwx: Openwx,
     name: ClientName,
     inbox: Inbox,
+    /// A code that a report brought and nobody has looked at yet.
+    reported: Option<Code>,
     session: Option<Live>,
     shown: Option<Shown>,
     /// Since when the client is over that was noted to be.
@@ -68,6 +70,7 @@ impl Keeper {
             inbox: openwx.codes().open(&name),
             openwx,
             name,
+            reported: None,
             session: None,
             shown: None,
             over_since: None,
@@ -93,13 +96,7 @@ impl Keeper {
                         break;
                     }
                 }
-                (start, image) = self.inbox.next() => {
-                    if status.start.as_ref() == Some(&start)
-                        && let Err(error) = self.show(&start, image).await
-                    {
-                        self.after(error, rest);
-                    }
-                }
+                code = self.inbox.next() => self.reported = Some(code),
                 () = tokio::time::sleep(rest.unwrap_or(RETRY_MAX)) => {}
             }
             while self.errands.try_join_next().is_some() {}
@@ -147,12 +144,12 @@ impl Keeper {
             self.fail_login(&reason(status)).await?;
         }
         if let (Some(start), true) = (&status.start, alive) {
-            if let Some(code) = status.code {
-                self.show_file(start, code).await?;
-            }
+            // A code that can't be shown keeps nobody out.
+            let shown = self.show_codes(start, status.code).await;
             if status.phase == Phase::Running && self.session.is_none() {
                 self.begin(start, status.since_ms).await?;
             }
+            shown?;
         }
         self.note_over(status).await
     }
@@ -332,6 +329,19 @@ fn reason(status: &ClientStatus) -> String {
 // --------------------------------------------------------------------- codes
 
 impl Keeper {
+    /// Shows what a report brought and what the file holds.
+    async fn show_codes(&mut self, start: &StartId, file: Option<Digest>) -> Result<(), Error> {
+        if let Some((of, image)) = self.reported.take()
+            && of == *start
+        {
+            self.show(start, image).await?;
+        }
+        match file {
+            Some(code) => self.show_file(start, code).await,
+            None => Ok(()),
+        }
+    }
+
     /// The file holds this code.
     async fn show_file(&mut self, start: &StartId, code: Digest) -> Result<(), Error> {
         if self.knows(start, code) {
