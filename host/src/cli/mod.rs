@@ -10,6 +10,7 @@ mod contacts;
 pub mod failure;
 pub mod file;
 pub mod handler;
+pub mod launch;
 pub mod login;
 pub mod output;
 mod pauses;
