@@ -32,11 +32,11 @@ pub(crate) struct Openwx(Arc<Inner>);
 struct Inner {
     policy: ClientPolicy,
     service: Service,
-    controller: Controller,
     bodies: BodyReader,
     gallery: Gallery,
     codes: Codes,
     tee: Tee,
+    controller: Controller,
 }
 
 impl Openwx {
@@ -45,7 +45,6 @@ impl Openwx {
         Self(Arc::new(Inner {
             policy: policy.clone(),
             service,
-            controller: Controller::new(door.into()),
             bodies: report::bodies(),
             gallery: Gallery::default(),
             codes: Codes::default(),
@@ -53,6 +52,7 @@ impl Openwx {
                 true => Tee::new(),
                 false => Tee::default(),
             },
+            controller: Controller::new(door.into()),
         }))
     }
 
@@ -64,11 +64,6 @@ impl Openwx {
     /// The use cases.
     fn service(&self) -> &Service {
         &self.0.service
-    }
-
-    /// What the controller API needs.
-    fn controller(&self) -> &Controller {
-        &self.0.controller
     }
 
     /// What bounds the reports.
@@ -89,6 +84,11 @@ impl Openwx {
     /// What passes reports on.
     fn tee(&self) -> &Tee {
         &self.0.tee
+    }
+
+    /// What the controller API needs.
+    fn controller(&self) -> &Controller {
+        &self.0.controller
     }
 
     /// The routes below `/openwx`.

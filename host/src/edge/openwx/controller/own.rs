@@ -68,18 +68,18 @@ impl Openwx {
     async fn start(&self, mut asked: Asked<'_>) -> Result<Answer, Answer> {
         let name = asked.named_client().await?;
         let given = asked.parameters().await?;
-        let request = self.request(name.clone(), given)?;
+        let request = Self::request(name.clone(), given)?;
         match self.service().start_client(request).await {
             Ok(client) => Ok(Answer::started(&client, "success")),
             Err(error) => Err(Answer::refused(&name, error)),
         }
     }
 
-    /// What is asked for. The use case checks it.
-    fn request(&self, name: ClientName, given: Pairs) -> Result<ClientRequest, Answer> {
+    /// What is asked for, as it was given: the use case checks it.
+    fn request(name: ClientName, given: Pairs) -> Result<ClientRequest, Answer> {
         let (templates, given): (Pairs, Pairs) =
             given.into_iter().partition(|(name, _)| name == TEMPLATE);
-        let template = one_template(templates)?;
+        let template = template(templates)?;
         // Clients are told who they are by us, and other programs mean other things
         // by an account.
         let given = given
@@ -188,6 +188,15 @@ impl Openwx {
     }
 }
 
+fn template(named: Pairs) -> Result<Option<String>, Answer> {
+    let mut names = named.into_iter().map(|(_, name)| name);
+    let template = names.next();
+    match names.next() {
+        None => Ok(template),
+        Some(_) => Err(Answer::failure("template: is given twice: give it once")),
+    }
+}
+
 impl Answer {
     /// With the client's name and where it is, whatever else it says.
     fn named(self, client: &ClientStatus) -> Self {
@@ -217,12 +226,4 @@ fn image_of(image: Bytes) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/jpg"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
-}
-/// The template that is named, at most once.
-fn one_template(named: Pairs) -> Result<Option<String>, Answer> {
-    let mut names = named.into_iter().map(|(_, name)| name);
-    match (names.next(), names.next()) {
-        (_, Some(_)) => Err(Answer::failure("template: is given twice: give it once")),
-        (template, None) => Ok(template),
-    }
 }

@@ -96,6 +96,7 @@ async fn rig_with(change: impl FnOnce(&mut ClientPolicy)) -> Rig {
         native,
         check,
         Policies {
+            data: data.path().to_owned(),
             clients: policy.clone(),
             ..Policies::default()
         },
