@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    body::{Bytes, to_bytes},
+    body::to_bytes,
     extract::{Request, State as Shared},
     http::{Method, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
@@ -59,7 +59,9 @@ async fn answer(Shared(client): Shared<Arc<Client>>, request: Request) -> Respon
         return StatusCode::BAD_REQUEST.into_response();
     };
     let query = Query::read(head.uri.query(), content_type(&head.headers), &body);
-    call(&client, &name, &query, &body).await
+    let method = head.method.as_str();
+    client.keep_call(json!({"name": name, "method": method, "query": query.to_json()}));
+    call(&client, &name, &query).await
 }
 
 /// The type that a request says its body is of.
@@ -73,7 +75,7 @@ fn no_such_api() -> Response {
     (StatusCode::FORBIDDEN, Json(body)).into_response()
 }
 
-async fn call(client: &Arc<Client>, name: &str, query: &Query, _: &Bytes) -> Response {
+async fn call(client: &Arc<Client>, name: &str, query: &Query) -> Response {
     let people = &client.people;
     let value = match name {
         "get_user_info" => people.me.clone(),
@@ -103,14 +105,7 @@ async fn call(client: &Arc<Client>, name: &str, query: &Query, _: &Bytes) -> Res
         "get_avatar" => return ([(CONTENT_TYPE, "image/jpg")], upload::code(0)).into_response(),
         _ => return no_such_api(),
     };
-    client_log(name, &value);
     Json(value).into_response()
-}
-
-fn client_log(name: &str, value: &Value) {
-    if let Some(code) = value.get("code") {
-        println!("{name}: {code}");
-    }
 }
 
 fn without_members(group: &Value) -> Value {

@@ -73,6 +73,7 @@ pub struct Client {
     /// Whether it answers nothing any more.
     pub hangs: bool,
     sent: Mutex<Vec<Value>>,
+    calls: Mutex<Vec<Value>>,
     reports: Mutex<Vec<Value>>,
     events: Mutex<VecDeque<Value>>,
     last_id: AtomicU64,
@@ -98,6 +99,7 @@ impl Client {
             sending: tokio::sync::Mutex::default(),
             hangs,
             sent: Mutex::default(),
+            calls: Mutex::default(),
             reports: Mutex::default(),
             events: Mutex::default(),
             // Ids of two processes differ, as WeChat's do.
@@ -145,6 +147,16 @@ impl Client {
     /// What was sent.
     pub fn sent(&self) -> Vec<Value> {
         locked(&self.sent).clone()
+    }
+
+    /// Keeps a call of the API.
+    pub fn keep_call(&self, call: Value) {
+        locked(&self.calls).push(call);
+    }
+
+    /// How the API was called.
+    pub fn calls(&self) -> Vec<Value> {
+        locked(&self.calls).clone()
     }
 
     /// Keeps what was reported and what came back.

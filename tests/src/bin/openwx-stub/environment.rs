@@ -24,8 +24,6 @@ pub struct Environment {
     pub poll_interval: Duration,
     /// Whether it reports events at all.
     pub post_event: bool,
-    /// Whether its reports of media hold them.
-    pub post_media_data: bool,
     /// Where its files are.
     pub tmpdir: PathBuf,
     /// The file with its state.
@@ -55,15 +53,13 @@ impl Environment {
         };
         let port = text("PLUGIN_OPENWX_PORT").context("no MOJO_WEIXIN_PLUGIN_OPENWX_PORT")?;
         let seconds = text("PLUGIN_OPENWX_POLL_INTERVAL").and_then(|it| it.parse().ok());
-        let is_on = |name: &str| text(name).is_none_or(|it| it != "0");
         Ok(Self {
             controller_pid: text("CONTROLLER_PID").and_then(|it| it.parse().ok()),
             port: port.parse().context(format!("the port {port}"))?,
             post_api: text("PLUGIN_OPENWX_POST_API"),
             poll_api: text("PLUGIN_OPENWX_POLL_API"),
             poll_interval: seconds.map_or(POLL_INTERVAL, Duration::from_secs),
-            post_event: is_on("PLUGIN_OPENWX_POST_EVENT"),
-            post_media_data: is_on("PLUGIN_OPENWX_POST_MEDIA_DATA"),
+            post_event: text("PLUGIN_OPENWX_POST_EVENT").is_none_or(|it| it != "0"),
             state_path: file("STATE_PATH", format!("mojo_weixin_state_{account}.json")),
             qrcode_path: file("QRCODE_PATH", format!("mojo_weixin_qrcode_{account}.jpg")),
             pid_path: file("PID_PATH", format!("mojo_weixin_pid_{account}.pid")),
@@ -109,7 +105,7 @@ mod tests {
             PathBuf::from("/d/mojo_weixin_state_a1.json")
         );
         assert_eq!(told.pid_path, PathBuf::from("/d/p"));
-        assert!(!told.post_event && told.post_media_data);
+        assert!(!told.post_event);
         assert_eq!(told.poll_interval, POLL_INTERVAL);
     }
 

@@ -26,6 +26,9 @@ use crate::{
 /// In how big pieces a slow body comes, in bytes.
 const PIECE_BYTES: usize = 1000;
 
+/// How long after its first half a body is cut off.
+const CUT_PAUSE: Duration = Duration::from_millis(50);
+
 /// Answers a hook.
 pub async fn answer(client: &Arc<Client>, name: &str, request: Request) -> Response {
     let (head, body) = request.into_parts();
@@ -51,6 +54,7 @@ pub async fn answer(client: &Arc<Client>, name: &str, request: Request) -> Respo
         "scan" => told(client.scanned.notify_one()),
         "new_code" => told(client.next_code.notify_one()),
         "sent" => Json(client.sent()).into_response(),
+        "calls" => Json(client.calls()).into_response(),
         "reports" => Json(client.reports()).into_response(),
         "environment" => Json(&client.environment.all).into_response(),
         "facts" => Json(facts(client)).into_response(),
@@ -126,6 +130,11 @@ fn cut(query: &Query) -> Response {
     let size = size(query);
     let half = Bytes::from(pattern::bytes(size / 2));
     let pieces = stream::iter([Ok(half), Err(std::io::Error::other("cut off"))]);
+    // Its own turn for each, else the first would never leave.
+    let pieces = pieces.then(|piece| async {
+        sleep(CUT_PAUSE).await;
+        piece
+    });
     (
         [(header::CONTENT_LENGTH, size.to_string())],
         Body::from_stream(pieces),
@@ -166,6 +175,7 @@ fn facts(client: &Client) -> Value {
 }
 
 /// Somebody writes to the account. Gives the report's answer, and the message's id.
+/// `{account}` stands for its name: whoever writes may not know who is there now.
 async fn hear(client: &Arc<Client>, query: &Query) -> Response {
     client.until_running().await;
     let sender = query.get("sender").unwrap_or("@f1");
@@ -181,7 +191,8 @@ async fn hear(client: &Arc<Client>, query: &Query) -> Response {
     if group == Some(None) {
         return StatusCode::NOT_FOUND.into_response();
     }
-    let mut message = report::text(client, sender, group.flatten(), content);
+    let content = content.replace("{account}", client.account());
+    let mut message = report::text(client, sender, group.flatten(), &content);
     if let Some(id) = query.get("message_id") {
         message["id"] = id.into();
     }

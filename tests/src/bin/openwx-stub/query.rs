@@ -2,6 +2,7 @@
 //! them. A JSON body is not looked at.
 
 use reqwest::Url;
+use serde_json::Value;
 
 /// Names and values in order.
 #[derive(Debug, Default)]
@@ -26,6 +27,14 @@ impl Query {
     /// The value as a number.
     pub fn number(&self, name: &str) -> Option<u64> {
         self.get(name).and_then(|text| text.parse().ok())
+    }
+
+    /// All of them, for people to read.
+    pub fn to_json(&self) -> Value {
+        let pairs = self.0.iter();
+        pairs
+            .map(|(name, value)| (name.clone(), value.as_str()))
+            .collect()
     }
 
     /// Those of these names that are there.
