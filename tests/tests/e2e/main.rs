@@ -26,6 +26,7 @@ mod openwx_chaos;
 mod openwx_clients;
 mod openwx_passing;
 mod openwx_seed;
+mod openwx_stub;
 mod openwx_supervision;
 mod pacing;
 mod qr_login;

@@ -21,8 +21,11 @@ pub async fn until_another(host: &Host, name: &str, pid: u32) -> Result<Value> {
     .await
 }
 
-/// The text of a client's log.
+/// The text of a client's log, as much as is kept and shown at a time.
 pub async fn log_of(host: &Host, name: &str) -> Result<String> {
-    let log = host.api()?.file(&format!("/clients/{name}/log")).await?;
+    let log = host
+        .api()?
+        .file(&format!("/clients/{name}/log?from=0"))
+        .await?;
     Ok(String::from_utf8_lossy(&log.body).into_owned())
 }

@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use wxhost_tests::{
     Context, Host, Result, check,
     host::Settings,
@@ -376,6 +380,36 @@ async fn what_a_client_prints_can_be_read_and_followed_and_has_a_bound() -> Resu
     host.end().await
 }
 
+#[tokio::test]
+async fn a_log_is_followed_while_it_grows() -> Result<()> {
+    let settings = Settings::default().clients(10)?;
+    let host = Host::with(settings.template("default", &["--cookie-login"])?).await?;
+    let started = host.openwx()?.start("a1").await?;
+    Stub::up(started.port).await?;
+    let mut line = TcpStream::connect(host.address()?).await?;
+    let request = format!(
+        "GET /api/v1/clients/a1/log?from=0&follow=true HTTP/1.1\r\nHost: x\r\n\
+         Authorization: Bearer {}\r\n\r\n",
+        host.token()?
+    );
+    line.write_all(request.as_bytes()).await?;
+    let mut text = Vec::new();
+    let mut until = async |needle: String| -> Result<()> {
+        poll::within(&needle.clone(), SOON, async {
+            while wxhost_tests::http::find(&text, needle.as_bytes()).is_none() {
+                check!(line.read_buf(&mut text).await? > 0, "the log ends");
+            }
+            Ok(())
+        })
+        .await
+    };
+    until(format!("a1 begins as process {}", started.pid)).await?;
+    process::kill9(started.pid)?;
+    let status = until_another(&host, "a1", started.pid).await?;
+    until(format!("a1 begins as process {}", status["pid"])).await?;
+    host.end().await
+}
+
 fn folder_bytes(folder: &std::path::Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(folder)? {
@@ -583,8 +617,8 @@ async fn the_control_api_and_the_cli_know_clients() -> Result<()> {
     host.until_phase("a1", "running").await?;
     let again = api.request(Method::POST, "/clients", Some(&body)).await?;
     assert_eq!(again.status, 409, "{again:?}");
-    let all = api.list("/clients", "after").await?;
-    assert_eq!(all.iter().map(|it| &it["name"]).collect::<Vec<_>>(), ["a1"]);
+    let all = api.get("/clients").await?;
+    assert_eq!(all["items"][0]["name"], "a1");
     let bad = api
         .request(Method::POST, "/clients", Some(&json!({"name": "../x"})))
         .await?;

@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 use md5::{Digest, Md5};
 use rustix::process::{getpgrp, getppid};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::{sync::Notify, time::sleep};
 use wxhost_tests::openwx::pattern;
 
 use crate::{
@@ -50,9 +50,9 @@ pub async fn answer(client: &Arc<Client>, name: &str, request: Request) -> Respo
         "headers" => headers(&query),
         "silent" => std::future::pending().await,
         "crash" => std::process::exit(3),
-        "stop" => told(client.ending.notify_one()),
-        "scan" => told(client.scanned.notify_one()),
-        "new_code" => told(client.next_code.notify_one()),
+        "stop" => told(&client.ending),
+        "scan" => told(&client.scanned),
+        "new_code" => told(&client.next_code),
         "sent" => Json(client.sent()).into_response(),
         "calls" => Json(client.calls()).into_response(),
         "reports" => Json(client.reports()).into_response(),
@@ -64,7 +64,8 @@ pub async fn answer(client: &Arc<Client>, name: &str, request: Request) -> Respo
     }
 }
 
-fn told((): ()) -> Response {
+fn told(whom: &Notify) -> Response {
+    whom.notify_one();
     Json(json!({"code": 0})).into_response()
 }
 

@@ -48,8 +48,8 @@ impl People {
 pub fn has(object: &Value, wanted: &[(&str, &str)]) -> bool {
     let same = |(name, value): &(&str, &str)| match object.get(*name) {
         Some(Value::String(text)) => text == value,
-        Some(other) => other.to_string() == *value,
-        None => false,
+        Some(Value::Number(number)) => number.to_string().as_str() == *value,
+        _ => false,
     };
     !wanted.is_empty() && wanted.iter().all(same)
 }
