@@ -211,6 +211,16 @@ mod tests {
     }
 
     #[test]
+    fn a_template_takes_the_place_of_one_before() {
+        let text = Settings::default()
+            .command("default", &["a"])
+            .command("default", &["b", "--c \"d\""])
+            .to_toml();
+        let wanted = "\n[openwx.template.\"default\"]\ncommand = [\"b\", \"--c \\\"d\\\"\"]\n";
+        assert!(text.ends_with(wanted), "{text}");
+    }
+
+    #[test]
     fn without_an_app_the_usual_one_admits_all() {
         let text = Settings::default().to_toml();
         assert!(text.contains(APPID) && text.contains("[\"*\"]"), "{text}");

@@ -7,8 +7,9 @@ use wxhost_tests::{
     Host, Result, check,
     host::Settings,
     http::{Connection, Target},
-    openwx::{Stub, escaped, process},
+    openwx::{Stub, base64, escaped, process},
     poll,
+    wehub::upload,
 };
 
 use crate::openwx_clients::SOON;
@@ -52,7 +53,6 @@ async fn who_is_asked_for_must_be_named_and_known() -> Result<()> {
     for path in [
         "start_client",
         "stop_client",
-        "get_qrcode",
         "get_user_info",
         "send_friend_message",
     ] {
@@ -60,10 +60,16 @@ async fn who_is_asked_for_must_be_named_and_known() -> Result<()> {
             let answer = openwx.json(&format!("{path}{query}")).await?;
             assert_eq!(answer, not_found(), "{path}{query}");
         }
-        if path != "start_client" {
-            let answer = openwx.json(&format!("{path}?client=nope")).await?;
-            assert_eq!(answer, not_exists(), "{path}");
-        }
+    }
+    assert_eq!(openwx.json("get_qrcode?client=").await?, not_found());
+    for path in [
+        "stop_client",
+        "get_qrcode",
+        "get_user_info",
+        "send_friend_message",
+    ] {
+        let answer = openwx.json(&format!("{path}?client=nope")).await?;
+        assert_eq!(answer, not_exists(), "{path}");
     }
     host.end().await
 }
@@ -362,6 +368,25 @@ async fn there_is_a_code_only_while_one_is_to_be_scanned() -> Result<()> {
 }
 
 #[tokio::test]
+async fn without_a_name_all_codes_are_shown() -> Result<()> {
+    let host = usual().await?;
+    let openwx = host.openwx()?;
+    for name in ["a1", "a2"] {
+        openwx.start(name).await?;
+        openwx.until_state(name, "scaning").await?;
+    }
+    let all = openwx.json("get_qrcode").await?;
+    for (place, name) in ["a1", "a2"].into_iter().enumerate() {
+        let entry = &all["client"][place];
+        check!(entry.to_string().contains(name), "{all}");
+        let code = entry["qrcode"].as_str().unwrap_or_default();
+        let wanted: String = base64::lines(&upload::code(0)).split('\n').collect();
+        assert_eq!(code, wanted, "{name}");
+    }
+    host.end().await
+}
+
+#[tokio::test]
 async fn names_are_checked() -> Result<()> {
     let host = usual().await?;
     let openwx = host.openwx()?;
@@ -551,12 +576,8 @@ async fn paths_and_code_stay_in_the_clients_own_directory() -> Result<()> {
     ] {
         let answer = openwx.try_start("a1", &[(name, value)]).await?;
         check!(answer["code"] != 0, "{name}={value} was taken: {answer}");
-        check!(
-            answer["status"]
-                .as_str()
-                .is_some_and(|text| text.contains(name)),
-            "{name}={value}: {answer}"
-        );
+        let reason = answer["reason"].as_str().unwrap_or_default();
+        check!(reason.contains(name), "{name}={value}: {answer}");
         assert_eq!(openwx.check("a1").await?, not_exists(), "{name}={value}");
     }
     let inside = host.client_dir("a1").join("my.png");

@@ -353,7 +353,7 @@ async fn a_client_that_blocks_has_so_long_and_no_longer() -> Result<()> {
         ("get_user_info?client=a1", ANSWER_MS),
         ("stub_silent?client=a1", ANSWER_MS),
         ("send_friend_message?client=a1&id=@f1&content=x", SLOW_MS),
-        ("consult?client=a1&id=@f1&content=x", SLOW_MS),
+        ("get_avatar?client=a1&id=@f1", SLOW_MS),
         ("check_event?client=a1", SLOW_MS),
     ] {
         let began = Instant::now();
