@@ -87,6 +87,7 @@ impl Settings {
         self.ports = Some(Arc::new(ports));
         self.set("openwx.backend_start_port", range.0)
             .set("openwx.backend_end_port", range.1)
+            .set("openwx.max_clients", count)
             .set("openwx.auth", "none")
             .set("openwx.check_interval", 1)
             .set("openwx.stop_ms", 1_500)
