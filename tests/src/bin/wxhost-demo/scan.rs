@@ -94,7 +94,7 @@ impl Scan<'_> {
     }
 
     /// The code as `wxhost login qr` shows it.
-    async fn draw(&self, id: &str) -> Result<()> {
+    pub async fn draw(&self, id: &str) -> Result<()> {
         let shown = self.host.cli(&["login", "qr", id]).await?;
         let text = String::from_utf8_lossy(&shown.stdout).into_owned();
         check!(shown.status.success(), "wxhost login qr: {shown:?}");
