@@ -197,7 +197,13 @@ async fn a_wait_shows_when_it_ends() -> Result<()> {
     let host = Host::with(settings).await?;
     let openwx = host.openwx()?;
     openwx.start("a1").await?;
-    let waiting = host.until_phase("a1", "waiting").await?;
+    // What the process has left behind is seen to before the wait begins.
+    let waiting = poll::until("it waits until then", SOON, async || {
+        let status = host.client("a1").await?;
+        Ok(status["next_start_ms"].is_u64().then_some(status))
+    })
+    .await?;
+    assert_eq!(waiting["phase"], "waiting");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let next = waiting["next_start_ms"].as_u64().context("next_start_ms")?;
     let wait = i128::from(next) - i128::try_from(now.as_millis())?;
