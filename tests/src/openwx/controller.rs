@@ -160,6 +160,20 @@ impl Openwx {
         .await
     }
 
+    /// Waits until a client shows a code, and gives it.
+    pub async fn until_code(&self, name: &str) -> Result<Reply> {
+        let path = format!("get_qrcode?client={}", escaped(name));
+        let what = format!("{name} shows a code");
+        poll::until(&what, STATE_MAX, async || {
+            let reply = self.get(&path).await?;
+            Ok(
+                (reply.status == 200 && reply.header("content-type") == "image/jpg")
+                    .then_some(reply),
+            )
+        })
+        .await
+    }
+
     /// Waits until nothing is known of a client.
     pub async fn until_gone(&self, name: &str) -> Result<()> {
         let what = format!("{name} is forgotten");

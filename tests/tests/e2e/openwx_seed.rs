@@ -49,7 +49,7 @@ async fn the_examples_of_the_seed_work_as_written() -> Result<()> {
     assert_eq!(process::facts(id).map(|it| it.parent), Some(host.pid()?));
 
     let stub = Stub::up(host.ports()?.first).await?;
-    openwx.until_state("weixin_client_01", "scaning").await?;
+    openwx.until_code("weixin_client_01").await?;
     let checked = ask("http://127.0.0.1:2000/openwx/check_client?client=weixin_client_01").await?;
     let state = &checked["client"][0];
     for (field, value) in [
@@ -109,9 +109,7 @@ async fn the_code_is_told_to_be_an_image_that_nobody_keeps() -> Result<()> {
     let host = Host::with(Settings::default().clients(10)?).await?;
     let openwx = host.openwx()?;
     openwx.start("123").await?;
-    openwx.until_state("123", "scaning").await?;
-    let reply = openwx.get("get_qrcode?client=123").await?;
-    assert_eq!(reply.status, 200);
+    let reply = openwx.until_code("123").await?;
     assert_eq!(reply.header("content-type"), "image/jpg");
     assert_eq!(reply.header("cache-control"), "no-cache");
     assert_eq!(reply.header("content-length"), reply.body.len().to_string());

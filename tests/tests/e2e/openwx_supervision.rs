@@ -120,12 +120,11 @@ async fn what_a_process_left_is_not_told_of_the_next() -> Result<()> {
 async fn a_crash_is_started_again() -> Result<()> {
     let host = Host::with(Settings::default().clients(10)?).await?;
     let openwx = host.openwx()?;
-    let stub = openwx.log_in("a1").await?;
-    let pid = number(&stub.facts().await?, "pid")?;
+    openwx.log_in("a1").await?;
     for kill in 1..=2 {
-        process::kill9(number(&host.client("a1").await?, "pid")?)?;
-        let former = if kill == 1 { pid } else { 0 };
-        let status = until_another(&host, "a1", former).await?;
+        let pid = number(&host.client("a1").await?, "pid")?;
+        process::kill9(pid)?;
+        let status = until_another(&host, "a1", pid).await?;
         host.until_phase("a1", "running").await?;
         check!(
             status["restarts"].as_u64().is_some_and(|it| it >= kill),
@@ -198,7 +197,13 @@ async fn a_wait_shows_when_it_ends() -> Result<()> {
     let host = Host::with(settings).await?;
     let openwx = host.openwx()?;
     openwx.start("a1").await?;
-    let waiting = host.until_phase("a1", "waiting").await?;
+    // What the process has left behind is seen to before the wait begins.
+    let waiting = poll::until("it waits until then", SOON, async || {
+        let status = host.client("a1").await?;
+        Ok(status["next_start_ms"].is_u64().then_some(status))
+    })
+    .await?;
+    assert_eq!(waiting["phase"], "waiting");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let next = waiting["next_start_ms"].as_u64().context("next_start_ms")?;
     let wait = i128::from(next) - i128::try_from(now.as_millis())?;

@@ -38,11 +38,7 @@ impl Scan<'_> {
         tokio::time::sleep(self.pause).await;
         stub.scan().await?;
         self.host.until_phase(NAME, "running").await?;
-        let shown = self.host.api()?.get(&format!("/logins/{login}")).await?;
-        check!(
-            shown["state"] == "succeeded" && shown["account"] == NAME,
-            "{shown}"
-        );
+        self.until_succeeded(&login).await?;
         self.screen
             .note("June has logged in. The bot of the others answers her too.\n");
         self.converse(&stub).await?;
@@ -69,6 +65,15 @@ impl Scan<'_> {
             self.screen.said(&face, words);
         }
         Ok(())
+    }
+
+    async fn until_succeeded(&self, login: &str) -> Result<()> {
+        poll::until("June's login has succeeded", STEP_MAX, async || {
+            let login = self.login(login).await?;
+            let is_hers = login["account"] == NAME;
+            Ok((login["state"] == "succeeded" && is_hers).then_some(()))
+        })
+        .await
     }
 
     /// The login to which the client's code belongs.

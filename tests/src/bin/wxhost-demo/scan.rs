@@ -89,7 +89,8 @@ impl Scan<'_> {
         Ok(new)
     }
 
-    async fn login(&self, id: &str) -> Result<Value> {
+    /// A login as the host shows it.
+    pub async fn login(&self, id: &str) -> Result<Value> {
         self.host.api()?.get(&format!("/logins/{id}")).await
     }
 
