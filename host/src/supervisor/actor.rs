@@ -1,11 +1,7 @@
 //! The life of a client: its process is started, watched until it ends, and started
 //! again or not.
 
-use std::{
-    pin::pin,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::oneshot,
@@ -23,7 +19,7 @@ use super::{
     watch,
 };
 use crate::domain::{
-    client::{ClientStatus, Crashes, NativeState, ProcessEnd, StateSource, Verdict, Wanted},
+    client::{ClientStatus, Crashes, NativeState, ProcessEnd, Verdict, Wanted},
     ports::StartError,
 };
 
@@ -214,15 +210,11 @@ impl Actor {
     async fn look_a_last_time(&self, facts: &Facts) {
         let (paths, writer) = (facts.paths.clone(), facts.writer);
         let read = spawn_blocking(move || paths.read_state(writer)).await;
-        if let Ok(Ok(file)) = read
-            && let Some(state) = file.state
-        {
-            let word = Word {
-                state,
-                said: file.at.min(SystemTime::now()),
-                source: StateSource::File,
-                at_ms: self.shared.now(),
-            };
+        let word = match read {
+            Ok(Ok(file)) => Word::of_file(&file, self.shared.now()),
+            _ => None,
+        };
+        if let Some(word) = word {
             self.slot.heard(&facts.start, word);
         }
     }
@@ -325,15 +317,10 @@ impl Actor {
                 Some(Order::Kill(_)) | None => {}
             }
             tokio::select! {
-                () = &mut over => return !self.slot.has_order() || self.waited_enough(),
-                () = self.slot.ordered() => {}
-            }
+            () = &mut over => return self.slot.take_order() != Some(Order::Stop),
+                            () = self.slot.ordered() => {}
+                        }
         }
-    }
-
-    /// What was ordered in the last moment.
-    fn waited_enough(&self) -> bool {
-        self.slot.take_order() != Some(Order::Stop)
     }
 
     fn not_started(&self, error: &StartError) -> End {

@@ -31,7 +31,7 @@ const CODE_MAX_BYTES: u64 = 512 * 1024;
 const PIECE_BYTES: u64 = 256 * 1024;
 /// How much older than its process a file may look: file systems take the time from
 /// a clock that ticks every few ms.
-const CLOCK_TICK: Duration = Duration::from_millis(20);
+pub const CLOCK_TICK: Duration = Duration::from_millis(20);
 
 /// Where the files of a client lie.
 #[derive(Debug, Clone, PartialEq, Eq)]

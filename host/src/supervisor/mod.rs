@@ -32,7 +32,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -46,7 +46,7 @@ use self::{
 };
 use crate::domain::{
     ClientName, Millis,
-    client::{ClientPolicy, ClientStatus, NativeState, Places, StartId, StateSource, Wanted},
+    client::{ClientPolicy, ClientStatus, NativeState, Places, StartId, Wanted},
     ports::{
         Address, ApiAnswer, ApiCall, BlobReader, CallFault, ClientFileError, Clients, LogFrom,
         LogPiece, StartError,
@@ -182,12 +182,7 @@ impl Clients for Supervisor {
     }
 
     fn told(&self, name: &ClientName, start: &StartId, state: NativeState) {
-        let word = Word {
-            state,
-            said: SystemTime::now(),
-            source: StateSource::Report,
-            at_ms: self.0.now(),
-        };
+        let word = Word::of_report(state, self.0.now());
         if let Some(slot) = self.0.slot(name) {
             slot.heard(start, word);
         }

@@ -11,7 +11,12 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use super::{launch::Facts, locked, log::Log};
+use super::{
+    files::{CLOCK_TICK, StateFile},
+    launch::Facts,
+    locked,
+    log::Log,
+};
 use crate::domain::{
     ClientName, Digest, Millis,
     client::{
@@ -65,12 +70,35 @@ struct Current {
 pub struct Word {
     /// Which state.
     pub state: NativeState,
-    /// When it was said.
+    /// When it was said, or a tick of the file system's clock later.
     pub said: SystemTime,
     /// Where.
     pub source: StateSource,
     /// When it was heard.
     pub at_ms: Millis,
+}
+
+impl Word {
+    /// What a state file says, if it is anything that we know.
+    pub fn of_file(file: &StateFile, at_ms: Millis) -> Option<Self> {
+        Some(Self {
+            state: file.state?,
+            // A clock that is ahead shall not drown out the reports.
+            said: (file.at + CLOCK_TICK).min(SystemTime::now()),
+            source: StateSource::File,
+            at_ms,
+        })
+    }
+
+    /// What a report says that has just come.
+    pub fn of_report(state: NativeState, at_ms: Millis) -> Self {
+        Self {
+            state,
+            said: SystemTime::now(),
+            source: StateSource::Report,
+            at_ms,
+        }
+    }
 }
 
 impl Slot {

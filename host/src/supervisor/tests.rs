@@ -5,14 +5,14 @@
 use std::{
     net::{Ipv4Addr, TcpListener},
     sync::atomic::{AtomicU16, Ordering},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::domain::client::{Over, Parameters, Phase, RestartPolicy, Template};
+use crate::domain::client::{Over, Parameters, Phase, RestartPolicy, StateSource, Template};
 
 /// How long anything here may take: far more than it does on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);

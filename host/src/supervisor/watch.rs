@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use notify::{
@@ -21,7 +21,7 @@ use super::{
     locked,
     slot::{Slot, Word},
 };
-use crate::domain::{Digest, client::StateSource, ports::ClientFileError};
+use crate::domain::{Digest, ports::ClientFileError};
 
 /// How long a file is left alone after it was written to: whoever writes it may not
 /// be done.
@@ -172,15 +172,10 @@ pub async fn follow(shared: Arc<Shared>, slot: Arc<Slot>, facts: Facts) {
 }
 
 fn pass_on(shared: &Shared, slot: &Slot, facts: &Facts, news: News) {
-    if let Some(file) = news.state
-        && let Some(state) = file.state
-    {
-        let word = Word {
-            state,
-            said: file.at.min(SystemTime::now()),
-            source: StateSource::File,
-            at_ms: shared.now(),
-        };
+    let word = news
+        .state
+        .and_then(|file| Word::of_file(&file, shared.now()));
+    if let Some(word) = word {
         slot.heard(&facts.start, word);
     }
     if let Some(code) = news.code {

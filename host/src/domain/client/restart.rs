@@ -81,3 +81,78 @@ impl Crashes {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn policy() -> impl Strategy<Value = RestartPolicy> {
+        (1..100_000u64, 0..1_000_000u64, 1..u64::MAX, 0..100u32).prop_map(
+            |(wait_min_ms, more_ms, forgiven_ms, tries_max)| RestartPolicy {
+                wait_min_ms,
+                wait_max_ms: wait_min_ms + more_ms,
+                forgiven_ms,
+                tries_max,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_doubles_within_its_bounds_and_chance_adds_half_at_most(
+            policy in policy(),
+            chance in -1.0..2.0f64,
+        ) {
+            let mut crashes = Crashes::default();
+            let mut base_ms = policy.wait_min_ms;
+            for _ in 0..policy.tries_max {
+                let verdict = crashes.note(&policy, 0, chance);
+                let Verdict::Again(wait_ms) = verdict else {
+                    return Err(TestCaseError::fail(format!("{verdict:?}")));
+                };
+                let longest_ms = base_ms.saturating_add(base_ms / 2);
+                prop_assert!(wait_ms >= base_ms.min(policy.wait_max_ms));
+                prop_assert!(wait_ms <= longest_ms.min(policy.wait_max_ms));
+                base_ms = base_ms.saturating_mul(2);
+            }
+        }
+
+        #[test]
+        fn after_so_many_ends_in_a_row_it_is_given_up_and_stays_so(policy in policy()) {
+            let mut crashes = Crashes::default();
+            for _ in 0..policy.tries_max {
+                let verdict = crashes.note(&policy, policy.forgiven_ms - 1, 0.5);
+                prop_assert!(matches!(verdict, Verdict::Again(_)));
+            }
+            for _ in 0..3 {
+                let verdict = crashes.note(&policy, 0, 0.5);
+                prop_assert_eq!(verdict, Verdict::GiveUp(policy.tries_max));
+            }
+        }
+
+        #[test]
+        fn what_was_before_a_long_life_is_forgotten(policy in policy(), ends in 0..200u32) {
+            prop_assume!(policy.tries_max > 0);
+            let mut crashes = Crashes::default();
+            for _ in 0..ends {
+                crashes.note(&policy, 0, 0.0);
+            }
+            let verdict = crashes.note(&policy, policy.forgiven_ms, 0.0);
+            prop_assert_eq!(verdict, Verdict::Again(policy.wait_min_ms));
+        }
+    }
+
+    #[test]
+    fn odd_settings_and_chances_are_survived() {
+        let policy = RestartPolicy {
+            wait_min_ms: u64::MAX,
+            wait_max_ms: 5,
+            ..RestartPolicy::default()
+        };
+        let mut crashes = Crashes::default();
+        for chance in [f64::NAN, f64::INFINITY, -1.0] {
+            assert_eq!(crashes.note(&policy, 0, chance), Verdict::Again(5));
+        }
+    }
+}
