@@ -16,8 +16,14 @@ use crate::domain::client::{Over, Parameters, Phase, RestartPolicy, StateSource,
 
 /// How long anything here may take: far more than it does on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How many ports each test's clients may be given.
+const PORTS: u16 = 20;
+/// How many ports each run of the tests has, so that several can run at once, and how
+/// many runs have others: all lie below those that the system gives away.
+const PORTS_OF_RUN: u16 = 600;
+const RUNS: u32 = 18;
 /// So that no two tests are given the same ports.
-static NEXT_PORT: AtomicU16 = AtomicU16::new(21_000);
+static NEXT: AtomicU16 = AtomicU16::new(0);
 
 /// A supervisor whose clients run a script.
 struct World {
@@ -26,11 +32,12 @@ struct World {
 }
 
 fn policy(script: &str) -> ClientPolicy {
-    let start = NEXT_PORT.fetch_add(20, Ordering::Relaxed);
+    let run = (std::process::id() % RUNS) as u16;
+    let start = 21_000 + run * PORTS_OF_RUN + NEXT.fetch_add(PORTS, Ordering::Relaxed);
     let command = ["sh", "-c", script].map(str::to_owned).into();
     ClientPolicy {
         backend_start_port: start,
-        backend_end_port: start + 19,
+        backend_end_port: start + PORTS - 1,
         check_interval: 1,
         stop_ms: 300,
         probe_ms: 50,
