@@ -664,3 +664,17 @@ async fn the_control_api_and_the_cli_know_clients() -> Result<()> {
     unknown.problem(404, "not-found")?;
     host.end().await
 }
+
+#[tokio::test]
+async fn a_start_that_is_watched_shows_the_code_and_ends_with_the_login() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--scan-after-ms", "2500"])?;
+    let host = Host::with(settings).await?;
+    let output = host.cli(&["client", "start", "rose", "--watch"]).await?;
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    check!(output.status.success(), "{output:?}");
+    check!(shown.contains('█') && shown.contains("rose"), "{shown}");
+    assert_eq!(host.client("rose").await?["phase"], "running");
+    host.end().await
+}
