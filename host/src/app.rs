@@ -12,6 +12,7 @@ use std::{
 
 use axum::{Router, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 
 use crate::{
     blobs,
@@ -19,19 +20,20 @@ use crate::{
     domain::{
         Action, ClientKind,
         action::Refused,
-        ports::{ComponentError, KEPT, Runtime, Store, StoreError},
+        ports::{Clients, ComponentError, KEPT, Runtime, Store, StoreError},
     },
     edge::{
         self,
-        auth::AdminToken,
+        auth::{AdminToken, ControllerToken},
         error::{Kind, Problem},
+        openwx::{Door, Openwx},
         server::Open,
         wehub::{Callback, Offers, Sockets, TicketKey, TicketKeyError},
     },
     files,
     runtime::Wasm,
     service::{self, Service},
-    store,
+    store, supervisor,
 };
 
 /// How often what is too old is looked for: every record is looked at.
@@ -57,8 +59,10 @@ pub enum AppError {
         error: io::Error,
     },
     /// The address can't be listened on.
-    #[error("server.listen {address}: {error}")]
+    #[error("{setting} {address}: {error}")]
     Listen {
+        /// Which setting names it.
+        setting: &'static str,
         /// Which address.
         address: SocketAddr,
         /// What the system said.
@@ -116,19 +120,24 @@ async fn serve_on(
         path: data.join("files"),
         error,
     })?;
+    let listener = listen("server.listen", config.server.listen).await?;
+    let further = listen_further(config).await?;
+    let address = listener.local_addr().unwrap_or(config.server.listen);
+    let native = native(config, Arc::clone(&store), address)?;
     let service = Service::start(
         Arc::clone(&store),
         runtime,
         blobs,
+        Arc::clone(&native),
         check_action,
         config.policies(),
     )
     .await?;
-    let listener = listen(config.server.listen).await?;
-    let address = listener.local_addr().unwrap_or(config.server.listen);
     let open = Open::default();
     let wehub = wehub(config, &service, address, &open)?;
-    let router = router(config, &service, token, wehub);
+    let door = door(config, token.clone())?;
+    let openwx = Openwx::new(&config.openwx, service.clone(), door);
+    let router = router(config, &service, token, wehub, &openwx, &open);
     let file = AddressFile::write(data, address)?;
     warn_of_open_doors(config, address);
     tracing::info!(addr = %address, data = %data.display(), "listening");
@@ -137,6 +146,11 @@ async fn serve_on(
     let forgetter = tokio::spawn(forget_idle(service.clone()));
     let watcher = service.clone();
     let watcher = tokio::spawn(async move { watcher.watch_alarms().await });
+    let driver = tokio::spawn(openwx.clone().drive());
+    let own = [address].into_iter().chain(config.openwx.listen.clone());
+    let heartbeat = tokio::spawn(openwx.clone().heartbeat(own.collect()));
+    let further = serve_further(config, further, &openwx, &open);
+    service.start_wanted_clients().await?;
     edge::server::run(listener, router, &config.server, open, async {
         tokio::select! {
             () = shutdown => tracing::info!("ending: no new work is taken"),
@@ -145,9 +159,14 @@ async fn serve_on(
         service.stop_taking();
     })
     .await;
+    further.close();
+    further.wait().await;
     sweeper.abort();
     forgetter.abort();
     watcher.abort();
+    heartbeat.abort();
+    native.end().await;
+    driver.abort();
     service.drain().await;
     drop(file);
     store.health()?;
@@ -161,6 +180,26 @@ async fn failure(store: &Arc<dyn Store>) {
     while store.health().is_ok() {
         tokio::time::sleep(HEALTH_EVERY).await;
     }
+}
+
+/// What runs Openwx clients. They report to the host's own address.
+fn native(
+    config: &Config,
+    store: Arc<dyn Store>,
+    address: SocketAddr,
+) -> Result<Arc<dyn Clients>, AppError> {
+    let local = match address.ip().is_unspecified() {
+        true => SocketAddr::from(([127, 0, 0, 1], address.port())),
+        false => address,
+    };
+    let clock: supervisor::Clock = Arc::new(move || store.now());
+    let base_url = format!("http://{local}");
+    supervisor::open(&config.openwx, &config.data, &base_url, clock).map_err(|error| {
+        AppError::File {
+            path: config.openwx.places(&config.data).tmpdir,
+            error,
+        }
+    })
 }
 
 /// What WeHub speaks to: the callback, and the WebSockets if there are any.
@@ -179,7 +218,14 @@ fn wehub(
 }
 
 /// Everything that listens.
-fn router(config: &Config, service: &Service, token: AdminToken, wehub: Router) -> Router {
+fn router(
+    config: &Config,
+    service: &Service,
+    token: AdminToken,
+    wehub: Router,
+    openwx: &Openwx,
+    open: &Open,
+) -> Router {
     let ready = service.clone();
     let readiness = move || async move {
         match ready.ready() {
@@ -203,11 +249,14 @@ fn router(config: &Config, service: &Service, token: AdminToken, wehub: Router) 
         edge::wehub::Uploads::new(config.wehub.clone(), config.files.clone(), service.clone());
     // Not over WeHub's addresses, which throw away what they refuse by themselves:
     // nearly all bodies of the callback are small and whole, and need no wrapping.
-    let api = edge::control::router(service.clone(), token, config.limits.component_bytes)
+    let component_bytes = config.limits.component_bytes;
+    let ending = open.ending().clone();
+    let api = edge::control::router(service.clone(), token, component_bytes, ending)
         .layer(axum::middleware::from_fn(edge::linger::linger));
     Router::new()
         .nest("/wehub", wehub.merge(uploads.router()))
         .nest("/api/v1", api)
+        .merge(openwx.routes())
         .route("/healthz", get(alive))
         .route("/readyz", get(readiness))
         .fallback(|| async { Problem::new(Kind::NotFound, "there is nothing at this address") })
@@ -217,14 +266,54 @@ fn router(config: &Config, service: &Service, token: AdminToken, wehub: Router) 
 fn check_action(client: ClientKind, action: &Action) -> Result<(), Refused> {
     match client {
         ClientKind::Wehub => edge::wehub::wire::check(action),
-        ClientKind::Openwx => action.check(client),
+        ClientKind::Openwx => edge::openwx::wire::check(action),
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
+/// Who may use the controller API.
+fn door(config: &Config, admin: AdminToken) -> Result<Door, AppError> {
+    let own = ControllerToken::load_or_create(&config.data)
+        .map_err(|error| AppError::Token(error.to_string()))?;
+    let public_url = config.server.public_url.as_deref();
+    Ok(Door::new(config.openwx.auth, admin, own, public_url))
+}
+
+async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
     TcpListener::bind(address)
         .await
-        .map_err(|error| AppError::Listen { address, error })
+        .map_err(|error| AppError::Listen {
+            setting,
+            address,
+            error,
+        })
+}
+
+/// The addresses that serve the controller API alone.
+async fn listen_further(config: &Config) -> Result<Vec<TcpListener>, AppError> {
+    let mut listeners = Vec::new();
+    for address in &config.openwx.listen {
+        listeners.push(listen("openwx.listen", *address).await?);
+    }
+    Ok(listeners)
+}
+
+/// Serves the controller API there until the host's own address is served no more.
+fn serve_further(
+    config: &Config,
+    listeners: Vec<TcpListener>,
+    openwx: &Openwx,
+    open: &Open,
+) -> TaskTracker {
+    let servers = TaskTracker::new();
+    for listener in listeners {
+        let (router, config) = (openwx.alone(), config.server.clone());
+        let ending = open.ending().clone();
+        servers.spawn(async move {
+            let shutdown = ending.cancelled();
+            edge::server::run(listener, router, &config, Open::default(), shutdown).await;
+        });
+    }
+    servers
 }
 
 fn warn_of_open_doors(config: &Config, address: SocketAddr) {

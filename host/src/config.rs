@@ -11,7 +11,10 @@ use figment::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{file::FilePolicy, login::LoginPolicy, pacing::PacingPolicy, task::TaskPolicy},
+    domain::{
+        client::ClientPolicy, file::FilePolicy, login::LoginPolicy, pacing::PacingPolicy,
+        task::TaskPolicy,
+    },
     edge, runtime,
     service::Policies,
     store, telemetry,
@@ -34,6 +37,8 @@ pub struct Config {
     pub server: edge::server::Config,
     /// The WeHub callback.
     pub wehub: edge::wehub::Config,
+    /// Openwx clients, and the controller API for them.
+    pub openwx: ClientPolicy,
     /// How long tasks wait.
     pub tasks: TaskPolicy,
     /// When QR logins are given up.
@@ -56,6 +61,7 @@ impl Default for Config {
             data: DATA_DEFAULT.into(),
             server: Default::default(),
             wehub: Default::default(),
+            openwx: Default::default(),
             tasks: Default::default(),
             logins: Default::default(),
             files: Default::default(),
@@ -103,10 +109,12 @@ impl Config {
     /// What rules the use cases.
     pub fn policies(&self) -> Policies {
         Policies {
+            data: self.data.clone(),
             tasks: self.tasks.clone(),
             logins: self.logins.clone(),
             files: self.files.clone(),
             pacing: self.pacing.clone(),
+            clients: self.openwx.clone(),
         }
     }
 
@@ -117,6 +125,10 @@ impl Config {
         self.files.check().map_err(ConfigError::Unfit)?;
         self.pacing.check().map_err(ConfigError::Unfit)?;
         self.limits.check().map_err(ConfigError::Unfit)?;
+        self.openwx.check().map_err(ConfigError::Unfit)?;
+        self.openwx
+            .check_served_at(self.server.listen)
+            .map_err(ConfigError::Unfit)?;
         self.wehub.check().map_err(ConfigError::Unfit)?;
         self.server.check().map_err(ConfigError::Unfit)
     }

@@ -15,4 +15,5 @@ pub mod runtime;
 pub mod secret;
 pub mod service;
 pub mod store;
+pub mod supervisor;
 pub mod telemetry;

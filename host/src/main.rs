@@ -3,12 +3,15 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use wxhost::cli::{self, Cli};
+use wxhost::cli::{self, Cli, launch};
 
 /// A fresh instance per event is many small allocations that end together.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    cli::main(Cli::parse())
+    match launch::asked() {
+        Some(launch) => launch.run(),
+        None => cli::main(Cli::parse()),
+    }
 }

@@ -20,7 +20,9 @@ pub use api::{Answer, Api, File};
 pub use settings::{APPID, SECRET_KEY, Settings};
 
 use crate::{
-    Context, Error, Result, check, fail, guests, http, poll,
+    Context, Error, Result, check, fail, guests, http,
+    openwx::{Openwx, Ports, process},
+    poll,
     wehub::{Identity, WehubClient},
 };
 
@@ -28,6 +30,11 @@ use crate::{
 const START_MAX: Duration = Duration::from_secs(30);
 /// How long it may take to end: what runs has 5 s, then the store closes.
 const END_MAX: Duration = Duration::from_secs(20);
+/// How long a client may take from one phase to the next.
+const PHASE_MAX: Duration = Duration::from_secs(30);
+/// How long something of a client may be left after the host's end: as long as the
+/// system needs to clear up.
+const CLIENTS_END_MAX: Duration = Duration::from_secs(2);
 /// How long one command of the CLI may take.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
 
@@ -199,6 +206,9 @@ impl Host {
             let token = self.token()?.to_owned();
             let status = self.terminate().await?;
             check!(status.success(), "the host ended with {status}");
+            if self.settings.ports.is_some() {
+                self.until_no_client(CLIENTS_END_MAX).await?;
+            }
             self.check_log(&token)?;
         }
         self.passed = true;
@@ -300,6 +310,57 @@ impl Host {
             &process.address,
             Some(&process.token),
         ))
+    }
+
+    /// Its controller API, with the admin token.
+    pub fn openwx(&self) -> Result<Openwx> {
+        let process = self.process()?;
+        Ok(Openwx::new(&process.address, Some(&process.token)))
+    }
+
+    /// The ports that its clients are given.
+    pub fn ports(&self) -> Result<&Ports> {
+        let ports = self.settings.ports.as_deref();
+        ports.context("this host was given no ports for clients")
+    }
+
+    /// The id of its process.
+    pub fn pid(&self) -> Result<u32> {
+        let id = self.process()?.child.id();
+        id.context("the host has ended")
+    }
+
+    /// The folder of one of its clients.
+    pub fn client_dir(&self, name: &str) -> PathBuf {
+        self.data().join("openwx/clients").join(name)
+    }
+
+    /// What the control API tells of a client.
+    pub async fn client(&self, name: &str) -> Result<Value> {
+        self.api()?.get(&format!("/clients/{name}")).await
+    }
+
+    /// Waits until the host stands so with a client.
+    pub async fn until_phase(&self, name: &str, phase: &str) -> Result<Value> {
+        let what = format!("{name} is {phase}");
+        let mut last = Value::Null;
+        let found = poll::until(&what, PHASE_MAX, async || {
+            last = self.client(name).await?;
+            Ok((last["phase"] == phase).then(|| last.clone()))
+        });
+        found.await.context(&last)
+    }
+
+    /// Waits until no process of a client is there any more, however it was left, and
+    /// nobody listens on a client's port.
+    pub async fn until_no_client(&self, limit: Duration) -> Result<()> {
+        let folder = self.home().to_owned();
+        let mut left = (Vec::new(), Vec::new());
+        let gone = poll::until("no client is left", limit, async || {
+            left = (process::of_folder(&folder), self.ports()?.taken());
+            Ok((left.0.is_empty() && left.1.is_empty()).then_some(()))
+        });
+        gone.await.context(format!("processes and ports: {left:?}"))
     }
 
     /// Deploys a component from a file.

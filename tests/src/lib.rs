@@ -15,6 +15,7 @@ pub mod guests;
 pub mod host;
 pub mod http;
 pub mod load;
+pub mod openwx;
 pub mod poll;
 pub mod wehub;
 

@@ -17,6 +17,9 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 const DEPLOY_LIMIT: Duration = Duration::from_secs(120);
 /// How long a file may take: the largest over a slow line.
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(60 * 60);
+/// How long an answer may take that goes on as something happens: the host ends it
+/// before.
+const FOLLOW_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// How long a file may rest between two pieces.
 const STALL_LIMIT: Duration = Duration::from_secs(30);
 
@@ -52,6 +55,7 @@ impl Reply {
 pub struct Download {
     response: Response,
     address: String,
+    stall: Duration,
 }
 
 impl Download {
@@ -63,10 +67,10 @@ impl Download {
 
     /// The next bytes, or none at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        let why = match tokio::time::timeout(STALL_LIMIT, self.response.chunk()).await {
+        let why = match tokio::time::timeout(self.stall, self.response.chunk()).await {
             Ok(Ok(piece)) => return Ok(piece),
             Ok(Err(error)) => root_cause(&error),
-            Err(_) => format!("nothing more came for {} s", STALL_LIMIT.as_secs()),
+            Err(_) => format!("nothing more came for {} s", self.stall.as_secs()),
         };
         Err(Failure::Unreachable {
             address: self.address.clone(),
@@ -149,10 +153,36 @@ impl Client {
 
     /// Reads what is no JSON. What comes is read by the caller.
     pub async fn download(&self, path: &[&str]) -> Result<Download, Failure> {
-        let request = self.request(Method::GET, path)?.timeout(DOWNLOAD_LIMIT);
+        self.download_query(path, &[]).await
+    }
+
+    /// Reads a part of what is no JSON.
+    pub async fn download_query(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Download, Failure> {
+        let limits = (DOWNLOAD_LIMIT, STALL_LIMIT);
+        self.open(path, query, limits).await
+    }
+
+    /// Reads what goes on as something happens, which may be nothing for long.
+    pub async fn follow(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Download, Failure> {
+        let limits = (FOLLOW_LIMIT, FOLLOW_LIMIT);
+        self.open(path, query, limits).await
+    }
+
+    async fn open(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        (in_all, stall): (Duration, Duration),
+    ) -> Result<Download, Failure> {
+        let request = self.request(Method::GET, path)?.query(query);
         Ok(Download {
-            response: self.answer(request).await?,
+            response: self.answer(request.timeout(in_all)).await?,
             address: self.base.to_string(),
+            stall,
         })
     }
 

@@ -112,7 +112,7 @@ fn cure(slug: &str) -> Option<&'static str> {
         }
         "not-found" => {
             "see what there is with `wxhost handler list`, `wxhost account list`, \
-             `wxhost login list` or `wxhost task list ACCOUNT`"
+             `wxhost login list`, `wxhost client list` or `wxhost task list ACCOUNT`"
         }
         "in-use" => "unbind it with `wxhost handler unbind --account ACCOUNT`",
         "no-agent" => "see who is online with `wxhost account list`",

@@ -125,7 +125,8 @@ fn scope(text: &str) -> Result<Scope, BadId> {
     text.to_owned().try_into()
 }
 
-fn entry(text: &str) -> Result<(String, String), &'static str> {
+/// A key and its value, as an argument.
+pub(super) fn entry(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("an entry is KEY=VALUE"),

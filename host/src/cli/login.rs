@@ -19,7 +19,7 @@ use super::{
     watch::{Form, watch},
 };
 use crate::{
-    domain::{AccountId, Login, LoginId, LoginState, id::BadId, login::Step},
+    domain::{AccountId, ClientName, Login, LoginId, LoginState, id::BadId, login::Step},
     edge::control::{
         input::LIMIT_DEFAULT,
         wire::{List, LoginStart},
@@ -38,8 +38,9 @@ Examples:
   wxhost login qr ID --out code.png              the code as an image
   wxhost login list --state awaiting-scan
 
-A client that is logged in starts another, which uploads a code every minute or two until somebody
-scans it with WeChat. While it is watched the exit status is 0 only if an account has logged in.";
+A WeHub client that is logged in starts another, which uploads a code every minute or two until somebody
+scans it with WeChat. Openwx clients are started with `wxhost client start`; their logins are here
+too. While it is watched the exit status is 0 only if an account has logged in.";
 
 /// `wxhost login`.
 #[derive(Args)]
@@ -211,13 +212,13 @@ fn table(list: &List<Login>, style: &Style) -> String {
     if list.items.is_empty() {
         return "no such logins: `wxhost login start --watch`".to_owned();
     }
-    let mut table = Table::new(["ID", "STATE", "BEGUN", "AGENT", "ACCOUNT", "CODES", "NOTE"]);
+    let mut table = Table::new(["ID", "STATE", "BEGUN", "CLIENT", "ACCOUNT", "CODES", "NOTE"]);
     for login in &list.items {
         table.row([
             login.id.as_str().into(),
             Cell::new(login.state.as_str(), paint(login.state)),
             style.ago(login.made_ms).into(),
-            login.agent.as_ref().map_or("", AccountId::as_str).into(),
+            shown_by(login).into(),
             login.account.as_ref().map_or("", AccountId::as_str).into(),
             login.generation.to_string().into(),
             login.note.as_str().into(),
@@ -231,6 +232,12 @@ fn table(list: &List<Login>, style: &Style) -> String {
         ));
     }
     text
+}
+
+/// Whose client shows the codes: the agent's, or the one that was started here.
+fn shown_by(login: &Login) -> &str {
+    let client = login.client.as_ref().map(ClientName::as_str);
+    client.unwrap_or_else(|| login.agent.as_ref().map_or("", AccountId::as_str))
 }
 
 /// How a login's state is set off.
@@ -262,6 +269,7 @@ fn about(login: &Login, style: &Style) -> String {
         ("codes", login.generation.to_string()),
     ];
     known.extend(login.agent.as_ref().map(|it| ("agent", it.to_string())));
+    known.extend(login.client.as_ref().map(|it| ("client", it.to_string())));
     known.extend(login.task.as_ref().map(|it| ("task", it.to_string())));
     known.extend(login.account.as_ref().map(|it| ("account", it.to_string())));
     for (label, text) in [("machine", &login.machine_id), ("note", &login.note)] {
@@ -373,6 +381,23 @@ mod tests {
     }
 
     #[test]
+    fn a_login_of_a_client_names_the_client() {
+        let (id, client) = ("qr-1".try_into().unwrap(), "rose".try_into().unwrap());
+        let login = Login::of_client(id, client, 0);
+        assert_eq!(
+            about(&login, &Style::plain(0)),
+            "id      qr-1\n\
+             state   dispatched\n\
+             codes   0\n\
+             client  rose\n\
+             step    just now (1970-01-01T00:00:00Z), dispatched: the client rose waits for a \
+             scan\n"
+        );
+        let table = table(&List::whole([login]), &Style::plain(0));
+        assert!(table.contains("just now  rose"), "{table}");
+    }
+
+    #[test]
     fn a_strangers_words_do_not_steer_the_terminal() {
         let evil = "a\u{1b}[2J\u{7}\n'; id";
         let mut login = login();
@@ -404,7 +429,7 @@ mod tests {
         };
         assert_eq!(
             table(&list, &Style::plain(60_000)),
-            "ID    STATE   BEGUN      AGENT   ACCOUNT  CODES  NOTE\n\
+            "ID    STATE   BEGUN      CLIENT  ACCOUNT  CODES  NOTE\n\
              qr-1  failed  1 min ago  wxid_a           0      for Rose\n\
              there may be more: add --after 'qr-1'\n"
         );

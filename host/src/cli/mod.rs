@@ -5,10 +5,12 @@
 
 pub mod account;
 pub mod client;
+pub mod clients;
 mod contacts;
 pub mod failure;
 pub mod file;
 pub mod handler;
+pub mod launch;
 pub mod login;
 pub mod output;
 mod pauses;
@@ -36,6 +38,7 @@ Examples:
   wxhost handler bind echo --account '*'          let it serve all accounts
   wxhost account list                             see who is logged in
   wxhost login start --watch                      log another account in by QR code
+  wxhost client start rose --watch                start an Openwx client and scan its code
   wxhost task send wxid_a --to wxid_b --text hi   have an account write to somebody
 
 Exit status: 0 done; 1 the host refused or failed; 2 wrong usage; 3 no host reached.";
@@ -101,6 +104,8 @@ pub enum ClientCommand {
     Task(task::TaskArgs),
     /// Log accounts in by QR code
     Login(login::LoginArgs),
+    /// Start Openwx clients and look after them
+    Client(clients::ClientsArgs),
     /// Fetch files of messages
     File(file::FileArgs),
 }
@@ -112,6 +117,7 @@ impl ClientCommand {
             Self::Account(args) => args.run(client, style).await,
             Self::Task(args) => args.run(client, style).await,
             Self::Login(args) => args.run(client, style).await,
+            Self::Client(args) => args.run(client, style).await,
             Self::File(args) => args.run(client).await,
         }
     }
@@ -220,6 +226,15 @@ mod tests {
             "wxhost login qr qr-1 --out code.png",
             "wxhost login watch qr-1 --json",
             "wxhost login cancel qr-1",
+            "wxhost client start rose --template t --param a=b --param c=d=e --watch",
+            "wxhost client start 小明@1 --json",
+            "wxhost client stop rose --wait",
+            "wxhost client list --phase failed --json",
+            "wxhost client show rose",
+            "wxhost client watch rose --json",
+            "wxhost client log rose -f --tail 10",
+            "wxhost client restart rose",
+            "wxhost client clear rose",
         ] {
             assert!(taken(line), "{line}");
         }
@@ -251,6 +266,11 @@ mod tests {
             "wxhost login list --state over",
             "wxhost login show a/b",
             "wxhost file get abc --out a.jpg",
+            "wxhost client start ../rose",
+            "wxhost client start rose --param novalue",
+            "wxhost client list --phase over",
+            "wxhost client log rose --follow --json",
+            "wxhost client log rose --tail -1",
         ] {
             assert!(!taken(line), "{line}");
         }

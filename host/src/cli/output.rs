@@ -125,6 +125,12 @@ impl Style {
         }
     }
 
+    /// For how long something goes on that began then.
+    pub fn age(&self, at_ms: Millis) -> String {
+        let span = span(self.now_ms.saturating_sub(at_ms) / 1000);
+        span.unwrap_or_else(|| "0 s".to_owned())
+    }
+
     /// How long ago that was, and when in UTC.
     pub fn when(&self, at_ms: Millis) -> String {
         match timestamp(at_ms) {

@@ -17,7 +17,7 @@ use crate::domain::{Login, LoginId, LoginState, login::Step};
 /// has scanned one looks at the screen.
 const PAUSE: Duration = Duration::from_secs(1);
 /// For how long a host may be away or busy: as long as one takes to start again.
-const AWAY_MAX: Duration = Duration::from_secs(20);
+pub(super) const AWAY_MAX: Duration = Duration::from_secs(20);
 
 /// Follows a login to its end. Succeeds if somebody logged in.
 pub async fn watch<W: Write>(

@@ -299,6 +299,36 @@ impl Action {
         }
     }
 
+    /// The text and the address of a picture or file that this writes to the
+    /// conversation, if it writes no more than a text, or a text and then a file: so
+    /// much fits into the answer to an Openwx report.
+    pub fn as_reply(&self, to: &str) -> Option<(&str, Option<&str>)> {
+        let Self::Send {
+            conversation,
+            segments,
+        } = self
+        else {
+            return None;
+        };
+        if conversation != to {
+            return None;
+        }
+        match segments.as_slice() {
+            [Segment::Text(text)] => Some((text, None)),
+            [Segment::Text(text), file] => file.url().map(|url| (text.as_str(), Some(url))),
+            _ => None,
+        }
+    }
+
+    /// What the file is called that this asks the client for, if it asks for one.
+    pub fn awaited_file(&self) -> Option<String> {
+        match self {
+            Self::Download { file } => Some(file.clone()),
+            Self::FetchAvatar { user, .. } => Some(format!("avatar-{user}")),
+            _ => None,
+        }
+    }
+
     /// The action's name, as in its JSON.
     pub fn name(&self) -> &'static str {
         match self {
@@ -467,6 +497,18 @@ impl Action {
 }
 
 impl Segment {
+    /// The address of the file that this sends, if it sends one by its address.
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Self::Image(FileSource::Url(url))
+            | Self::Sticker(FileSource::Url(url))
+            | Self::Voice(FileSource::Url(url))
+            | Self::Video(FileSource::Url(url))
+            | Self::Document(FileSource::Url(url)) => Some(url),
+            _ => None,
+        }
+    }
+
     fn check_support(&self, client: ClientKind) -> Result<(), Refused> {
         use ClientKind::{Openwx, Wehub};
         let what = match (client, self) {

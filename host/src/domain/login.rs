@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, Digest, LoginId, Millis, TaskId};
+use super::{AccountId, ClientName, Digest, LoginId, Millis, TaskId};
 
 /// How long a note of whoever starts a login may be, in bytes.
 pub const NOTE_MAX_BYTES: usize = 500;
@@ -112,6 +112,9 @@ pub struct Login {
     /// The account whose client was asked to start another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AccountId>,
+    /// The Openwx client that shows the codes: it was started here, by no agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientName>,
     /// The task that asked it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
@@ -197,6 +200,14 @@ impl Login {
         login
     }
 
+    /// A login of an Openwx client that was started here and shows a code.
+    pub fn of_client(id: LoginId, client: ClientName, now_ms: Millis) -> Self {
+        let reason = format!("the client {client} waits for a scan");
+        let mut login = Self::begun(id, LoginState::Dispatched, reason, now_ms);
+        login.client = Some(client);
+        login
+    }
+
     fn begun(id: LoginId, state: LoginState, reason: String, now_ms: Millis) -> Self {
         Self {
             id,
@@ -205,6 +216,7 @@ impl Login {
             generation: 0,
             image: None,
             agent: None,
+            client: None,
             task: None,
             any_agent: false,
             foreign: false,

@@ -1,6 +1,7 @@
-//! Who may use the control API: whoever has the admin token.
+//! Who may use the control API: whoever has the admin token. And whose token opens
+//! the controller API for Openwx clients, and nothing else.
 //!
-//! The token lies in a file that only the host's user can read, so that the
+//! Each token lies in a file that only the host's user can read, so that the
 //! command line on the same machine finds it. In memory there is its digest
 //! only. It has 256 random bits, hence a fast digest is enough and guessing
 //! needs no brake.
@@ -23,18 +24,30 @@ use super::{
     keyfile::{self, KeyFileError},
 };
 
-/// The token's file in the data directory.
+/// The admin token's file in the data directory.
 pub const TOKEN_FILE: &str = "admin-token";
-/// What tokens begin with, so that one that leaked is recognised.
+/// The file of the controller API's token.
+pub const CONTROLLER_TOKEN_FILE: &str = "openwx-token";
+/// What admin tokens begin with, so that one that leaked is recognised.
 const PREFIX: &str = "wxh_";
+/// What tokens of the controller API begin with.
+const CONTROLLER_PREFIX: &str = "wxo_";
 /// How many random bytes a token has.
 const RANDOM_BYTES: usize = 32;
 /// The shortest token taken from a file that somebody else wrote.
 const TOKEN_MIN_CHARS: usize = 32;
 
 /// The token that lets its bearer do everything. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct AdminToken(Token);
+
+/// The token that lets its bearer use the controller API. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ControllerToken(Token);
+
+/// The digest of a token.
 #[derive(Clone)]
-pub struct AdminToken(blake3::Hash);
+struct Token(blake3::Hash);
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -55,26 +68,52 @@ impl AdminToken {
     /// The token of this data directory. The first time it is made, so that
     /// the directory must exist.
     pub fn load_or_create(data: &Path) -> Result<Self, TokenError> {
-        let path = data.join(TOKEN_FILE);
-        let text = keyfile::read_or_create(&path, make)?;
-        token_of(&text, path).map(|token| Self::of(&token))
+        Token::load_or_create(data.join(TOKEN_FILE), PREFIX).map(Self)
     }
 
     /// The token with this text.
+    #[cfg(test)]
     pub fn of(token: &str) -> Self {
-        Self(blake3::hash(token.as_bytes()))
+        Self(Token::of(token))
     }
 
     /// Whether this is the token. Takes the same time whatever differs.
     pub fn verify(&self, token: &str) -> bool {
+        self.0.verify(token)
+    }
+}
+
+impl ControllerToken {
+    /// The token of this data directory, made the first time.
+    pub fn load_or_create(data: &Path) -> Result<Self, TokenError> {
+        Token::load_or_create(data.join(CONTROLLER_TOKEN_FILE), CONTROLLER_PREFIX).map(Self)
+    }
+
+    /// Whether this is the token. Takes the same time whatever differs.
+    pub fn verify(&self, token: &str) -> bool {
+        self.0.verify(token)
+    }
+}
+
+impl Token {
+    fn load_or_create(path: PathBuf, prefix: &str) -> Result<Self, TokenError> {
+        let text = keyfile::read_or_create(&path, || make(prefix))?;
+        token_of(&text, path).map(|token| Self::of(&token))
+    }
+
+    fn of(token: &str) -> Self {
+        Self(blake3::hash(token.as_bytes()))
+    }
+
+    fn verify(&self, token: &str) -> bool {
         // Equality of `blake3::Hash` is constant in time.
         blake3::hash(token.as_bytes()) == self.0
     }
 }
 
-impl fmt::Debug for AdminToken {
+impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AdminToken(…)")
+        f.write_str("…")
     }
 }
 
@@ -93,9 +132,9 @@ fn token_of(text: &[u8], path: PathBuf) -> Result<String, TokenError> {
     Ok(token.to_owned())
 }
 
-fn make() -> io::Result<Vec<u8>> {
+fn make(prefix: &str) -> io::Result<Vec<u8>> {
     let bytes = keyfile::random::<RANDOM_BYTES>()?;
-    Ok(format!("{PREFIX}{}\n", BASE64_URL_SAFE_NO_PAD.encode(bytes)).into_bytes())
+    Ok(format!("{prefix}{}\n", BASE64_URL_SAFE_NO_PAD.encode(bytes)).into_bytes())
 }
 
 /// Lets requests with the token through and answers all others with 401.
@@ -117,7 +156,8 @@ pub async fn require(
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The token in the header `Authorization`, whosever it is.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme
@@ -150,6 +190,17 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn the_controller_has_a_token_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let admin = AdminToken::load_or_create(dir.path()).unwrap();
+        let own = ControllerToken::load_or_create(dir.path()).unwrap();
+        let text = fs::read_to_string(dir.path().join(CONTROLLER_TOKEN_FILE)).unwrap();
+        assert!(text.starts_with(CONTROLLER_PREFIX), "{text}");
+        assert!(own.verify(text.trim()) && !admin.verify(text.trim()));
+        assert!(!own.verify(&read(dir.path()).unwrap()));
     }
 
     #[test]

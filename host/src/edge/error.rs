@@ -11,7 +11,10 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{action::Refused, ports::StoreError},
+    domain::{
+        action::Refused,
+        ports::{StartError, StoreError},
+    },
     service,
 };
 
@@ -229,6 +232,24 @@ impl From<service::Error> for Problem {
             Error::Unfit(_) => Self::new(Kind::UnfitComponent, text),
             Error::Conflict(_) | Error::LoginMoved => Self::new(Kind::Conflict, text),
             Error::NoAgent(_) => Self::new(Kind::NoAgent, text),
+            Error::Parameter(bad) => {
+                let field = format!("parameters.{}", bad.name);
+                Self::bad_field(field, bad.problem)
+            }
+            Error::Start(StartError::Exists(status)) => Self::new(
+                Kind::Conflict,
+                format!(
+                    "{} is there already: it is {}; stop it first, or restart it",
+                    status.name,
+                    status.phase.as_str()
+                ),
+            ),
+            Error::Start(StartError::Template(_)) => Self::new(Kind::Conflict, text),
+            Error::TooManyClients(_) => {
+                Self::new(Kind::Conflict, format!("{text}: stop one first"))
+            }
+            Error::Start(StartError::NoPort | StartError::Ending) => Self::new(Kind::Busy, text),
+            Error::Start(StartError::Spawn(_)) => Self::internal(text),
             Error::Busy { .. } | Error::Draining => Self::new(Kind::Busy, text),
             Error::Store(store) => store.into(),
             Error::Host(_) | Error::WrongTask(_) | Error::NotAsked { .. } => Self::internal(text),
@@ -342,6 +363,29 @@ mod tests {
         assert_eq!(document.kind, "urn:wxhost:problem:invalid-action");
         assert_eq!(document.detail, "segments: can't be empty");
         assert_eq!(document.field.as_deref(), Some("segments"));
+    }
+
+    #[test]
+    fn a_parameter_of_a_client_is_named_with_its_place() {
+        let document = shown(service::Error::Parameter(
+            crate::domain::client::BadParameter {
+                name: "load".into(),
+                problem: "takes names of plugins".into(),
+            },
+        ));
+        assert_eq!(document.status, 400);
+        assert_eq!(document.field.as_deref(), Some("parameters.load"));
+        assert_eq!(document.detail, "parameters.load: takes names of plugins");
+    }
+
+    #[test]
+    fn where_no_more_clients_may_run_the_cure_is_said() {
+        let document = shown(service::Error::TooManyClients(2));
+        assert_eq!(document.status, 409);
+        assert_eq!(
+            document.detail,
+            "2 clients run, and openwx.max_clients allows no more: stop one first"
+        );
     }
 
     #[test]

@@ -4,8 +4,11 @@ pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod control;
 pub(crate) mod error;
+mod gallery;
 mod keyfile;
 pub(crate) mod linger;
+pub(crate) mod loose;
+pub(crate) mod openwx;
 pub(crate) mod server;
 #[cfg(test)]
 mod tests;

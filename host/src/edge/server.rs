@@ -130,7 +130,9 @@ pub(crate) async fn run(
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(config.idle_ms))
-        .max_buf_size(HEADERS_MAX_BYTES);
+        .max_buf_size(HEADERS_MAX_BYTES)
+        // Openwx clients get the names of headers as they came.
+        .preserve_header_case(true);
     tokio::pin!(shutdown);
     loop {
         let (stream, permit) = tokio::select! {

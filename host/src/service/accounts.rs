@@ -2,7 +2,7 @@
 
 use super::{
     Error, Reply, Service,
-    deliver::{Reporter, Settling},
+    deliver::{Reporter, Settling, check_kind},
     logins::QrSession,
     turn::Turn,
 };
@@ -51,6 +51,10 @@ impl Service {
         self.heard(&event.account);
         let now_ms = self.0.store.now();
         let known = turn.account.as_deref();
+        match known {
+            Some(known) => check_kind(known, reporter.client)?,
+            None => self.check_is_no_client(&event.account, reporter.client)?,
+        }
         let former = known.and_then(|account| account.session.as_ref());
         let replaced =
             former.is_some_and(|it| !it.may_be_of(&start.machine_id, &reporter.client_session));

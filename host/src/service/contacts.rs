@@ -1,6 +1,6 @@
 //! Whom an account knows: kept as its client reports, read by people and bots.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Error, Service, turn::Turn};
 use crate::domain::{
@@ -33,6 +33,8 @@ pub enum ContactReport {
         groups: Option<Vec<(Group, Vec<String>)>>,
         /// All public accounts.
         officials: Option<Vec<User>>,
+        /// What is known of the members besides their ids, by group.
+        members: Vec<(String, Vec<Member>)>,
     },
 }
 
@@ -61,6 +63,16 @@ impl Service {
         Ok(self.0.store.members(id, group, after, limit).await?)
     }
 
+    /// One member of a group.
+    pub async fn member(
+        &self,
+        id: &AccountId,
+        group: &str,
+        user: &str,
+    ) -> Result<Option<Member>, Error> {
+        Ok(self.0.store.member(id, group, user).await?)
+    }
+
     /// Writes what a report says. Writing it twice is no harm, so it takes as
     /// many commits as it needs and is not part of the event's own.
     pub(super) async fn write_contacts(
@@ -77,7 +89,12 @@ impl Service {
                 users,
                 groups,
                 officials,
-            } => self.compare(account, users, groups, officials).await?,
+                members,
+            } => {
+                let mut changes = self.compare(account, users, groups, officials).await?;
+                self.put_members(account, members, &mut changes).await?;
+                changes
+            }
         };
         if let Happening::MembersReported(groups) = &event.what {
             self.drop_unreported(account, groups, &mut changes).await?;
@@ -216,6 +233,39 @@ impl Service {
         }
         changes.extend(fresh.into_values().map(ContactChange::Put));
         Ok(changes)
+    }
+
+    /// Puts members of whom more is known than the id, unless they are known just so.
+    async fn put_members(
+        &self,
+        account: &AccountId,
+        members: Vec<(String, Vec<Member>)>,
+        changes: &mut Vec<ContactChange>,
+    ) -> Result<(), Error> {
+        if members.is_empty() {
+            return Ok(());
+        }
+        let told: HashSet<(&str, &str)> = members
+            .iter()
+            .flat_map(|(group, all)| all.iter().map(|it| (group.as_str(), it.user.id.as_str())))
+            .collect();
+        changes.retain(|change| match change {
+            ContactChange::PutMember(group, member) => {
+                !told.contains(&(group.as_str(), member.user.id.as_str()))
+            }
+            _ => true,
+        });
+        for (group, member) in members
+            .into_iter()
+            .flat_map(|(group, all)| all.into_iter().map(move |member| (group.clone(), member)))
+        {
+            tokio::task::consume_budget().await;
+            let known = self.0.store.member(account, &group, &member.user.id);
+            if known.await?.as_ref() != Some(&member) {
+                changes.push(ContactChange::PutMember(group, member));
+            }
+        }
+        Ok(())
     }
 
     /// Removes whoever of this kind is not among the fresh, and leaves out of

@@ -51,6 +51,9 @@ pub struct Reporter {
 pub enum Reply {
     /// In the answer to this very report.
     InAnswer,
+    /// In the answer if they are one text, with a picture or not, to where the
+    /// report came from (Openwx protocol page, section 3); else in the queue.
+    OneText,
     /// In the queue, since the answer has no place for tasks.
     Queue,
 }
@@ -208,7 +211,10 @@ impl Service {
         }
         let waiting = match reply {
             Reply::InAnswer => self.answers_wait(turn, &event.account).await?,
-            Reply::Queue => true,
+            Reply::OneText if is_one_text(&effects, event) => {
+                self.answers_wait(turn, &event.account).await?
+            }
+            Reply::OneText | Reply::Queue => true,
         };
         let at_once = match waiting {
             true => 0,
@@ -257,7 +263,7 @@ impl Service {
         let actions = asked.iter().map(|task| &task.action);
         self.note_settled(turn, event, actions, settled.hushed.clone());
         if let Some(last) = asked.last().filter(|_| asked.len() > settled.at_once) {
-            if reply == Reply::InAnswer {
+            if reply != Reply::Queue {
                 turn.deferred = Some(last.id.number);
             }
             self.0.links.wake(&event.account);
@@ -360,9 +366,10 @@ impl Service {
         id: &AccountId,
         reporter: Reporter,
     ) -> Result<(), Error> {
-        if turn.account.is_some() {
-            return Ok(());
+        if let Some(known) = turn.account.as_deref() {
+            return check_kind(known, reporter.client);
         }
+        self.check_is_no_client(id, reporter.client)?;
         let now_ms = self.0.store.now();
         let account = Account {
             id: id.clone(),
@@ -468,6 +475,27 @@ impl Service {
             Err(unloaded @ CallError::Unloaded(_)) => Err(Error::Host(unloaded.to_string())),
             Err(CallError::Store(error)) => Err(error.into()),
         }
+    }
+}
+
+/// Whether an Openwx client can be given this in the answer to its report.
+fn is_one_text(effects: &Effects, event: &Event) -> bool {
+    match (effects.tasks.as_slice(), event.conversation()) {
+        ([(_, action)], Some(conversation)) => action.as_reply(conversation).is_some(),
+        _ => false,
+    }
+}
+
+/// An account has one kind of client: one of another kind that calls itself so is
+/// somebody else.
+pub(super) fn check_kind(known: &Account, client: ClientKind) -> Result<(), Error> {
+    match known.client == client {
+        true => Ok(()),
+        false => Err(Error::Conflict(format!(
+            "{} is the account of a {} client here",
+            known.id,
+            known.client.as_str()
+        ))),
     }
 }
 

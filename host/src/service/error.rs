@@ -4,7 +4,8 @@
 use crate::domain::{
     HandlerName,
     action::Refused,
-    ports::{BlobError, ComponentError, StoreError},
+    client::BadParameter,
+    ports::{BlobError, ComponentError, StartError, StoreError},
 };
 
 /// Why something was not done.
@@ -43,6 +44,15 @@ pub enum Error {
     /// The component is none that this host runs.
     #[error("{0}")]
     Unfit(String),
+    /// A client is not started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A parameter of a client's start is not taken.
+    #[error(transparent)]
+    Parameter(#[from] BadParameter),
+    /// So many clients run already.
+    #[error("{0} clients run, and openwx.max_clients allows no more")]
+    TooManyClients(usize),
     /// The task is not one that a result can be reported for.
     #[error("task_id: {0}")]
     WrongTask(String),

@@ -63,6 +63,9 @@ impl Service {
         let now_ms = self.0.store.now();
         let (mut waiting, mut late) = (Vec::new(), 0);
         for request in all {
+            if self.is_fetched(&request.account).await? {
+                continue;
+            }
             if request.state == FileState::Asked && self.went_out(&request).await? {
                 waiting.push(request);
             } else if request.named_until().is_some_and(|until| until > now_ms) {
@@ -70,6 +73,12 @@ impl Service {
             }
         }
         Ok((waiting, late))
+    }
+
+    /// Whether the host fetches this account's files itself: no upload is theirs.
+    async fn is_fetched(&self, account: &AccountId) -> Result<bool, Error> {
+        let account = self.0.store.account(account).await?;
+        Ok(account.is_some_and(|it| it.client == ClientKind::Openwx))
     }
 
     /// Whether a client was asked for it. A task that is gone has ended long ago.
@@ -132,6 +141,23 @@ impl Service {
         }
     }
 
+    /// An account's client says that an awaited file will not come.
+    pub async fn file_missing(&self, request: FileRequest, reason: &str) -> Result<(), Error> {
+        let (service, reason) = (self.clone(), reason.to_owned());
+        self.detached(async move {
+            let mut turn = service.turn(&request.account).await?;
+            let (account, file) = (&request.account, &request.file);
+            match service.0.store.file_request(account, file).await? {
+                Some(mut request) if request.state == FileState::Asked => {
+                    request.missing(reason, service.0.store.now());
+                    service.settle_file(&mut turn, request).await
+                }
+                Some(_) | None => Ok(()),
+            }
+        })
+        .await
+    }
+
     /// Looks after a file that may not have come: it is asked for once more, or
     /// given up.
     pub(super) async fn file_overdue(&self, account: &AccountId, file: &str) -> Result<(), Error> {
@@ -145,7 +171,10 @@ impl Service {
         let (task, now_ms) = (self.0.store.task(&request.task).await?, self.0.store.now());
         match self.overdue(&request, task.as_ref(), now_ms) {
             Overdue::LookAgain(at_ms) => self.look_again(&turn, &request, at_ms).await,
-            Overdue::AskAgain => self.ask_again(&mut turn, request, now_ms).await,
+            Overdue::AskAgain => {
+                let action = task.map(|task| task.action);
+                self.ask_again(&mut turn, request, action, now_ms).await
+            }
             Overdue::GiveUp(reason) => {
                 request.missing(reason, now_ms);
                 self.settle_file(&mut turn, request).await
@@ -197,6 +226,7 @@ impl Service {
         &self,
         turn: &mut Turn,
         mut request: FileRequest,
+        action: Option<Action>,
         now_ms: Millis,
     ) -> Result<(), Error> {
         match self.check_queue(&request.account, 1).await {
@@ -208,9 +238,9 @@ impl Service {
             checked => checked?,
         }
         let id = self.new_id(&request.account);
-        let action = Action::Download {
+        let action = action.unwrap_or_else(|| Action::Download {
             file: request.file.clone(),
-        };
+        });
         request.tries += 1;
         request.task = id.clone();
         let account = request.account.clone();
@@ -262,12 +292,12 @@ impl Service {
         now_ms: Millis,
     ) -> Result<(), Error> {
         for task in &commit.tasks {
-            let Action::Download { file } = &task.action else {
+            let Some(file) = task.action.awaited_file() else {
                 continue;
             };
+            let former = self.0.store.file_request(account, &file).await?;
             let (id, origin) = (task.id.clone(), task.origin.clone());
-            let mut request = FileRequest::asked(file.clone(), id, origin, now_ms);
-            let former = self.0.store.file_request(account, file).await?;
+            let mut request = FileRequest::asked(file, id, origin, now_ms);
             if let Some(former) = former {
                 request.replace(former);
             }

@@ -33,6 +33,10 @@ const PAGE: usize = 500;
 /// How often a change is tried anew when somebody else was faster.
 const TRIES: usize = 8;
 
+/// What is wrong with an account as an agent that Openwx drives.
+const NO_AGENT: &str = "is no WeHub account, and only WeHub clients start others: an Openwx client \
+                        is started with `wxhost client start NAME`";
+
 /// Who shall start a client. Nobody named: any client that is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoginRequest {
@@ -136,7 +140,7 @@ impl Service {
         .await
     }
 
-    async fn check_logins_room(&self) -> Result<(), Error> {
+    pub(super) async fn check_logins_room(&self) -> Result<(), Error> {
         let logins = self.0.store.logins().await?;
         match logins.iter().filter(|login| !login.foreign).count() < OWN_MAX {
             true => Ok(()),
@@ -324,6 +328,8 @@ impl Service {
         except: Option<&AccountId>,
     ) -> Result<AccountId, Error> {
         if let Some(agent) = &request.agent {
+            self.check_is_no_client(agent, ClientKind::Wehub)
+                .map_err(|_| Error::NoAgent(format!("{agent} {NO_AGENT}")))?;
             let account = self.account(agent).await?;
             return match self.why_no_agent(&account) {
                 None => Ok(agent.clone()),
@@ -393,7 +399,7 @@ impl Service {
     /// Why this account's client can't be asked to start another; none if it can.
     fn why_no_agent(&self, account: &Account) -> Option<&'static str> {
         if account.client != ClientKind::Wehub {
-            return Some("is no WeHub account: only WeHub clients start others");
+            return Some(NO_AGENT);
         }
         if account.session.is_none() {
             return Some("is not logged in");
@@ -519,7 +525,7 @@ impl Service {
     }
 
     /// Changes a login by a rule that says false when there is nothing to change.
-    async fn change_until_done(
+    pub(super) async fn change_until_done(
         &self,
         id: &LoginId,
         rule: impl Fn(&mut Login, Millis) -> bool,

@@ -8,9 +8,12 @@ mod accounts;
 mod alarms;
 mod callback;
 mod catalogue;
+mod clients;
 mod contacts;
 mod deliver;
 mod error;
+#[cfg(test)]
+pub(crate) mod fake;
 mod files;
 mod guard;
 mod handlers;
@@ -23,6 +26,7 @@ mod tests;
 mod turn;
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -34,22 +38,24 @@ use tokio_util::task::TaskTracker;
 
 pub use accounts::SessionStart;
 pub use callback::Asked;
+pub use clients::ClientRequest;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
 pub use handlers::CONFIG_MAX_BYTES;
 pub use links::{Link, Woken};
 pub use logins::{LoginRequest, QrSession};
-pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, SUBMIT_MAX, Submission};
+pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, Outcome, SUBMIT_MAX, Submission};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Millis,
+    client::ClientPolicy,
     file::FilePolicy,
     login::LoginPolicy,
     pacing::PacingPolicy,
-    ports::{ActionCheck, Blobs, Runtime, Store},
+    ports::{ActionCheck, Blobs, Clients, Runtime, Store},
     task::TaskPolicy,
 };
 
@@ -64,6 +70,8 @@ const IDLE: Duration = Duration::from_secs(5 * 60);
 /// What rules the use cases, each part as the domain has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policies {
+    /// Where everything lasting is kept.
+    pub data: PathBuf,
     /// How long tasks wait.
     pub tasks: TaskPolicy,
     /// When QR logins are given up.
@@ -72,6 +80,8 @@ pub struct Policies {
     pub files: FilePolicy,
     /// How fast accounts write.
     pub pacing: PacingPolicy,
+    /// How Openwx clients are run.
+    pub clients: ClientPolicy,
 }
 
 /// All use cases. A cheap handle.
@@ -83,10 +93,12 @@ struct Inner {
     store: Arc<dyn Store>,
     runtime: Arc<dyn Runtime>,
     blobs: Arc<dyn Blobs>,
+    native: Arc<dyn Clients>,
     check: ActionCheck,
     policies: Policies,
     catalogue: catalogue::Catalogue,
     links: links::Links,
+    client_changes: tokio::sync::Mutex<()>,
     turns: turn::Turns,
     /// When this host started.
     started_ms: Millis,
@@ -104,12 +116,14 @@ impl Service {
         store: Arc<dyn Store>,
         runtime: Arc<dyn Runtime>,
         blobs: Arc<dyn Blobs>,
+        native: Arc<dyn Clients>,
         check: ActionCheck,
         policies: Policies,
     ) -> Result<Self, Error> {
         let service = Self(Arc::new(Inner {
             catalogue: catalogue::Catalogue::default(),
             links: links::Links::default(),
+            client_changes: tokio::sync::Mutex::default(),
             policies,
             turns: turn::Turns::default(),
             desk: callback::Desk::default(),
@@ -119,6 +133,7 @@ impl Service {
             store,
             runtime,
             blobs,
+            native,
             check,
         }));
         service.load_catalogue().await?;

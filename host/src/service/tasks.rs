@@ -48,6 +48,27 @@ pub struct Submission {
     pub idempotency_key: Option<String>,
 }
 
+/// How a task ended, in its client's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// It failed, and why.
+    Failed(String),
+    /// The client does not tell, and why.
+    Unknown(String),
+}
+
+impl Outcome {
+    fn parts(self) -> (TaskState, Option<String>) {
+        match self {
+            Self::Done => (TaskState::Done, None),
+            Self::Failed(reason) => (TaskState::Failed, Some(reason)),
+            Self::Unknown(reason) => (TaskState::Unknown, Some(reason)),
+        }
+    }
+}
+
 /// What an account's client is to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
@@ -342,13 +363,13 @@ impl Service {
         &self,
         account: AccountId,
         task: TaskId,
-        failure: Option<String>,
+        outcome: Outcome,
         raw: Bytes,
     ) -> Result<(), Error> {
         let service = self.clone();
         self.detached(async move {
             service
-                .report_result_in_turn(account, task, failure, raw)
+                .report_result_in_turn(account, task, outcome, raw)
                 .await
         })
         .await
@@ -358,18 +379,15 @@ impl Service {
         &self,
         account: AccountId,
         id: TaskId,
-        failure: Option<String>,
+        outcome: Outcome,
         raw: Bytes,
     ) -> Result<(), Error> {
         let mut turn = self.turn(&account).await?;
         self.heard(&account);
         let mut task = self.awaiting_result(&account, &id).await?;
         let late = task.state == TaskState::Unknown;
-        let state = match failure {
-            Some(_) => TaskState::Failed,
-            None => TaskState::Done,
-        };
-        task.end(state, failure, self.0.store.now());
+        let (state, reason) = outcome.parts();
+        task.end(state, reason, self.0.store.now());
         if late {
             // Whoever asked for it was told that it is unknown.
             return self.put_task(&turn, task, Commit::default()).await;

@@ -13,8 +13,8 @@ use serde::{
 };
 
 use crate::domain::{
-    AccountId, Alarm, ContactKind, Digest, EventKey, HandlerName, LoginId, Millis, TaskNumber,
-    TaskState,
+    AccountId, Alarm, ClientName, ContactKind, Digest, EventKey, HandlerName, LoginId, Millis,
+    TaskNumber, TaskState,
     handler::{CALLBACK_SCOPE, Scope},
     ports::StoreError,
 };
@@ -46,6 +46,8 @@ pub enum Table {
     Member = 9,
     /// Account to how many failures it ever had.
     FailureCount = 10,
+    /// Name to wanted client.
+    Client = 11,
     /// Login to its image.
     LoginImage = 12,
     /// Time and text of an alarm to the alarm.
@@ -70,7 +72,7 @@ pub enum Table {
 }
 
 impl Table {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::Meta,
         Self::Epoch,
         Self::Account,
@@ -81,6 +83,7 @@ impl Table {
         Self::Contact,
         Self::Member,
         Self::FailureCount,
+        Self::Client,
         Self::Pause,
         Self::LoginImage,
         Self::Alarm,
@@ -220,6 +223,11 @@ pub fn binding(scope: &Scope) -> Key {
         Scope::Account(id) => id.as_str(),
     };
     Key::of(Table::Binding).end(scope)
+}
+
+/// A wanted client.
+pub fn client(name: &ClientName) -> Key {
+    Key::of(Table::Client).end(name.as_str())
 }
 
 /// An event seen.

@@ -17,14 +17,16 @@ use super::{
     time::{Clock, Time},
 };
 use crate::domain::{
-    Account, AccountId, Alarm, Binding, Contact, ContactKind, EventKey, Failure, FileRequest,
-    Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber,
-    TaskState,
+    Account, AccountId, Alarm, Binding, ClientName, Contact, ContactKind, EventKey, Failure,
+    FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId,
+    TaskNumber, TaskState,
+    client::Wanted,
     handler::Scope,
     ports::{
-        COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, Catalogue, CatalogueChange, Commit, Committed,
-        ContactChange, Enqueue, Enqueued, Epoch, EventRecord, ImageChange, KeyValueWrite,
-        LoginChange, LoginChanged, Page, PauseChange, Seen, Store, StoreError, TaskFilter,
+        COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, Catalogue, CatalogueChange, ClientChange, Commit,
+        Committed, ContactChange, Enqueue, Enqueued, Epoch, EventRecord, ImageChange,
+        KeyValueWrite, LoginChange, LoginChanged, Page, PauseChange, Seen, Store, StoreError,
+        TaskFilter,
     },
 };
 
@@ -41,6 +43,7 @@ struct State {
     accounts: BTreeMap<String, Account>,
     handlers: BTreeMap<HandlerName, Handler>,
     bindings: BTreeMap<String, Binding>,
+    clients: BTreeMap<ClientName, Wanted>,
     logins: Logins,
     files: BTreeMap<(String, AccountId), FileRequest>,
     alarms: BTreeSet<(Millis, Alarm)>,
@@ -624,6 +627,25 @@ impl Store for MemoryStore {
             for change in changes {
                 state.change_catalogue(change);
             }
+            Ok(())
+        })
+    }
+
+    async fn clients(&self) -> Result<Vec<Wanted>, StoreError> {
+        self.with(|state| Ok(state.clients.values().cloned().collect()))
+    }
+
+    async fn change_client(&self, change: ClientChange) -> Result<(), StoreError> {
+        let size = match &change {
+            ClientChange::Put(wanted) => size(wanted),
+            ClientChange::Remove(_) => 0,
+        };
+        check(1, &[size])?;
+        self.with(|state| {
+            match change {
+                ClientChange::Put(wanted) => state.clients.insert(wanted.name.clone(), wanted),
+                ClientChange::Remove(name) => state.clients.remove(&name),
+            };
             Ok(())
         })
     }

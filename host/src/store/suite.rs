@@ -23,11 +23,12 @@ use crate::domain::{
     Account, AccountId, Action, Alarm, Binding, ClientKind, Contact, ContactKind, Digest, EventKey,
     Failure, FailureKind, FileRequest, Group, Handler, HandlerName, Login, LoginId, Member, Millis,
     Pause, Task, TaskId, TaskNumber, TaskState, User,
+    client::{Over, Wanted},
     handler::Scope,
     ports::{
-        COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, Commit, Committed, ContactChange,
-        Enqueue, Enqueued, Epoch, EventOutcome, EventRecord, ImageChange, KeyValueWrite,
-        LoginChange, LoginChanged, PauseChange, Seen, Store, StoreError, TaskFilter,
+        COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, ClientChange, Commit, Committed,
+        ContactChange, Enqueue, Enqueued, Epoch, EventOutcome, EventRecord, ImageChange,
+        KeyValueWrite, LoginChange, LoginChanged, PauseChange, Seen, Store, StoreError, TaskFilter,
     },
     task::Origin,
 };
@@ -340,6 +341,7 @@ contract!(
     members_belong_to_their_group,
     the_last_hundred_failures_are_kept,
     the_catalogue_changes_as_a_whole,
+    wanted_clients_are_kept_until_they_are_not,
     accounts_are_counted_once_and_listed,
     events_are_listed_by_key,
     a_login_changes_from_the_revision_before_only,
@@ -805,6 +807,34 @@ async fn the_catalogue_changes_as_a_whole(mut f: Fixture) {
             handler: name("b")
         }]
     );
+}
+
+async fn wanted_clients_are_kept_until_they_are_not(mut f: Fixture) {
+    let wanted = |name: &str, over: Option<Over>| Wanted {
+        name: name.try_into().unwrap(),
+        template: "default".to_owned(),
+        parameters: [("log_level".to_owned(), "debug".to_owned())].into(),
+        asked_ms: START,
+        over,
+    };
+    let failed = Over {
+        failed: true,
+        at_ms: START + 1,
+        reason: "it ended too often".to_owned(),
+    };
+    for change in [
+        ClientChange::Put(wanted("b", None)),
+        ClientChange::Put(wanted("甲", None)),
+        ClientChange::Put(wanted("gone", None)),
+        ClientChange::Put(wanted("b", Some(failed.clone()))),
+        ClientChange::Remove("gone".try_into().unwrap()),
+        ClientChange::Remove("never".try_into().unwrap()),
+    ] {
+        f.store.change_client(change).await.unwrap();
+    }
+    f.settle().await;
+    let kept = f.store.clients().await.unwrap();
+    assert_eq!(kept, vec![wanted("b", Some(failed)), wanted("甲", None)]);
 }
 
 async fn accounts_are_counted_once_and_listed(mut f: Fixture) {

@@ -8,7 +8,7 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
-use crate::{Context, Result, check, fail};
+use crate::{Context, Result, check, fail, openwx::escaped};
 
 /// How long one answer may take. Deploying a large component is the longest.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -306,16 +306,6 @@ impl Answer {
             _ => Ok(self.body["detail"].as_str().unwrap_or_default()),
         }
     }
-}
-
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    text.bytes()
-        .map(|byte| match plain(byte) {
-            true => char::from(byte).to_string(),
-            false => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 /// Standard base64 with padding, of text.

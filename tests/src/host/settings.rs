@@ -1,5 +1,12 @@
 //! The configuration file of a host under test.
 
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    Result,
+    openwx::{Ports, binary},
+};
+
 /// The customer id of the usual app. The fixtures have it too.
 pub const APPID: &str = "app-7f3a";
 /// The secret key of the usual app. Long enough to be found in a log for sure.
@@ -13,6 +20,9 @@ pub struct Settings {
     environment: Vec<(String, String)>,
     report_contact: Option<u8>,
     pub(super) path_secret: Option<String>,
+    pub(super) ports: Option<Arc<Ports>>,
+    /// Command lines by the names of their templates.
+    templates: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -70,6 +80,35 @@ impl Settings {
         self
     }
 
+    /// Openwx clients, which are stubs: this many ports, no token, and short waits.
+    pub fn clients(mut self, count: u16) -> Result<Self> {
+        let ports = Ports::block(count)?;
+        let range = (ports.first, ports.last);
+        self.ports = Some(Arc::new(ports));
+        self.set("openwx.backend_start_port", range.0)
+            .set("openwx.backend_end_port", range.1)
+            .set("openwx.max_clients", count)
+            .set("openwx.auth", "none")
+            .set("openwx.check_interval", 1)
+            .set("openwx.stop_ms", 1_500)
+            .set("openwx.restart.wait_min_ms", 100)
+            .template("default", &[])
+    }
+
+    /// A template that starts the stub with these arguments.
+    pub fn template(self, name: &str, arguments: &[&str]) -> Result<Self> {
+        let stub = binary()?.display().to_string();
+        let command: Vec<_> = [stub.as_str()].iter().chain(arguments).copied().collect();
+        Ok(self.command(name, &command))
+    }
+
+    /// A template with this command line.
+    pub fn command(mut self, name: &str, command: &[&str]) -> Self {
+        let command = command.iter().map(|word| (*word).to_owned()).collect();
+        self.templates.insert(name.to_owned(), command);
+        self
+    }
+
     /// A setting by its whole name, such as `wehub.websocket`.
     pub fn set(self, name: &str, value: impl ToString) -> Self {
         let name = format!("WXHOST_{}", name.to_uppercase().replace('.', "__"));
@@ -106,6 +145,11 @@ impl Settings {
         }
         for (name, value) in &self.limits {
             text.push_str(&format!("{name} = {value}\n"));
+        }
+        for (name, command) in &self.templates {
+            text.push_str(&format!(
+                "\n[openwx.template.{name:?}]\ncommand = {command:?}\n"
+            ));
         }
         text
     }
@@ -165,6 +209,16 @@ mod tests {
         let wanted = "[wehub]\npath_secret = \"s\"\nreport_contact = 7\n\n[[wehub.app]]\nappid = \"a\"\n\
                       secret_key = \"k\"\naccounts = [\"wxid_a\", \"*\"]\n\n[limits]\ncall_cpu_ms = 200\n";
         assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn a_template_takes_the_place_of_one_before() {
+        let text = Settings::default()
+            .command("default", &["a"])
+            .command("default", &["b", "--c \"d\""])
+            .to_toml();
+        let wanted = "\n[openwx.template.\"default\"]\ncommand = [\"b\", \"--c \\\"d\\\"\"]\n";
+        assert!(text.ends_with(wanted), "{text}");
     }
 
     #[test]

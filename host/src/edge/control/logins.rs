@@ -203,6 +203,16 @@ mod tests {
     }
 
     #[test]
+    fn a_login_of_a_client_names_the_client() {
+        let (id, client) = ("qr-1".try_into().unwrap(), "rose".try_into().unwrap());
+        let login = Login::of_client(id, client, 1);
+        assert_eq!(
+            serde_json::to_string(&login).unwrap(),
+            r#"{"id":"qr-1","revision":1,"state":"dispatched","generation":0,"client":"rose","any_agent":false,"foreign":false,"steps":[{"state":"dispatched","at_ms":1,"reason":"the client rose waits for a scan"}],"made_ms":1}"#
+        );
+    }
+
+    #[test]
     fn nothing_asked_for_is_any_client() {
         for body in ["", "{}", r#"{"agent":null}"#] {
             assert_eq!(request(body.as_bytes()), Ok(LoginRequest::default()));

@@ -1,4 +1,5 @@
-//! The control API, version 1: handlers, bindings, accounts, tasks and QR logins.
+//! The control API, version 1: handlers, bindings, accounts, tasks, QR logins and
+//! Openwx clients.
 //!
 //! One file per resource. Each reads the request, asks the service, and shows
 //! the answer; there are no rules in here. Whatever goes wrong leaves as a
@@ -10,6 +11,7 @@ pub mod wire;
 
 mod accounts;
 mod bindings;
+pub mod clients;
 mod files;
 mod handlers;
 mod logins;
@@ -19,12 +21,13 @@ mod tasks;
 mod tests;
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::DefaultBodyLimit,
     http::{Method, Uri},
     middleware,
-    routing::{delete, get, put},
+    routing::{delete, get, post, put},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     edge::{
@@ -42,11 +45,18 @@ const CONFIG_BODY_MAX_BYTES: usize = 2 * CONFIG_MAX_BYTES;
 const BODY_MAX_BYTES: usize = 1024 * 1024;
 
 /// The control API without its prefix: the caller nests it at `/api/v1`.
-/// `component_bytes` is the largest component taken.
-pub(crate) fn router(service: Service, token: AdminToken, component_bytes: u64) -> Router {
+/// `component_bytes` is the largest component taken; with `ending`, whatever goes on
+/// without end is over.
+pub(crate) fn router(
+    service: Service,
+    token: AdminToken,
+    component_bytes: u64,
+    ending: CancellationToken,
+) -> Router {
     handler_routes(component_bytes)
         .merge(account_routes())
         .merge(login_routes())
+        .merge(client_routes(ending))
         .route("/bindings", get(bindings::list))
         .route(
             "/bindings/{account}",
@@ -108,6 +118,22 @@ fn login_routes() -> Router<Service> {
         .route("/logins", get(logins::list).post(logins::start))
         .route("/logins/{login}", get(logins::show).delete(logins::cancel))
         .route("/logins/{login}/qr", get(logins::code))
+}
+
+fn client_routes(ending: CancellationToken) -> Router<Service> {
+    let followers = clients::Followers::until(ending);
+    Router::new()
+        .route("/clients", get(clients::list).post(clients::start))
+        .route(
+            "/clients/{client}",
+            get(clients::show).delete(clients::stop),
+        )
+        .route("/clients/{client}/restart", post(clients::restart))
+        .route("/clients/{client}/clear", post(clients::clear))
+        .route(
+            "/clients/{client}/log",
+            get(clients::log).layer(Extension(followers)),
+        )
 }
 
 async fn unknown_path(uri: Uri) -> Problem {

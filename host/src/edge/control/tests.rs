@@ -9,13 +9,19 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use http_body_util::BodyExt;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{BODY_MAX_BYTES, CONFIG_BODY_MAX_BYTES, router};
 use crate::edge::tests::NoRuntime;
 use crate::{
     blobs,
-    domain::{Action, Digest, file::FilePolicy, login::NOTE_MAX_BYTES, ports::Room},
+    domain::{
+        Action, Digest,
+        file::FilePolicy,
+        login::NOTE_MAX_BYTES,
+        ports::{Clients, NoClients, Room},
+    },
     edge::{auth::AdminToken, error::Document},
     service::{IDEMPOTENCY_KEY_MAX_BYTES, Policies, Service},
     store,
@@ -32,19 +38,37 @@ async fn api() -> Router {
 
 /// With the files in this directory.
 async fn api_on(data: &Path) -> (Router, Service) {
+    api_of(data, Arc::new(NoClients), CancellationToken::new()).await
+}
+
+/// With the files in this directory and these clients.
+pub async fn api_of(
+    data: &Path,
+    native: Arc<dyn Clients>,
+    ending: CancellationToken,
+) -> (Router, Service) {
     let store = store::in_memory(Arc::new(|| 1));
     let check = |client, action: &Action| action.check(client);
     let blobs = blobs::open(&FilePolicy::default(), data).unwrap();
-    let (runtime, policies) = (Arc::new(NoRuntime), Policies::default());
-    let service = Service::start(store, runtime, blobs, check, policies)
+    let policies = Policies {
+        data: data.to_owned(),
+        ..Policies::default()
+    };
+    let runtime = Arc::new(NoRuntime);
+    let service = Service::start(store, runtime, blobs, native, check, policies)
         .await
         .unwrap();
-    let api = router(service.clone(), AdminToken::of(TOKEN), COMPONENT_BYTES);
+    let api = router(
+        service.clone(),
+        AdminToken::of(TOKEN),
+        COMPONENT_BYTES,
+        ending,
+    );
     (Router::new().nest("/api/v1", api), service)
 }
 
 /// A request, written `METHOD PATH`, with the token.
-fn request(line: &str, body: impl Into<Body>) -> Request<Body> {
+pub fn request(line: &str, body: impl Into<Body>) -> Request<Body> {
     let (method, path) = line.split_once(' ').unwrap();
     Request::builder()
         .method(method)
@@ -129,6 +153,9 @@ async fn wrong_methods_are_problems_that_say_what_is_taken() {
         "PUT /accounts/wxid_a/tasks",
         "POST /tasks/wxid_a-1",
         "PUT /logins",
+        "PUT /clients",
+        "GET /clients/a/restart",
+        "POST /clients/a/log",
         "POST /logins/qr-1/qr",
         "GET /accounts/wxid_a/pauses/wxid_b",
     ] {
@@ -167,6 +194,8 @@ async fn bad_json_is_a_bad_request() {
         ("POST /logins", "{"),
         ("POST /logins", "7"),
         ("POST /logins", "{} {}"),
+        ("POST /clients", ""),
+        ("POST /clients", "a"),
     ] {
         assert_eq!(slug(line, body).await, "bad-request", "{line} {body}");
     }
@@ -224,6 +253,29 @@ async fn bad_input_names_its_field() {
         ("POST /logins", r#"{"machine":""}"#, "machine"),
         ("POST /logins", r#"{"agent":"a","machine":"m"}"#, "machine"),
         ("POST /logins", r#"{"note":7}"#, "note"),
+        ("GET /clients?phase=over", "", "phase"),
+        ("GET /clients?limit=7", "", "limit"),
+        ("GET /clients/.a", "", "client"),
+        ("DELETE /clients/..%2Fa", "", "client"),
+        ("POST /clients?watch=1", r#"{"name":"a"}"#, "watch"),
+        ("POST /clients", "{}", "name"),
+        ("POST /clients", r#"{"name":"../a"}"#, "name"),
+        ("POST /clients", r#"{"name":"a","client":"a"}"#, "client"),
+        (
+            "POST /clients",
+            r#"{"name":"a","template":"x"}"#,
+            "template",
+        ),
+        (
+            "POST /clients",
+            r#"{"name":"a","parameters":{"poll_interval":7}}"#,
+            "parameters.poll_interval",
+        ),
+        ("GET /clients/a/log?lines=7", "", "lines"),
+        ("GET /clients/a/log?tail=1048577", "", "tail"),
+        ("GET /clients/a/log?tail=1&from=2", "", "from"),
+        ("GET /clients/a/log?from=-1", "", "from"),
+        ("GET /clients/a/log?follow=yes", "", "follow"),
     ] {
         assert_eq!(field(line, body).await.as_deref(), Some(expected), "{line}");
     }

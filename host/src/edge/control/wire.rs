@@ -5,12 +5,14 @@
 //! things, and what must leave something out, such as the values of a handler's
 //! configuration.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Account, AccountId, ClientKind, Digest, EventKey, Failure, Handler, HandlerName, LoginId,
-    Logout, Millis, Session, Task, TaskId,
+    Account, AccountId, ClientKind, ClientName, Digest, EventKey, Failure, Handler, HandlerName,
+    LoginId, Logout, Millis, Session, Task, TaskId,
     handler::Scope,
     ports::{EventOutcome, EventRecord, Page},
 };
@@ -246,6 +248,20 @@ pub struct LoginStart {
     /// What to remember about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// An Openwx client that is to be started.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientStart {
+    /// Its name, which is the account's id too.
+    pub name: ClientName,
+    /// By which template; none for the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// What it is told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
 }
 
 #[cfg(test)]

@@ -19,15 +19,16 @@ use super::{
     admission::{App, Config, Refusal},
     signature::sign,
     socket::Offers,
-    wire::{self, BadRequest, Incoming, LoginRequest, Report, Request, WireTask, code},
+    wire::{self, Incoming, LoginRequest, Report, Request, WireTask, code},
 };
 use crate::{
     domain::{AccountId, ClientKind, Task, TaskId},
     edge::{
         body::{BodyError, BodyReader},
         linger,
+        loose::BadRequest,
     },
-    service::{Delivery, Error, Next, QrSession, Reporter, Service, SessionStart},
+    service::{Delivery, Error, Next, Outcome, QrSession, Reporter, Service, SessionStart},
 };
 
 /// The largest body taken: contact reports of 10 MB and more happen (protocol
@@ -270,11 +271,14 @@ impl Callback {
             (Incoming::TaskResult { task, done, reason }, _) => {
                 let unknown = || Error::WrongTask("is no task of this host".to_owned());
                 let task = task.ok_or_else(unknown)?;
-                let failure = (!done).then_some(reason);
+                let outcome = match done {
+                    true => Outcome::Done,
+                    false => Outcome::Failed(reason),
+                };
                 let account = request.account;
                 self.0
                     .service
-                    .report_result(account, task, failure, body)
+                    .report_result(account, task, outcome, body)
                     .await?;
                 Ok(wire::common_ack(&[]))
             }
@@ -449,10 +453,11 @@ fn refuse_failed(action: &str, signature: Option<&str>, error: &Error) -> Bytes 
         Error::WrongTask(_) => code::UNKNOWN_TASK,
         Error::NotAsked { .. } => code::NOT_ASKED,
         Error::Busy { .. } | Error::Draining | Error::LoginMoved => code::BUSY,
+        Error::Conflict(_) => code::NOT_ADMITTED,
         _ => code::HOST_FAILURE,
     };
     match error {
-        Error::WrongTask(_) | Error::NotAsked { .. } => {
+        Error::WrongTask(_) | Error::NotAsked { .. } | Error::Conflict(_) => {
             tracing::debug!(action, %error, "refused");
         }
         Error::Busy { .. } | Error::Draining => tracing::warn!(action, %error, "refused"),

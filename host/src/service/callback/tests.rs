@@ -16,7 +16,8 @@ use crate::{
         Action, Digest,
         handler::{BOT_WORLD, CALLBACK_WORLD, Scope},
         ports::{
-            Call, Component, ComponentError, Effects, KeyValueWrite, Runtime, Store as StorePort,
+            Call, Component, ComponentError, Effects, KeyValueWrite, NoClients, Runtime,
+            Store as StorePort,
         },
     },
     service::Policies,
@@ -130,9 +131,16 @@ async fn start(store: &Arc<dyn StorePort>, manner: Manner) -> Rig {
     let policies = Policies::default();
     let data = tempfile::tempdir().unwrap();
     let blobs = crate::blobs::open(&policies.files, data.path()).unwrap();
-    let service = Service::start(Arc::clone(store), runtime, blobs, check, policies)
-        .await
-        .unwrap();
+    let service = Service::start(
+        Arc::clone(store),
+        runtime,
+        blobs,
+        Arc::new(NoClients),
+        check,
+        policies,
+    )
+    .await
+    .unwrap();
     Rig {
         service,
         judge,

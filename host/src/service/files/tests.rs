@@ -22,7 +22,7 @@ use crate::{
         handler::Scope,
         ports::{
             Answer, Ask, Call, CallError, Component, ComponentError, Effects, EventOutcome,
-            Runtime, Store,
+            NoClients, Runtime, Store,
         },
     },
     service::{Policies, tasks::QUEUE_MAX},
@@ -97,7 +97,7 @@ async fn rig() -> Rig {
     };
     let check = |client, action: &Action| action.check(client);
     let shared = Arc::clone(&store);
-    let service = Service::start(shared, runtime, blobs, check, policies)
+    let service = Service::start(shared, runtime, blobs, Arc::new(NoClients), check, policies)
         .await
         .unwrap();
     let name: HandlerName = "bot".try_into().unwrap();

@@ -46,9 +46,12 @@ async fn from_the_request_over_two_codes_to_the_account() {
     };
     assert_eq!(task.action, asked);
     assert_eq!(state(&rig, &login.id).await, LoginState::Dispatched);
-    let done = rig
-        .service
-        .report_result("agent".try_into().unwrap(), task.id, None, Bytes::new());
+    let done = rig.service.report_result(
+        "agent".try_into().unwrap(),
+        task.id,
+        Outcome::Done,
+        Bytes::new(),
+    );
     done.await.unwrap();
 
     for code in [1, 2, 2] {
@@ -209,7 +212,7 @@ async fn a_client_that_can_not_start_another_fails_the_login() {
     let Next::Task(task) = rig.next("agent").await else {
         panic!("the agent has a task");
     };
-    let failure = Some("no room".to_owned());
+    let failure = Outcome::Failed("no room".to_owned());
     let agent = "agent".try_into().unwrap();
     let told = rig
         .service

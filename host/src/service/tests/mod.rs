@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod clients;
 mod logins;
 mod pacing;
 mod tasks;
@@ -28,7 +29,7 @@ use crate::{
         handler::{FailureKind, Scope},
         ports::{
             Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, ContactChange,
-            Effects, EventOutcome, Store,
+            Effects, EventOutcome, NoClients, Store,
         },
     },
     store,
@@ -183,7 +184,7 @@ async fn rig_with(fails: Option<CallError>, policies: Policies) -> Rig {
     let check = |client, action: &Action| action.check(client);
     let data = tempfile::tempdir().unwrap();
     let blobs = blobs::open(&FilePolicy::default(), data.path()).unwrap();
-    let service = Service::start(store, runtime, blobs, check, policies)
+    let service = Service::start(store, runtime, blobs, Arc::new(NoClients), check, policies)
         .await
         .unwrap();
     let name: crate::domain::HandlerName = "bot".try_into().unwrap();
@@ -371,17 +372,19 @@ async fn a_task_is_handed_out_once_and_ends_once() {
             .report_result(id.clone(), task.clone(), failure, Bytes::new())
     };
     assert!(
-        matches!(end(None).await, Err(Error::WrongTask(_))),
+        matches!(end(Outcome::Done).await, Err(Error::WrongTask(_))),
         "not handed out yet"
     );
     assert_eq!(pull(&rig, &id).await, Some(task.clone()));
     assert_eq!(pull(&rig, &id).await, None);
-    end(Some("not a friend".to_owned())).await.unwrap();
+    end(Outcome::Failed("not a friend".to_owned()))
+        .await
+        .unwrap();
     let ended = rig.service.task(&task).await.unwrap();
     assert_eq!(ended.state, TaskState::Failed);
     assert_eq!(ended.reason.as_deref(), Some("not a friend"));
     assert!(
-        matches!(end(None).await, Err(Error::WrongTask(_))),
+        matches!(end(Outcome::Done).await, Err(Error::WrongTask(_))),
         "ended before"
     );
 }
@@ -487,6 +490,7 @@ fn snapshot(key: &str, users: &[&str], officials: &[&str]) -> Delivery {
         users: all(users),
         groups: None,
         officials: all(officials),
+        members: Vec::new(),
     };
     delivery
 }

@@ -22,7 +22,7 @@ async fn task(rig: &Rig, id: &TaskId) -> Task {
 async fn result(rig: &Rig, id: &TaskId) -> Result<(), Error> {
     let account = id.account.clone();
     rig.service
-        .report_result(account, id.clone(), None, Bytes::new())
+        .report_result(account, id.clone(), Outcome::Done, Bytes::new())
         .await
 }
 

@@ -9,7 +9,7 @@ use crate::{
     domain::{
         Account, AccountId, Alarm, Digest, FileRequest, Millis, Task, TaskState,
         ports::{
-            COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, Commit, Committed,
+            COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, ClientChange, Commit, Committed,
             ContactChange, Enqueue, Enqueued, Epoch, ImageChange, KeyValueWrite, LoginChange,
             LoginChanged, PauseChange, Seen, StoreError,
         },
@@ -499,6 +499,17 @@ pub fn enqueue(
         digest: request.request,
         changes: to.finish(changes)?,
     })
+}
+
+/// Encodes a change of which clients are wanted.
+pub fn client(time: &Time, change: &ClientChange) -> Result<Changes, StoreError> {
+    let mut to = Encoder::new(time);
+    let (key, value) = match change {
+        ClientChange::Put(wanted) => (codec::client(&wanted.name), Some(to.record(wanted)?)),
+        ClientChange::Remove(name) => (codec::client(name), None),
+    };
+    to.put_or_remove(key, value);
+    to.finish(1)
 }
 
 /// Encodes changes of what is deployed.

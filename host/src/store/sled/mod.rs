@@ -38,9 +38,10 @@ use super::{
 use crate::domain::{
     Account, AccountId, Alarm, Contact, ContactKind, EventKey, Failure, FileRequest, HandlerName,
     Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber,
+    client::Wanted,
     ports::{
-        Catalogue, CatalogueChange, Commit, Committed, Enqueue, Enqueued, Epoch, EventRecord,
-        LoginChange, LoginChanged, Page, Store, StoreError, TaskFilter,
+        Catalogue, CatalogueChange, ClientChange, Commit, Committed, Enqueue, Enqueued, Epoch,
+        EventRecord, LoginChange, LoginChanged, Page, Store, StoreError, TaskFilter,
     },
 };
 
@@ -468,6 +469,15 @@ impl Store for SledStore {
 
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError> {
         let changes = job::catalogue(&self.time, &changes)?;
+        self.ask(|waiter| Job::Change(changes, waiter)).await
+    }
+
+    async fn clients(&self) -> Result<Vec<Wanted>, StoreError> {
+        self.read(|read| read.clients())
+    }
+
+    async fn change_client(&self, change: ClientChange) -> Result<(), StoreError> {
+        let changes = job::client(&self.time, &change)?;
         self.ask(|waiter| Job::Change(changes, waiter)).await
     }
 

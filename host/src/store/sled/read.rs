@@ -12,6 +12,7 @@ use crate::{
     domain::{
         Account, AccountId, Alarm, Contact, ContactKind, EventKey, Failure, FileRequest,
         HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskState,
+        client::Wanted,
         ports::{Catalogue, EventRecord, Page, StoreError, TaskFilter},
     },
     store::codec::{self, Key, Kind, Standing, Table},
@@ -278,6 +279,11 @@ impl Read<'_> {
             handlers: self.all(Table::Handler)?,
             bindings: self.all(Table::Binding)?,
         })
+    }
+
+    /// The clients that are wanted.
+    pub fn clients(self) -> Result<Vec<Wanted>, StoreError> {
+        self.all(Table::Client)
     }
 
     // ------------------------------------------------------------- helpers

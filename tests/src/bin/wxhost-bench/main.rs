@@ -1,7 +1,13 @@
 //! `make bench`: what the host costs beside a bare handler, all in one run on
 //! one machine, so that the ratios carry over where the figures do not.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a field that a JSON value does not have reads as null"
+)]
+
 mod accounts;
+mod clients;
 mod contacts;
 mod native;
 mod sockets;
@@ -37,6 +43,8 @@ enum Command {
     Sockets,
     /// Measures a large contact report alone.
     Contacts,
+    /// Measures native clients alone.
+    Clients,
     /// Keeps a host with one bot busy, for a profiler to look at.
     Busy {
         /// Which guest answers: `echo` or `faq`.
@@ -66,6 +74,10 @@ pub struct Plan {
     pub sockets: u32,
     /// How many tasks are pushed over them.
     pub pushes: u32,
+    /// How many native clients run at a time.
+    pub clients: u32,
+    /// How long they are left alone.
+    pub idle: Duration,
 }
 
 impl Plan {
@@ -76,6 +88,8 @@ impl Plan {
         many_accounts: 100_000,
         sockets: 10_000,
         pushes: 4_000,
+        clients: 100,
+        idle: Duration::from_secs(20),
     };
     const QUICK: Self = Self {
         rounds: 3,
@@ -84,6 +98,8 @@ impl Plan {
         many_accounts: 2_000,
         sockets: 1_000,
         pushes: 400,
+        clients: 20,
+        idle: Duration::from_secs(3),
     };
 }
 
@@ -92,9 +108,8 @@ fn main() -> Result<()> {
     let mut runtime = match &arguments.command {
         // The handler has all cores, as the host has; the generator has one.
         Some(Command::Native) => tokio::runtime::Builder::new_multi_thread(),
-        Some(Command::Sockets | Command::Contacts | Command::Busy { .. }) | None => {
-            tokio::runtime::Builder::new_current_thread()
-        }
+        Some(Command::Sockets | Command::Contacts | Command::Clients | Command::Busy { .. })
+        | None => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build()?;
     match &arguments.command {
@@ -107,7 +122,9 @@ fn main() -> Result<()> {
             let time = Duration::from_secs(*seconds);
             runtime.block_on(speed::busy(guest, time, set))
         }
-        Some(Command::Sockets | Command::Contacts) | None => runtime.block_on(bench(&arguments)),
+        Some(Command::Sockets | Command::Contacts | Command::Clients) | None => {
+            runtime.block_on(bench(&arguments))
+        }
     }
 }
 
@@ -128,6 +145,9 @@ async fn bench(arguments: &Arguments) -> Result<()> {
     }
     if all || matches!(arguments.command, Some(Command::Sockets)) {
         sockets::measure(plan, &mut table).await?;
+    }
+    if all || matches!(arguments.command, Some(Command::Clients)) {
+        clients::measure(plan, &mut table).await?;
     }
     table.print();
     if let Some(file) = &arguments.json {

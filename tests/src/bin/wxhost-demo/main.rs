@@ -1,13 +1,14 @@
 //! The demo behind `make demo`: a host with two simulated accounts and two
 //! different bots, a conversation whose every answer is checked, further accounts
-//! that log in by QR code, and then a host that keeps serving, with what to try
-//! next.
+//! that log in by QR code, one of them with a native client that the host starts, and
+//! then a host that keeps serving, with what to try next.
 
 #![allow(
     clippy::indexing_slicing,
     reason = "a field that a JSON value does not have reads as null"
 )]
 
+mod native;
 mod next;
 mod scan;
 mod script;
@@ -34,6 +35,8 @@ use wxhost_tests::{
 const FOLDER: &str = "demo-data";
 /// How long the conversation may take in all.
 const CONVERSATION_MAX: Duration = Duration::from_secs(120);
+/// How many native clients there can be: for people to try.
+const CLIENTS: u16 = 20;
 /// The pause between two lines, so that one can read along.
 const PAUSE: Duration = Duration::from_millis(350);
 /// How often the accounts ask for tasks while the host keeps serving.
@@ -59,7 +62,7 @@ async fn main() -> ExitCode {
 async fn demo() -> Result<()> {
     let once = env::var("DEMO_ONCE").is_ok_and(|value| value == "1");
     let screen = Screen::stdout();
-    let host = Host::at(&fresh_folder()?, settings()).await?;
+    let host = Host::at(&fresh_folder()?, settings()?).await?;
     let pause = if once { Duration::ZERO } else { PAUSE };
     let conversation = conversation(&host, &screen, pause);
     let players = poll::within("the conversation", CONVERSATION_MAX, conversation).await?;
@@ -75,11 +78,11 @@ async fn demo() -> Result<()> {
     host.end().await
 }
 
-/// WebSockets are offered; whoever does not take the offer stays with HTTP.
-fn settings() -> Settings {
-    Settings::default()
-        .report_contact(7)
-        .set("wehub.websocket", true)
+/// WebSockets are offered; whoever does not take the offer stays with HTTP. Native
+/// clients are stubs.
+fn settings() -> Result<Settings> {
+    let settings = Settings::default().clients(CLIENTS)?;
+    Ok(settings.report_contact(7).set("wehub.websocket", true))
 }
 
 /// An empty folder for the demo. One that holds something else is left alone.
@@ -123,6 +126,7 @@ async fn conversation(host: &Host, screen: &Screen, pause: Duration) -> Result<V
     let lily = scan.play(rose).await?;
     let hello = lily.client.text_from("wxid_ann", "Hello, Lily").await?;
     hello.says("Hello, Lily")?;
+    scan.play_native().await?;
     players.push(lily);
     Ok(players)
 }

@@ -38,6 +38,13 @@ In another terminal:
   '{wxhost}' login list
   '{wxhost}' login start --agent wxid_rose --watch
 
+  # A native client: start it, look at it, scan its code, have it write, end it
+  curl "$WXHOST_URL/openwx/start_client?client=mine"
+  '{wxhost}' client show mine
+  curl "http://127.0.0.1:$(curl -s "$WXHOST_URL/openwx/check_client?client=mine" | grep -o '"port":[0-9]*' | cut -d: -f2)/openwx/stub_scan"
+  curl "$WXHOST_URL/openwx/send_friend_message?client=mine&id=filehelper&content=hello"
+  curl "$WXHOST_URL/openwx/stop_client?client=mine"
+
   # One more account: every line that you type is a message to it
   '{sim}' --url {url} --appid {APPID} --secret-key {SECRET_KEY} --account wxid_me=Me
 

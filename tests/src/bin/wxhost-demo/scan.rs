@@ -89,12 +89,13 @@ impl Scan<'_> {
         Ok(new)
     }
 
-    async fn login(&self, id: &str) -> Result<Value> {
+    /// A login as the host shows it.
+    pub async fn login(&self, id: &str) -> Result<Value> {
         self.host.api()?.get(&format!("/logins/{id}")).await
     }
 
     /// The code as `wxhost login qr` shows it.
-    async fn draw(&self, id: &str) -> Result<()> {
+    pub async fn draw(&self, id: &str) -> Result<()> {
         let shown = self.host.cli(&["login", "qr", id]).await?;
         let text = String::from_utf8_lossy(&shown.stdout).into_owned();
         check!(shown.status.success(), "wxhost login qr: {shown:?}");

@@ -8,7 +8,6 @@
 mod content;
 mod feed;
 mod form;
-mod image;
 mod places;
 mod refusal;
 #[cfg(test)]
@@ -27,7 +26,6 @@ use axum::{
 use self::{
     content::Content,
     form::{Form, OVERHEAD_BYTES, Upload},
-    image::Gallery,
     places::Places,
     refusal::Refusal,
 };
@@ -38,7 +36,7 @@ use super::{
 };
 use crate::{
     domain::{FileRequest, LoginId, file::FilePolicy},
-    edge::linger,
+    edge::{gallery::Gallery, linger},
     service::Service,
 };
 
@@ -137,7 +135,8 @@ impl Uploads {
         image: Content,
     ) -> Result<(), Refusal> {
         let bytes = image.into_image()?;
-        let image = self.0.gallery.look(&bytes).await?;
+        let bad = || Refusal::bad("file", "is no PNG or JPEG image");
+        let image = self.0.gallery.look(&bytes).await.ok_or_else(bad)?;
         let foreign = self.0.config.accept_foreign_qr_sessions;
         let taken = self
             .0

@@ -27,7 +27,7 @@ use crate::{
     domain::{
         AccountId, Action, Digest, TaskId, TaskNumber,
         file::FileState,
-        ports::{Commit, Store},
+        ports::{Commit, NoClients, Store},
         task::Origin,
     },
     edge::wehub::wire,
@@ -79,9 +79,16 @@ async fn rig_with(config: Config, policy: FilePolicy) -> Rig {
         ..Policies::default()
     };
     let shared = Arc::clone(&store);
-    let service = Service::start(shared, Arc::new(NoRuntime), blobs, wire_check, policies)
-        .await
-        .unwrap();
+    let service = Service::start(
+        shared,
+        Arc::new(NoRuntime),
+        blobs,
+        Arc::new(NoClients),
+        wire_check,
+        policies,
+    )
+    .await
+    .unwrap();
     Rig {
         router: Uploads::new(config, policy, service.clone()).router(),
         store,

@@ -2,15 +2,14 @@
 
 use serde::Deserialize;
 
-use super::{
-    loose::{At, Loose},
-    request::BadRequest,
-};
-use crate::domain::{
-    Contact, Group, Member, User,
-    action::is_group,
-    contact::{Region, Sex},
-    ports::ContactChange,
+use crate::{
+    domain::{
+        Contact, Group, Member, User,
+        action::is_group,
+        contact::{Region, Sex},
+        ports::ContactChange,
+    },
+    edge::loose::{At, BadRequest, Loose, each},
 };
 
 /// A user, public account or member: their fields together.
@@ -144,25 +143,6 @@ impl WireGroup<'_> {
         let members = members.unwrap_or_default();
         Ok(self.read(at, members.len())?.map(|group| (group, members)))
     }
-}
-
-/// Reads a list of objects; entries that are null or mean nobody are left out.
-/// None when there is no list.
-pub(super) fn each<'a, W: Deserialize<'a>, T>(
-    list: Loose<'a>,
-    at: At<'_>,
-    read: impl Fn(&W, At<'_>) -> Result<Option<T>, BadRequest>,
-) -> Result<Option<Vec<T>>, BadRequest> {
-    let Some(entries) = list.list(at)? else {
-        return Ok(None);
-    };
-    let mut found = Vec::with_capacity(entries.len());
-    for (index, entry) in entries.into_iter().enumerate() {
-        if let Some(fields) = entry.object::<W>(at.entry(index))? {
-            found.extend(read(&fields, at.entry(index))?);
-        }
-    }
-    Ok(Some(found))
 }
 
 /// A group and its members as changes.

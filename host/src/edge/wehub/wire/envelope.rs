@@ -4,15 +4,14 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{
-    loose::{At, DATA, Loose},
     messages, reports,
-    request::{BadRequest, Incoming, LoginRequest, Request, cut},
+    request::{DATA, Incoming, LoginRequest, Request},
 };
-use crate::domain::AccountId;
+use crate::{
+    domain::AccountId,
+    edge::loose::{At, BadRequest, Loose, read_object},
+};
 
-/// How deep a body may nest, as serde_json itself allows. Whatever reads the
-/// body later, a bot's parser for one, can count on it.
-const DEPTH_MAX: usize = 128;
 /// The longest action name in bytes; the longest known has 25. It ends up in
 /// keys and logs.
 const ACTION_MAX_BYTES: usize = 100;
@@ -32,7 +31,7 @@ struct Envelope<'a> {
 
 /// Reads a callback body (sections 1 to 4).
 pub fn parse(body: &Bytes) -> Result<Request, BadRequest> {
-    let envelope = Envelope::read(body)?;
+    let envelope = read_object::<Envelope<'_>>(body)?;
     let action = envelope.action()?;
     envelope
         .request(&action, body)
@@ -42,31 +41,13 @@ pub fn parse(body: &Bytes) -> Result<Request, BadRequest> {
 /// Whose body it is, without a look at what it reports: the action, the customer
 /// id and the account. Costs little however much the body holds.
 pub fn sender(body: &Bytes) -> Result<(String, String, AccountId), BadRequest> {
-    let envelope = Envelope::read(body)?;
+    let envelope = read_object::<Envelope<'_>>(body)?;
     let action = envelope.action()?;
     let (appid, account) = envelope.names().map_err(|error| error.during(&action))?;
     Ok((action, appid, account))
 }
 
 impl<'a> Envelope<'a> {
-    fn read(body: &'a [u8]) -> Result<Self, BadRequest> {
-        let bad = |problem: String| Err(BadRequest::new("body", problem));
-        let Ok(text) = std::str::from_utf8(body) else {
-            return bad("is not UTF-8".to_owned());
-        };
-        // Checked here because serde takes a list for an object's fields in order.
-        if !text.trim_start().starts_with('{') {
-            return bad("is no JSON object".to_owned());
-        }
-        if nests_too_deep(text) {
-            return bad(format!("nests deeper than {DEPTH_MAX} levels"));
-        }
-        match serde_json::from_str(text) {
-            Ok(envelope) => Ok(envelope),
-            Err(error) => bad(format!("is broken JSON: {}", cut(&error.to_string()))),
-        }
-    }
-
     fn action(&self) -> Result<String, BadRequest> {
         let spelling = match self.action.raw() {
             Some(_) => self.action,
@@ -137,25 +118,6 @@ impl<'a> Envelope<'a> {
     fn data<T: Deserialize<'a> + Default>(&self) -> Result<T, BadRequest> {
         self.data.object(DATA).map(Option::unwrap_or_default)
     }
-}
-
-/// One pass over the bytes. Brackets in strings don't count; where the JSON is
-/// broken the count is off, and the parser says so.
-fn nests_too_deep(text: &str) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'{' | b'[' if depth == DEPTH_MAX => return true,
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
 }
 
 /// Section 2.

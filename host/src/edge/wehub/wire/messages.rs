@@ -6,21 +6,18 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{
-    loose::{At, CONTENT_MAX_BYTES, DATA, Loose},
-    request::{BadRequest, Report},
+    request::{DATA, Report},
     xml,
 };
-use crate::domain::{
-    AccountId, Event, EventKey, Happening, Message, Millis, User,
-    action::is_group,
-    event::{Content, File, Link},
+use crate::{
+    domain::{
+        AccountId, Event, EventKey, Happening, Message, Millis, User,
+        action::is_group,
+        event::{Content, File, Link},
+    },
+    edge::loose::{At, BadRequest, CONTENT_MAX_BYTES, Loose, plausible_ms},
+    service::ContactReport,
 };
-use crate::service::ContactReport;
-
-/// WeChat began in January 2011: no message is older.
-const EARLIEST_MS: Millis = 1_293_840_000_000;
-/// 2100-01-01: a time beyond is in another unit or made up.
-const LATEST_MS: Millis = 4_102_444_800_000;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -134,9 +131,7 @@ impl<'a> Reader<'a, '_> {
     fn at_ms(&self) -> Result<Millis, BadRequest> {
         let told = self.fields.msg_timestamp;
         let told = told.number(self.at.field("msg_timestamp"))?;
-        Ok(told
-            .filter(|ms| (EARLIEST_MS..LATEST_MS).contains(ms))
-            .unwrap_or(0))
+        Ok(plausible_ms(told))
     }
 
     fn content(&self) -> Result<Content, BadRequest> {

@@ -8,7 +8,6 @@
 mod answers;
 mod contacts;
 mod envelope;
-mod loose;
 mod messages;
 mod reports;
 mod request;
@@ -24,5 +23,5 @@ pub(crate) use answers::{
     refusal, upload_file_ack,
 };
 pub(crate) use envelope::{parse, sender};
-pub(crate) use request::{BadRequest, Incoming, LoginRequest, Report, Request};
+pub(crate) use request::{Incoming, LoginRequest, Report, Request};
 pub(crate) use tasks::{WireTask, check, task};

@@ -5,15 +5,18 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{
-    contacts::{self, WireGroup, WireUser, each, put_group, put_user},
-    loose::{At, DATA, Loose},
-    request::{BadRequest, Report},
+    contacts::{self, WireGroup, WireUser, put_group, put_user},
+    request::{DATA, Report},
     xml,
 };
-use crate::domain::{
-    AccountId, Contact, Group, Happening, Member, User, event::FriendRequest, ports::ContactChange,
+use crate::{
+    domain::{
+        AccountId, Contact, Group, Happening, Member, User, event::FriendRequest,
+        ports::ContactChange,
+    },
+    edge::loose::{At, BadRequest, Loose, each},
+    service::ContactReport,
 };
-use crate::service::ContactReport;
 
 /// What a report says: the event and its facts, and what it changes.
 struct Told {
@@ -109,6 +112,7 @@ impl ContactList<'_> {
                 users,
                 groups,
                 officials,
+                members: Vec::new(),
             },
             ..what.into()
         })

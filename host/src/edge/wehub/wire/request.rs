@@ -1,14 +1,15 @@
 //! What a callback body says, in domain values.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::domain::{AccountId, Event, EventKey, Happening, TaskId, User};
+use crate::edge::loose::At;
 use crate::service::{ContactReport, REPEATED_WITHIN};
 
-/// How much of the peer's own text an error shows, in characters.
-const SHOWN_MAX_CHARS: usize = 80;
+/// The body's `data` object, where all but the envelope is.
+pub(super) const DATA: At<'static> = At::Root("data");
 
 /// One call of WeHub (section 1).
 #[derive(Debug)]
@@ -88,45 +89,6 @@ pub struct Report {
     pub contacts: ContactReport,
     /// How long the event's key stands for it; none for good.
     pub repeats_within: Option<Duration>,
-}
-
-/// Why a body is refused. The client's fault; the same body never gets better.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {problem}")]
-pub struct BadRequest {
-    /// What the call was about, when that much could be read: it decides the
-    /// `ack_type` of the answer.
-    pub action: Option<String>,
-    /// The path of the field, such as `data.msg.msg_id`.
-    pub field: String,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
-impl BadRequest {
-    pub(super) fn new(field: impl fmt::Display, problem: impl Into<String>) -> Self {
-        Self {
-            action: None,
-            field: field.to_string(),
-            problem: problem.into(),
-        }
-    }
-
-    /// The same, met during this action.
-    pub(super) fn during(self, action: &str) -> Self {
-        Self {
-            action: Some(action.to_owned()),
-            ..self
-        }
-    }
-}
-
-/// Text of the peer's, short enough for a log line.
-pub(super) fn cut(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_MAX_CHARS) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
 }
 
 impl Request {

@@ -20,8 +20,9 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 
-use super::{BadRequest, Incoming, Report, Request, parse};
+use super::{Incoming, Report, Request, parse};
 use crate::domain::{AccountId, Event, Happening};
+use crate::edge::loose::BadRequest;
 use crate::service::{ContactReport, REPEATED_WITHIN};
 
 /// The account of all fixtures.

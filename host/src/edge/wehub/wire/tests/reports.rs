@@ -106,6 +106,7 @@ fn the_contact_list() {
             users: Some(vec![friend01, friend02]),
             groups: Some(vec![(group, members.to_vec())]),
             officials: Some(vec![official]),
+            members: Vec::new(),
         },
     );
 }
@@ -118,6 +119,7 @@ fn a_contact_list_says_nothing_about_the_kinds_it_leaves_out() {
         users: Some(Vec::new()),
         groups: None,
         officials: None,
+        members: Vec::new(),
     };
     assert_same(&report.contacts, &expected);
 }

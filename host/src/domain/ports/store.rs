@@ -1,21 +1,16 @@
-//! What the domain needs from outside: a store, and a runtime for bots.
+//! Where everything lasting is kept.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Account, AccountId, Action, Alarm, Binding, ClientKind, Contact, ContactKind, Digest, Event,
-    EventKey, Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause,
-    Task, TaskId, TaskNumber, TaskState,
-    action::Refused,
-    callback::{Question, Usage, Verdict},
-    handler::{FailureKind, Scope},
+use crate::domain::{
+    Account, AccountId, Alarm, Binding, ClientName, Contact, ContactKind, Digest, EventKey,
+    Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task,
+    TaskId, TaskNumber, TaskState, client::Wanted, handler::Scope,
 };
-
-// ---------------------------------------------------------------- the store
 
 /// How many single changes one commit may hold. Larger reports are written in
 /// several commits, the one that marks the event as seen last. Bounds how long
@@ -250,6 +245,15 @@ pub enum CatalogueChange {
     PutBinding(Binding),
     /// No such binding any more.
     RemoveBinding(Scope),
+}
+
+/// A change of which clients are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientChange {
+    /// This client is wanted so from now on.
+    Put(Wanted),
+    /// It is not wanted any more.
+    Remove(ClientName),
 }
 
 /// What is deployed: all handlers and bindings.
@@ -493,6 +497,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Changes what is deployed, all of it or nothing; durable when it returns.
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError>;
 
+    /// All clients that are wanted, ordered by name.
+    async fn clients(&self) -> Result<Vec<Wanted>, StoreError>;
+
+    /// Changes which clients are wanted; durable when it returns.
+    async fn change_client(&self, change: ClientChange) -> Result<(), StoreError>;
+
     /// Forgets events, ended tasks, failures, idempotency keys, pauses that are
     /// over, and ended logins and requests for files older than
     /// `before_ms`, a bounded number of them at a time; true when there may be
@@ -505,220 +515,4 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Waits for what is under way and closes. Later calls fail with
     /// [`StoreError::Closed`].
     async fn close(&self) -> Result<(), StoreError>;
-}
-
-/// Says whether an action can be put into the words of this kind of client.
-/// The edge knows; service and runtime ask before they take an action on.
-pub type ActionCheck = fn(ClientKind, &Action) -> Result<(), Refused>;
-
-// ---------------------------------------------------------------- the files
-
-/// A file that is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// The digest of its content, by which it is read.
-    pub digest: Digest,
-    /// Its size in bytes.
-    pub size_bytes: u64,
-    /// Its type, found in its content.
-    pub mime: String,
-}
-
-/// A file to be read.
-pub struct Blob {
-    /// Its size in bytes.
-    pub size_bytes: u64,
-    /// Its type, found in its content.
-    pub mime: String,
-    /// Its bytes. They stay readable when the file is removed meanwhile.
-    pub reader: Box<dyn BlobReader>,
-}
-
-impl fmt::Debug for Blob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes of {}", self.size_bytes, self.mime)
-    }
-}
-
-/// Where the room for a new file comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
-    /// The oldest files go when there is none, once this one is whole.
-    Made,
-    /// Only what is free: nobody has asked for this file yet, and a stranger's
-    /// shall not push out what somebody asked for.
-    Free,
-}
-
-/// What can go wrong with files.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BlobError {
-    /// The file is larger than any may be.
-    #[error("the file is larger than {max_bytes} bytes")]
-    TooLarge {
-        /// How large it may be.
-        max_bytes: u64,
-    },
-    /// There is no room for it now.
-    #[error("there is no room for the file now")]
-    Full,
-    /// The disk failed, or the file was given up before.
-    #[error("the file could not be kept or read: {0}")]
-    Io(String),
-}
-
-/// Keeps files under the digest of their content. How many bytes they may have
-/// together is bounded: the oldest go first, so that every file may be gone.
-#[async_trait]
-pub trait Blobs: Send + Sync + fmt::Debug {
-    /// A new file, empty so far.
-    fn create(&self, room: Room) -> Box<dyn BlobWriter>;
-
-    /// The file with this digest, if it is still there.
-    async fn open(&self, digest: Digest) -> Result<Option<Blob>, BlobError>;
-}
-
-/// A file that is not whole yet. Dropped, or after an error, nothing of it is
-/// left.
-#[async_trait]
-pub trait BlobWriter: Send {
-    /// Adds to it.
-    async fn write(&mut self, piece: Bytes) -> Result<(), BlobError>;
-
-    /// It is whole: durable when this returns. A file that is there already
-    /// becomes the youngest.
-    async fn finish(self: Box<Self>) -> Result<Stored, BlobError>;
-}
-
-/// The bytes of a file, piece by piece.
-#[async_trait]
-pub trait BlobReader: Send {
-    /// The next piece; none at the end.
-    async fn read(&mut self) -> Result<Option<Bytes>, BlobError>;
-}
-
-// -------------------------------------------------------------- the runtime
-
-/// What a component is, as found on deploy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Component {
-    /// Its digest.
-    pub digest: Digest,
-    /// Its size in bytes.
-    pub size_bytes: u64,
-    /// The world it was built for.
-    pub world: String,
-    /// What it imports, sorted.
-    pub imports: Vec<String>,
-}
-
-/// Why a component can't be deployed. The text is for the bot's author.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum ComponentError {
-    /// The bytes are no component that this host runs, and why.
-    #[error("{0}")]
-    Unfit(String),
-    /// The component is fit, but the host failed to take it in.
-    #[error("the host could not take the component in: {0}")]
-    Host(String),
-}
-
-/// One call of a bot.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// Which bot, with its configuration.
-    pub handler: Arc<Handler>,
-    /// The kind of client that drives the account.
-    pub client: ClientKind,
-    /// The account, when it has logged in before.
-    pub me: Option<Arc<Account>>,
-    /// What happened.
-    pub event: Arc<Event>,
-}
-
-/// What a bot asked for during a call that succeeded.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Effects {
-    /// Tasks in order: number and action. Each was checked against the client.
-    pub tasks: Vec<(TaskNumber, Action)>,
-    /// Writes to its store, one per key.
-    pub key_values: Vec<KeyValueWrite>,
-}
-
-/// One question to a component that decides about the callback.
-#[derive(Debug, Clone)]
-pub struct Ask {
-    /// Which component, with its configuration.
-    pub handler: Arc<Handler>,
-    /// What is asked.
-    pub question: Question,
-    /// What the component's store comes to. It may grow up to [`Usage::MAX`].
-    pub usage: Usage,
-}
-
-/// What a component decided. Nothing of it holds before its writes are durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The verdict, of the same case as the question, and checked.
-    pub verdict: Verdict,
-    /// Writes to its store, one per key.
-    pub key_values: Vec<KeyValueWrite>,
-    /// What the store comes to with them.
-    pub usage: Usage,
-}
-
-/// A call that failed: nothing that was asked for happens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallFailure {
-    /// How.
-    pub kind: FailureKind,
-    /// What the guest or the engine said.
-    pub message: String,
-    /// The last lines that the guest logged or printed.
-    pub output: String,
-}
-
-/// Why a call came to nothing.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum CallError {
-    /// The guest failed: this event is settled as failed.
-    #[error("the component failed: {}", .0.message)]
-    Failed(CallFailure),
-    /// The host has no room for the call now: nothing ran, the event can come
-    /// again.
-    #[error("the host is busy: no room for another call within {waited_ms} ms")]
-    Busy {
-        /// How long it waited for room.
-        waited_ms: u64,
-    },
-    /// The component could not be loaded when the host started, or was dropped:
-    /// nothing ran, the event can come again.
-    #[error("the component {0} is not loaded: deploy the handler again")]
-    Unloaded(Digest),
-    /// The store failed while the guest read from it: nothing of the call
-    /// happened, the event can come again.
-    #[error(transparent)]
-    Store(StoreError),
-}
-
-/// Runs bots.
-#[async_trait]
-pub trait Runtime: Send + Sync + fmt::Debug {
-    /// Compiles a component, checks that it fits a world of ours and links, and
-    /// keeps it. Compiling again is cheap.
-    async fn take_in(&self, bytes: Bytes) -> Result<Component, ComponentError>;
-
-    /// Makes a kept component ready to be called.
-    async fn prepare(&self, digest: Digest) -> Result<(), ComponentError>;
-
-    /// Drops components from disk and memory that are none of these, and were
-    /// none of those of the call before: an event may just have chosen its bot.
-    async fn retain(&self, in_use: &[Digest]);
-
-    /// Calls a bot in a fresh instance, within its limits.
-    async fn call(&self, call: Call) -> Result<Effects, CallError>;
-
-    /// Asks a component that decides about the callback, in a fresh instance,
-    /// within the same limits.
-    async fn ask(&self, ask: Ask) -> Result<Answer, CallError>;
 }

@@ -1,4 +1,4 @@
-//! Reading JSON that may not be quite what the protocol page says.
+//! Reading a client's JSON, which may not be quite what the protocol page says.
 //!
 //! A field is kept as the bytes it came in, and read when it is needed: so a
 //! fault is told with the field's path, a number of any size keeps its digits,
@@ -9,25 +9,105 @@ use std::{borrow::Cow, fmt};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::request::{BadRequest, cut};
+use crate::domain::Millis;
+
+/// How much of the peer's own text an error shows, in characters.
+const SHOWN_MAX_CHARS: usize = 80;
+
+/// How deep a body may nest, as serde_json itself allows. Whatever reads the
+/// body later, a bot's parser for one, can count on it.
+const DEPTH_MAX: usize = 128;
+/// Why a body is refused. The client's fault; the same body never gets better.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct BadRequest {
+    /// What the call was about, when that much could be read: it decides the
+    /// `ack_type` of the answer.
+    pub action: Option<String>,
+    /// The path of the field, such as `data.msg.msg_id`.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl BadRequest {
+    pub(crate) fn new(field: impl fmt::Display, problem: impl Into<String>) -> Self {
+        Self {
+            action: None,
+            field: field.to_string(),
+            problem: problem.into(),
+        }
+    }
+
+    /// The same, met during this action.
+    pub(crate) fn during(self, action: &str) -> Self {
+        Self {
+            action: Some(action.to_owned()),
+            ..self
+        }
+    }
+}
+
+/// Text of the peer's, short enough for a log line.
+pub(crate) fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX_CHARS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// Reads a body that is one JSON object.
+pub(crate) fn read_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, BadRequest> {
+    let bad = |problem: String| Err(BadRequest::new("body", problem));
+    let Ok(text) = std::str::from_utf8(body) else {
+        return bad("is not UTF-8".to_owned());
+    };
+    // Checked here because serde takes a list for an object's fields in order.
+    if !text.trim_start().starts_with('{') {
+        return bad("is no JSON object".to_owned());
+    }
+    if nests_too_deep(text) {
+        return bad(format!("nests deeper than {DEPTH_MAX} levels"));
+    }
+    match serde_json::from_str(text) {
+        Ok(object) => Ok(object),
+        Err(error) => bad(format!("is broken JSON: {}", cut(&error.to_string()))),
+    }
+}
+
+/// One pass over the bytes. Brackets in strings don't count; where the JSON is
+/// broken the count is off, and the parser says so.
+fn nests_too_deep(text: &str) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' if depth == DEPTH_MAX => return true,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
 
 /// Where a value is in the body. Costs nothing unless an error shows it.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum At<'p> {
+pub(crate) enum At<'p> {
     Root(&'static str),
     Field(&'p At<'p>, &'static str),
     Entry(&'p At<'p>, usize),
 }
 
-/// The body's `data` object, where all but the envelope is.
-pub(super) const DATA: At<'static> = At::Root("data");
-
 impl At<'_> {
-    pub(super) fn field<'p>(&'p self, name: &'static str) -> At<'p> {
+    pub(crate) fn field<'p>(&'p self, name: &'static str) -> At<'p> {
         At::Field(self, name)
     }
 
-    pub(super) fn entry(&self, index: usize) -> At<'_> {
+    pub(crate) fn entry(&self, index: usize) -> At<'_> {
         At::Entry(self, index)
     }
 }
@@ -47,23 +127,34 @@ impl fmt::Display for At<'_> {
 const LIST_MAX: usize = 100_000;
 
 /// The longest id of a person, group, message or customer; WeChat's have some 30.
-pub(super) const ID_MAX_BYTES: usize = 256;
+pub(crate) const ID_MAX_BYTES: usize = 256;
 /// The longest name that is kept of somebody. WeChat's have 32 characters. With
 /// [`ADDRESS_MAX_BYTES`] it keeps the few hundred contacts of one commit below
 /// what a commit may hold.
-pub(super) const NAME_MAX_BYTES: usize = 512;
+pub(crate) const NAME_MAX_BYTES: usize = 512;
 /// The longest address of a picture that is kept of somebody.
-pub(super) const ADDRESS_MAX_BYTES: usize = 2 * 1024;
+pub(crate) const ADDRESS_MAX_BYTES: usize = 2 * 1024;
 /// The longest field of a login, and the longest handle: a text that only its
 /// maker understands, such as a file's.
-pub(super) const FIELD_MAX_BYTES: usize = 4 * 1024;
+pub(crate) const FIELD_MAX_BYTES: usize = 4 * 1024;
 /// The longest text or XML of a message. WeChat takes texts of 16 KiB; the XML
 /// of forwarded conversations is the longest there is.
-pub(super) const CONTENT_MAX_BYTES: usize = 256 * 1024;
+pub(crate) const CONTENT_MAX_BYTES: usize = 256 * 1024;
+
+/// WeChat began in January 2011: no message is older.
+const EARLIEST_MS: Millis = 1_293_840_000_000;
+/// 2100-01-01: a time beyond is in another unit or made up.
+const LATEST_MS: Millis = 4_102_444_800_000;
+
+/// A time that a client told, or 0 when it is none that can be.
+pub(crate) fn plausible_ms(told: Option<Millis>) -> Millis {
+    told.filter(|ms| (EARLIEST_MS..LATEST_MS).contains(ms))
+        .unwrap_or(0)
+}
 
 /// A value of any type, or none: missing and null are the same.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Loose<'a>(Option<&'a RawValue>);
+pub(crate) struct Loose<'a>(Option<&'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -100,7 +191,7 @@ impl Shape<'_> {
 }
 
 impl<'a> Loose<'a> {
-    pub(super) fn raw(self) -> Option<&'a RawValue> {
+    pub(crate) fn raw(self) -> Option<&'a RawValue> {
         self.0
     }
 
@@ -120,7 +211,7 @@ impl<'a> Loose<'a> {
     }
 
     /// Text. A number gives its digits, a boolean `1` or `0`, nothing the empty text.
-    pub(super) fn text(self, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
+    pub(crate) fn text(self, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
         match self.shape() {
             Shape::Absent => Ok(Cow::Borrowed("")),
             Shape::Text(json) => unquote(json, at),
@@ -132,12 +223,12 @@ impl<'a> Loose<'a> {
 
     /// Text that names something. As [`Self::text`], but a fraction or a boolean
     /// can't have been meant: taken as text it would name something else.
-    pub(super) fn id(self, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
+    pub(crate) fn id(self, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
         at_most(self.naming(at)?, ID_MAX_BYTES, at)
     }
 
     /// As [`Self::id`], for what only its maker understands: it may be longer.
-    pub(super) fn handle(self, at: At<'_>) -> Result<String, BadRequest> {
+    pub(crate) fn handle(self, at: At<'_>) -> Result<String, BadRequest> {
         at_most(self.naming(at)?, FIELD_MAX_BYTES, at).map(Cow::into_owned)
     }
 
@@ -153,14 +244,14 @@ impl<'a> Loose<'a> {
     }
 
     /// As [`Self::id`], owned, and none when empty.
-    pub(super) fn some_id(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
+    pub(crate) fn some_id(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
         self.id(at)
             .map(|id| (!id.is_empty()).then(|| id.into_owned()))
     }
 
     /// As [`Self::some_id`], for an entry of a list: none too when it can't be
     /// anybody's id, so that one entry does not cost all the others.
-    pub(super) fn listed_id(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
+    pub(crate) fn listed_id(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
         if let Shape::Text(json) = self.shape() {
             let id = unquote(json, at).ok();
             let id = id.filter(|id| (1..=ID_MAX_BYTES).contains(&id.len()));
@@ -182,20 +273,20 @@ impl<'a> Loose<'a> {
     }
 
     /// A name of somebody's, cut off where it gets too long.
-    pub(super) fn name(self, at: At<'_>) -> Result<String, BadRequest> {
+    pub(crate) fn name(self, at: At<'_>) -> Result<String, BadRequest> {
         let mut name = self.words(at)?.into_owned();
         name.truncate(name.floor_char_boundary(NAME_MAX_BYTES));
         Ok(name)
     }
 
     /// As [`Self::name`], and none when empty.
-    pub(super) fn some_name(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
+    pub(crate) fn some_name(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
         self.name(at).map(|name| (!name.is_empty()).then_some(name))
     }
 
     /// An address of a picture; none when it is too long to be kept or no text:
     /// part of an address leads nowhere.
-    pub(super) fn address(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
+    pub(crate) fn address(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
         let address = self.words(at)?;
         let whole = (1..=ADDRESS_MAX_BYTES).contains(&address.len())
             && !address.contains(char::REPLACEMENT_CHARACTER);
@@ -203,23 +294,23 @@ impl<'a> Loose<'a> {
     }
 
     /// A text that stands by itself, and is refused when it is too long.
-    pub(super) fn field(self, at: At<'_>) -> Result<String, BadRequest> {
+    pub(crate) fn field(self, at: At<'_>) -> Result<String, BadRequest> {
         at_most(self.words(at)?, FIELD_MAX_BYTES, at).map(Cow::into_owned)
     }
 
     /// Text or XML of a message.
-    pub(super) fn content(self, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
+    pub(crate) fn content(self, at: At<'_>) -> Result<Cow<'a, str>, BadRequest> {
         at_most(self.words(at)?, CONTENT_MAX_BYTES, at)
     }
 
     /// As [`Self::content`], owned, and none when empty.
-    pub(super) fn some_content(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
+    pub(crate) fn some_content(self, at: At<'_>) -> Result<Option<String>, BadRequest> {
         self.content(at)
             .map(|text| (!text.is_empty()).then(|| text.into_owned()))
     }
 
     /// A number from zero up; none for nothing, an empty text or less than zero.
-    pub(super) fn number(self, at: At<'_>) -> Result<Option<u64>, BadRequest> {
+    pub(crate) fn number(self, at: At<'_>) -> Result<Option<u64>, BadRequest> {
         let text = self.text(at)?;
         match text.trim() {
             "" => Ok(None),
@@ -229,7 +320,7 @@ impl<'a> Loose<'a> {
     }
 
     /// A list of whatever; none when there is no list.
-    pub(super) fn list(self, at: At<'_>) -> Result<Option<Vec<Loose<'a>>>, BadRequest> {
+    pub(crate) fn list(self, at: At<'_>) -> Result<Option<Vec<Loose<'a>>>, BadRequest> {
         match self.shape() {
             Shape::Absent => Ok(None),
             Shape::List(json) => {
@@ -245,7 +336,7 @@ impl<'a> Loose<'a> {
     }
 
     /// A list of ids, without those that can't be any; none when there is no list.
-    pub(super) fn ids(self, at: At<'_>) -> Result<Option<Vec<String>>, BadRequest> {
+    pub(crate) fn ids(self, at: At<'_>) -> Result<Option<Vec<String>>, BadRequest> {
         let Some(entries) = self.list(at)? else {
             return Ok(None);
         };
@@ -256,13 +347,32 @@ impl<'a> Loose<'a> {
     }
 
     /// An object with these fields; none when there is no object.
-    pub(super) fn object<T: Deserialize<'a>>(self, at: At<'_>) -> Result<Option<T>, BadRequest> {
+    pub(crate) fn object<T: Deserialize<'a>>(self, at: At<'_>) -> Result<Option<T>, BadRequest> {
         match self.shape() {
             Shape::Absent => Ok(None),
             Shape::Object(json) => parse_known(json, at).map(Some),
             other => Err(other.unfit(at, "an object")),
         }
     }
+}
+
+/// Reads a list of objects; entries that are null or mean nobody are left out.
+/// None when there is no list.
+pub(crate) fn each<'a, W: Deserialize<'a>, T>(
+    list: Loose<'a>,
+    at: At<'_>,
+    read: impl Fn(&W, At<'_>) -> Result<Option<T>, BadRequest>,
+) -> Result<Option<Vec<T>>, BadRequest> {
+    let Some(entries) = list.list(at)? else {
+        return Ok(None);
+    };
+    let mut found = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.into_iter().enumerate() {
+        if let Some(fields) = entry.object::<W>(at.entry(index))? {
+            found.extend(read(&fields, at.entry(index))?);
+        }
+    }
+    Ok(Some(found))
 }
 
 /// The text between the quotes; borrowed when nothing in it is escaped.

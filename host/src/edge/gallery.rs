@@ -7,7 +7,6 @@ use bytes::Bytes;
 use image::{ImageFormat, ImageReader, Limits};
 use tokio::sync::Semaphore;
 
-use super::refusal::Refusal;
 use crate::domain::{Digest, login::QrImage};
 
 /// How many images are decoded at a time: each takes memory and a core.
@@ -20,7 +19,7 @@ const DECODED_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Looks at images, a few at a time.
 #[derive(Debug)]
-pub struct Gallery(Arc<Semaphore>);
+pub(crate) struct Gallery(Arc<Semaphore>);
 
 impl Default for Gallery {
     fn default() -> Self {
@@ -29,9 +28,8 @@ impl Default for Gallery {
 }
 
 impl Gallery {
-    /// What is known of an image, if it is one.
-    pub async fn look(&self, bytes: &Bytes) -> Result<QrImage, Refusal> {
-        let bad = || Refusal::bad("file", "is no PNG or JPEG image");
+    /// What is known of an image; none when it is no PNG or JPEG image.
+    pub async fn look(&self, bytes: &Bytes) -> Option<QrImage> {
         // It is never closed.
         let place = Arc::clone(&self.0).acquire_owned().await.ok();
         let shared = bytes.clone();
@@ -40,8 +38,8 @@ impl Gallery {
             mime(&shared)
         });
         // A decoder that panics has met no image either.
-        let mime = looking.await.ok().flatten().ok_or_else(bad)?;
-        Ok(QrImage {
+        let mime = looking.await.ok().flatten()?;
+        Some(QrImage {
             digest: Digest::of(bytes),
             mime: mime.to_owned(),
             size_bytes: bytes.len() as u64,

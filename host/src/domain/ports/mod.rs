@@ -1,0 +1,20 @@
+//! What the domain needs from outside: a store, a place for files, a runtime for
+//! bots, and what starts and watches native clients.
+
+mod blobs;
+mod clients;
+mod runtime;
+mod store;
+
+pub use blobs::{Blob, BlobError, BlobReader, BlobWriter, Blobs, Room, Stored};
+pub use clients::*;
+pub use runtime::{
+    Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, Effects, Runtime,
+};
+pub use store::*;
+
+use super::{Action, ClientKind, action::Refused};
+
+/// Says whether an action can be put into the words of this kind of client.
+/// The edge knows; service and runtime ask before they take an action on.
+pub type ActionCheck = fn(ClientKind, &Action) -> Result<(), Refused>;

@@ -1,0 +1,137 @@
+//! What runs bots.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::store::{KeyValueWrite, StoreError};
+use crate::domain::{
+    Account, Action, ClientKind, Digest, Event, Handler, TaskNumber,
+    callback::{Question, Usage, Verdict},
+    handler::FailureKind,
+};
+
+/// What a component is, as found on deploy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// The world it was built for.
+    pub world: String,
+    /// What it imports, sorted.
+    pub imports: Vec<String>,
+}
+
+/// Why a component can't be deployed. The text is for the bot's author.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ComponentError {
+    /// The bytes are no component that this host runs, and why.
+    #[error("{0}")]
+    Unfit(String),
+    /// The component is fit, but the host failed to take it in.
+    #[error("the host could not take the component in: {0}")]
+    Host(String),
+}
+
+/// One call of a bot.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Which bot, with its configuration.
+    pub handler: Arc<Handler>,
+    /// The kind of client that drives the account.
+    pub client: ClientKind,
+    /// The account, when it has logged in before.
+    pub me: Option<Arc<Account>>,
+    /// What happened.
+    pub event: Arc<Event>,
+}
+
+/// What a bot asked for during a call that succeeded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Tasks in order: number and action. Each was checked against the client.
+    pub tasks: Vec<(TaskNumber, Action)>,
+    /// Writes to its store, one per key.
+    pub key_values: Vec<KeyValueWrite>,
+}
+
+/// One question to a component that decides about the callback.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Which component, with its configuration.
+    pub handler: Arc<Handler>,
+    /// What is asked.
+    pub question: Question,
+    /// What the component's store comes to. It may grow up to [`Usage::MAX`].
+    pub usage: Usage,
+}
+
+/// What a component decided. Nothing of it holds before its writes are durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The verdict, of the same case as the question, and checked.
+    pub verdict: Verdict,
+    /// Writes to its store, one per key.
+    pub key_values: Vec<KeyValueWrite>,
+    /// What the store comes to with them.
+    pub usage: Usage,
+}
+
+/// A call that failed: nothing that was asked for happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallFailure {
+    /// How.
+    pub kind: FailureKind,
+    /// What the guest or the engine said.
+    pub message: String,
+    /// The last lines that the guest logged or printed.
+    pub output: String,
+}
+
+/// Why a call came to nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CallError {
+    /// The guest failed: this event is settled as failed.
+    #[error("the component failed: {}", .0.message)]
+    Failed(CallFailure),
+    /// The host has no room for the call now: nothing ran, the event can come
+    /// again.
+    #[error("the host is busy: no room for another call within {waited_ms} ms")]
+    Busy {
+        /// How long it waited for room.
+        waited_ms: u64,
+    },
+    /// The component could not be loaded when the host started, or was dropped:
+    /// nothing ran, the event can come again.
+    #[error("the component {0} is not loaded: deploy the handler again")]
+    Unloaded(Digest),
+    /// The store failed while the guest read from it: nothing of the call
+    /// happened, the event can come again.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+/// Runs bots.
+#[async_trait]
+pub trait Runtime: Send + Sync + fmt::Debug {
+    /// Compiles a component, checks that it fits a world of ours and links, and
+    /// keeps it. Compiling again is cheap.
+    async fn take_in(&self, bytes: Bytes) -> Result<Component, ComponentError>;
+
+    /// Makes a kept component ready to be called.
+    async fn prepare(&self, digest: Digest) -> Result<(), ComponentError>;
+
+    /// Drops components from disk and memory that are none of these, and were
+    /// none of those of the call before: an event may just have chosen its bot.
+    async fn retain(&self, in_use: &[Digest]);
+
+    /// Calls a bot in a fresh instance, within its limits.
+    async fn call(&self, call: Call) -> Result<Effects, CallError>;
+
+    /// Asks a component that decides about the callback, in a fresh instance,
+    /// within the same limits.
+    async fn ask(&self, ask: Ask) -> Result<Answer, CallError>;
+}

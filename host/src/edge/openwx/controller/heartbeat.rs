@@ -1,0 +1,241 @@
+//! Asks `openwx.poll_api` what to do (seed: the controller's own heartbeat; section
+//! 5). Its answer is a redirection to the controller API, which is carried out here:
+//! so a server elsewhere can command a host that it can't reach.
+//!
+//! Only what the answer names at this host's own addresses is done. Nothing is ever
+//! fetched from where else it points.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{body::Body, extract::Request};
+use reqwest::{Response, Url, header, redirect};
+
+use super::{Openwx, PREFIX, asked::Asked};
+use crate::edge::linger;
+
+/// How long an answer may take: the other side holds it back until there is
+/// something to do.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+/// How long a connection may take.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// The longest wait after errors.
+const WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// What came of a question.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    /// Nothing is to be done.
+    Nothing,
+    /// This, on the host's own controller API: what follows `/openwx`.
+    Do(String),
+    /// Something that is not done.
+    Strange(String),
+}
+
+impl Openwx {
+    /// Asks `openwx.poll_api` what to do until the host ends. `own` are the addresses
+    /// that serve the controller API.
+    pub(crate) async fn heartbeat(self, own: Vec<SocketAddr>) {
+        let Some(poll_api) = self.policy().poll_api.clone() else {
+            return;
+        };
+        let asking = match (Url::parse(&poll_api), http()) {
+            (Ok(url), Ok(http)) => Asking { http, url, own },
+            // Addresses are checked with the settings.
+            (Err(error), _) => return tracing::error!(%error, "openwx.poll_api is not asked"),
+            (_, Err(error)) => return tracing::error!(%error, "openwx.poll_api is not asked"),
+        };
+        let pause = Duration::from_secs(self.policy().poll_interval);
+        let (mut failures, mut complained) = (0u32, false);
+        loop {
+            let trouble = match asking.ask().await {
+                Ok(Told::Do(command)) => {
+                    self.obey(command).await;
+                    None
+                }
+                Ok(Told::Nothing) => None,
+                Ok(Told::Strange(what)) => Some(what),
+                Err(error) => Some(error.without_url().to_string()),
+            };
+            failures = trouble.as_ref().map_or(0, |_| failures.saturating_add(1));
+            match trouble {
+                Some(trouble) if !complained => {
+                    tracing::warn!(trouble, "openwx.poll_api is of no use now");
+                    complained = true;
+                }
+                Some(_) => {}
+                None => complained = false,
+            }
+            tokio::time::sleep(wait(pause, failures)).await;
+        }
+    }
+
+    /// Carries a command out as if somebody with the token had sent it.
+    async fn obey(&self, command: String) {
+        let request = Request::get(&command).body(Body::empty());
+        let Ok(request) = request else {
+            return tracing::warn!("a command of openwx.poll_api can't be read");
+        };
+        let path = request.uri().path().to_owned();
+        let answer = self.carry_out(Asked::of(request, self)).await;
+        let status = answer.status().as_u16();
+        tracing::info!(path, status, "a command of openwx.poll_api was carried out");
+        // A client is done with its answer only when somebody has read it.
+        linger::throw_away(answer.into_body()).await;
+    }
+}
+
+/// How long to wait after an answer: longer after each failure in a row.
+fn wait(pause: Duration, failures: u32) -> Duration {
+    let longer = 2u32.saturating_pow(failures);
+    pause.saturating_mul(longer).min(WAIT_MAX.max(pause))
+}
+
+fn http() -> Result<reqwest::Client, reqwest::Error> {
+    // Somebody else may have done so before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .redirect(redirect::Policy::none())
+        .timeout(ANSWER_TIME)
+        .connect_timeout(CONNECT_TIME)
+        .build()
+}
+
+/// What is asked, and where its answers may point.
+struct Asking {
+    http: reqwest::Client,
+    url: Url,
+    own: Vec<SocketAddr>,
+}
+
+impl Asking {
+    async fn ask(&self) -> Result<Told, reqwest::Error> {
+        let answer = self.http.get(self.url.clone()).send().await;
+        match answer {
+            // Nothing came while it was held back.
+            Err(error) if error.is_timeout() && !error.is_connect() => Ok(Told::Nothing),
+            answer => Ok(self.told(&answer?)),
+        }
+    }
+
+    fn told(&self, answer: &Response) -> Told {
+        let status = answer.status();
+        if status.is_redirection() {
+            let location = answer.headers().get(header::LOCATION);
+            let location = location.and_then(|value| value.to_str().ok());
+            return self.command(location.unwrap_or_default());
+        }
+        match status.is_success() {
+            true => Told::Nothing,
+            false => Told::Strange(format!("it answers with HTTP {}", status.as_u16())),
+        }
+    }
+
+    /// What a redirection to this address means.
+    fn command(&self, location: &str) -> Told {
+        let Ok(url) = Url::parse(location) else {
+            return Told::Strange("it redirects to what is no absolute address".to_owned());
+        };
+        let below = url.path().strip_prefix(PREFIX);
+        let below = below.filter(|below| below.starts_with('/'));
+        match below {
+            Some(below) if self.is_own(&url) => Told::Do(match url.query() {
+                Some(query) => format!("{below}?{query}"),
+                None => below.to_owned(),
+            }),
+            // Its query may hold secrets.
+            _ => Told::Strange(format!(
+                "it redirects to {}{}, which is not this host's {PREFIX}/…",
+                url.host_str().unwrap_or("nowhere"),
+                url.path()
+            )),
+        }
+    }
+
+    fn is_own(&self, url: &Url) -> bool {
+        let port = url.port_or_known_default();
+        let host = url.host_str().unwrap_or_default();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let ip = bare.parse::<std::net::IpAddr>().ok();
+        url.scheme() == "http"
+            && self.own.iter().any(|own| {
+                let here = own.ip().is_loopback() || own.ip().is_unspecified();
+                let this_machine = host == "localhost" || ip.is_some_and(|ip| ip.is_loopback());
+                Some(own.port()) == port && (ip == Some(own.ip()) || here && this_machine)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn asking() -> Asking {
+        Asking {
+            http: http().unwrap(),
+            url: Url::parse("http://away.example/poll").unwrap(),
+            own: vec![
+                SocketAddr::from(([127, 0, 0, 1], 2000)),
+                SocketAddr::from(([10, 0, 0, 7], 2001)),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_redirection_to_the_controller_is_a_command() {
+        for (location, command) in [
+            (
+                "http://127.0.0.1:2000/openwx/start_client?client=a&log_level=info",
+                "/start_client?client=a&log_level=info",
+            ),
+            ("http://localhost:2000/openwx/check_client", "/check_client"),
+            ("http://10.0.0.7:2001/openwx/a/b?x=%2F", "/a/b?x=%2F"),
+        ] {
+            let told = asking().command(location);
+            assert_eq!(told, Told::Do(command.to_owned()), "{location}");
+        }
+    }
+
+    #[test]
+    fn a_redirection_elsewhere_is_not() {
+        for location in [
+            "",
+            "/openwx/check_client",
+            "http://127.0.0.1:2001/openwx/check_client",
+            "http://localhost:2001/openwx/check_client",
+            "http://127.0.0.1:2000/api/v1/accounts",
+            "http://127.0.0.1:2000/openwx",
+            "http://127.0.0.1:2000/openwxx/check_client",
+            "http://127.0.0.1:2000/openwx/../api/v1/accounts",
+            "https://127.0.0.1:2000/openwx/check_client",
+            "http://away.example/openwx/check_client",
+            "http://10.0.0.7:2000/openwx/check_client",
+            "file:///openwx/check_client",
+        ] {
+            let told = asking().command(location);
+            assert!(matches!(told, Told::Strange(_)), "{location}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_told_without_its_query() {
+        let told = asking().command("http://away.example/a?key=hush");
+        let Told::Strange(text) = told else {
+            return assert_eq!(told, Told::Nothing);
+        };
+        assert!(
+            !text.contains("hush") && text.contains("away.example/a"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn failures_are_waited_for_longer_and_longer() {
+        let pause = Duration::from_secs(5);
+        assert_eq!(wait(pause, 0), pause);
+        assert_eq!(wait(pause, 1), 2 * pause);
+        assert_eq!(wait(pause, 40), WAIT_MAX);
+        assert_eq!(wait(2 * WAIT_MAX, 3), 2 * WAIT_MAX);
+    }
+}

@@ -1,0 +1,309 @@
+//! Passes requests on to the clients themselves, and their answers back: as they
+//! come, both ways, without holding more than a piece of them.
+//!
+//! A connection is used again for the same process only, and its port is kept for it
+//! until the answer has ended: nothing meant for one client can reach another.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{
+        HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header,
+        request::Parts,
+        uri::{self, PathAndQuery},
+    },
+    response::Response,
+};
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+
+use super::{
+    Openwx, PREFIX,
+    answer::Answer,
+    asked::Asked,
+    seats::{Seat, Seats},
+    standing,
+    watched::{Progress, REST_MAX, Watched},
+};
+use crate::domain::{
+    client::{ClientPolicy, ClientStatus, Phase},
+    ports::Address,
+};
+
+/// How long a connection may take: it is to this machine.
+const CONNECT_TIME: Duration = Duration::from_secs(1);
+/// How long an idle connection is kept: less than the 5 s of Mojolicious, so that
+/// none is used while the client closes it.
+const IDLE_TIME: Duration = Duration::from_secs(2);
+/// Idle connections to one client.
+const IDLE_MAX: usize = 16;
+/// The longest `timeout` of a `consult` that is waited for.
+const CONSULT_MAX: Duration = Duration::from_secs(600);
+/// How long a client may take beyond the time that it was told.
+const CONSULT_MORE: Duration = Duration::from_secs(5);
+
+/// What may take long: WeChat is asked, one request after the other, or something is
+/// waited for.
+const SLOW: [&str; 14] = [
+    "accept_friend_request",
+    "check_event",
+    "consult",
+    "create_group",
+    "get_avatar",
+    "invite_friend",
+    "kick_group_member",
+    "make_friend",
+    "revoke_message",
+    "set_friend_markname",
+    "set_group_displayname",
+    "set_markname",
+    "stick",
+    "upload_media",
+];
+
+/// Headers that are of one connection (RFC 9110, section 7.6.1), and `Expect`, which
+/// the host has answered itself.
+const HOP_BY_HOP: [&str; 10] = [
+    "connection",
+    "expect",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Speaks to clients. A cheap handle.
+#[derive(Debug, Clone)]
+pub(super) struct Courier {
+    http: legacy::Client<HttpConnector, Watched<Body, ()>>,
+    seats: Seats,
+}
+
+impl Courier {
+    /// Without any connection yet.
+    pub(super) fn new() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIME));
+        connector.set_nodelay(true);
+        let http = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIME)
+            .pool_max_idle_per_host(IDLE_MAX)
+            .http1_preserve_header_case(true)
+            .set_host(false)
+            .build(connector);
+        Self {
+            http,
+            seats: Seats::default(),
+        }
+    }
+}
+
+impl Openwx {
+    /// Passes a request on to the client that it names.
+    pub(super) async fn pass(&self, mut asked: Asked<'_>) -> Result<Response, Answer> {
+        let name = asked.named_client().await?;
+        let native = self.service().native();
+        let client = native.status(&name).ok_or_else(Answer::unknown_client)?;
+        check_alive(&client)?;
+        let address = native.address(&name);
+        let address = address.ok_or_else(|| Answer::unreachable(&client, "it has no process"))?;
+        let seat = self.controller().courier.seats.enter(&name);
+        let seat = seat.map_err(|full| Answer::busy(full.to_string()))?;
+        let limit = answer_time(self.policy(), asked.path(), asked.in_query("timeout"));
+        let (parts, body) = asked.into_request()?;
+        let progress = Progress::new();
+        let body = Watched::new(body, progress.clone(), ());
+        let request = outgoing(parts, body, &address)
+            .map_err(|error| Answer::failure(format!("can't be passed on: {error}")))?;
+        let answer = self.controller().courier.http.request(request);
+        match progress.limit(limit, answer).await {
+            Some(Ok(response)) => Ok(handed_back(response, (address, seat))),
+            Some(Err(_)) if progress.is_broken() => Err(Answer::failure(format!(
+                "body: ended early, or nothing more of it came for {} s",
+                REST_MAX.as_secs()
+            ))
+            .http(StatusCode::REQUEST_TIMEOUT)),
+            Some(Err(error)) => Err(self.lost(&client, &error)),
+            None => Err(self.silent(&client, limit)),
+        }
+    }
+
+    fn lost(&self, client: &ClientStatus, error: &legacy::Error) -> Answer {
+        let now = self.service().native().status(&client.name);
+        let gone = now.as_deref().and_then(standing::why_gone);
+        let cause = root_cause(error);
+        let reason = match (gone, error.is_connect(), client.phase) {
+            (Some(gone), _, _) => gone,
+            (None, true, Phase::Spawned) => {
+                format!("it was started and does not take connections yet ({cause})")
+            }
+            (None, true, _) => format!("it takes no connection ({cause})"),
+            (None, false, _) => format!(
+                "it went away before it answered, so that it is not known what it has done \
+                 ({cause})"
+            ),
+        };
+        Answer::unreachable(now.as_deref().unwrap_or(client), reason)
+    }
+
+    fn silent(&self, client: &ClientStatus, limit: Duration) -> Answer {
+        let now = self.service().native().status(&client.name);
+        let client = now.as_deref().unwrap_or(client);
+        let state = client.state.map_or("unknown", |seen| seen.state.as_str());
+        Answer::timeout(
+            client,
+            format!(
+                "it did not answer for {} s, and may still do what it was asked to; its state is \
+                 {state}, and only in `running` it answers",
+                limit.as_secs()
+            ),
+        )
+    }
+}
+
+fn check_alive(client: &ClientStatus) -> Result<(), Answer> {
+    match client.phase {
+        // Until it has ended it may answer.
+        Phase::Spawned | Phase::Listening | Phase::Running | Phase::Stopping => Ok(()),
+        Phase::Waiting | Phase::Failed | Phase::Stopped => {
+            let reason = standing::why_gone(client).unwrap_or_default();
+            Err(Answer::unreachable(client, reason))
+        }
+    }
+}
+
+/// How long the client may take to begin its answer. `timeout` is what it was told
+/// itself, in s.
+fn answer_time(policy: &ClientPolicy, path: &str, timeout: Option<&str>) -> Duration {
+    let slow = Duration::from_millis(policy.slow_answer_ms);
+    if path == "consult" {
+        let told = timeout.and_then(|text| text.parse().ok());
+        let told = Duration::from_secs(told.unwrap_or(0)).min(CONSULT_MAX);
+        return slow.max(told + CONSULT_MORE);
+    }
+    match SLOW.contains(&path) || path.starts_with("send_") {
+        true => slow,
+        false => Duration::from_millis(policy.answer_ms),
+    }
+}
+
+/// The request as the client gets it.
+fn outgoing<B>(
+    mut parts: Parts,
+    body: B,
+    address: &Address,
+) -> Result<Request<B>, axum::http::Error> {
+    parts.uri = place(&parts.uri, address)?;
+    parts.version = Version::HTTP_11;
+    drop_hop_by_hop(&mut parts.headers);
+    let host = HeaderValue::try_from(format!("127.0.0.1:{}", address.port))?;
+    parts.headers.insert(header::HOST, host);
+    Ok(Request::from_parts(parts, body))
+}
+
+/// Where it goes. The process stands before the host like a user's name: nobody is
+/// told of it, but connections are kept under the whole of it, so that one to an
+/// earlier process of this port is never used.
+fn place(asked: &Uri, address: &Address) -> Result<Uri, axum::http::Error> {
+    let path = asked.path_and_query().map_or("/", PathAndQuery::as_str);
+    uri::Builder::new()
+        .scheme(uri::Scheme::HTTP)
+        .authority(format!(
+            "{}@127.0.0.1:{}",
+            address.start.as_str(),
+            address.port
+        ))
+        .path_and_query(format!("{PREFIX}{path}"))
+        .build()
+}
+
+/// The answer as the client gave it. Its port and its place in the queue are held
+/// until it has ended.
+fn handed_back(response: axum::http::Response<Incoming>, held: (Address, Seat)) -> Response {
+    let (mut parts, body) = response.into_parts();
+    parts.version = Version::HTTP_11;
+    drop_hop_by_hop(&mut parts.headers);
+    let body = Watched::new(body, Progress::new(), held);
+    Response::from_parts(parts, Body::new(body))
+}
+
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_to_be_slow_has_more_time() {
+        let policy = ClientPolicy::default();
+        for (path, timeout, seconds) in [
+            ("get_user_info", None, 35),
+            ("get_user_info", Some("300"), 35),
+            ("send_friend_message", None, 120),
+            ("send_group_message", None, 120),
+            ("check_event", None, 120),
+            ("consult", None, 120),
+            ("consult", Some("30"), 120),
+            ("consult", Some("300"), 305),
+            ("consult", Some("99999999"), 605),
+            ("consult", Some("-1"), 120),
+            ("a/send_friend_message", None, 35),
+        ] {
+            let time = answer_time(&policy, path, timeout);
+            assert_eq!(time.as_secs(), seconds, "{path} {timeout:?}");
+        }
+    }
+
+    #[test]
+    fn headers_of_one_connection_are_dropped_and_no_others() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "X-One, close"),
+            ("connection", "x-two,,"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-three", "3"),
+            ("keep-alive", "timeout=5"),
+            ("content-length", "3"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        drop_hop_by_hop(&mut headers);
+        let left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert!(left.contains(&"x-three") && left.contains(&"content-length"));
+    }
+}

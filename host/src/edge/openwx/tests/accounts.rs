@@ -1,0 +1,147 @@
+use super::*;
+use crate::domain::{LoginState, client::ProcessEnd};
+
+fn png(side: u32) -> Bytes {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let image = image::GrayImage::new(side, side);
+    image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner().into()
+}
+
+#[tokio::test]
+async fn a_session_lasts_as_long_as_its_process_is_logged_in() {
+    let rig = rig().await;
+    rig.running("s1").await;
+    let known = rig.account().await.unwrap();
+    assert_eq!(
+        (known.nickname.as_str(), known.alias.as_str()),
+        ("Me", "me")
+    );
+    assert!(rig.heard_of("login"));
+    let contacts = rig
+        .service
+        .contacts(&account(), None, None, 10)
+        .await
+        .unwrap();
+    assert_eq!(contacts.items.len(), 2);
+    let members = rig
+        .service
+        .members(&account(), "@@g", None, 10)
+        .await
+        .unwrap();
+    assert_eq!(members.items[0].display_name(), "M");
+
+    rig.native.set(None, Phase::Waiting, |status| {
+        status.last_end = Some(ProcessEnd {
+            at_ms: 1,
+            reason: "killed by signal 9".to_owned(),
+        });
+    });
+    let ended = async || rig.session().await.is_none().then_some(());
+    until("the end of the session", ended).await;
+    assert!(rig.heard_of("killed by signal 9"));
+    rig.running("s2").await;
+    rig.native.forget();
+    let ended = async || rig.session().await.is_none().then_some(());
+    until("the end of the session", ended).await;
+}
+
+#[tokio::test]
+async fn sessions_that_an_earlier_host_left_are_ended() {
+    let mut rig = rig().await;
+    rig.running("s1").await;
+    rig.driver.abort();
+    rig.native.forget();
+    rig.driver = tokio::spawn(rig.openwx.clone().drive());
+    let ended = async || rig.session().await.is_none().then_some(());
+    until("the end of the session", ended).await;
+}
+
+#[tokio::test]
+async fn a_scan_in_the_same_process_is_another_session() {
+    let rig = rig().await;
+    rig.running("s1").await;
+    rig.native.set(Some("s1"), Phase::Listening, |_| {});
+    let ended = async || rig.session().await.is_none().then_some(());
+    until("the end of the session", ended).await;
+    rig.running("s1").await;
+}
+
+#[tokio::test]
+async fn codes_of_file_and_report_are_one_login_which_the_session_ends() {
+    let rig = rig().await;
+    let (first, second) = (png(10), png(20));
+    *rig.native.code.lock().unwrap() = first.clone();
+    let digest = crate::domain::Digest::of(&first);
+    rig.native.set(Some("s1"), Phase::Listening, |status| {
+        status.code = Some(digest)
+    });
+    let login = async || rig.service.qr_logins(None, None, 10).await.unwrap().pop();
+    until("a login", login).await;
+    let code = |image: &Bytes| {
+        use base64::Engine;
+        let lines = base64::prelude::BASE64_STANDARD.encode(image);
+        let (a, b) = lines.split_at(20);
+        let params = json!(["/q.jpg", format!("{a}\n{b}\n"), null]);
+        json!({"post_type": "event", "event": "input_qrcode", "params": params}).to_string()
+    };
+    for image in [&first, &second, &first] {
+        let (status, answer) = rig.report("key-s1", code(image)).await;
+        assert_eq!((status, answer), (StatusCode::OK, json!({})));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let second_shown = async || {
+        let login = login().await.unwrap();
+        (login.generation == 2).then_some(login)
+    };
+    let shown = until("the second code", second_shown).await;
+    assert_eq!(shown.state, LoginState::AwaitingScan);
+    assert_eq!(shown.client.as_ref().map(|it| it.as_str()), Some("c"));
+    rig.running("s1").await;
+    let over = rig.service.qr_login(&shown.id).await.unwrap();
+    assert_eq!(over.state, LoginState::Succeeded);
+    assert_eq!(over.account, Some(account()));
+}
+
+#[tokio::test]
+async fn the_login_of_a_process_that_is_gone_has_failed() {
+    let rig = rig().await;
+    let image = png(10);
+    *rig.native.code.lock().unwrap() = image.clone();
+    let digest = crate::domain::Digest::of(&image);
+    rig.native.set(Some("s1"), Phase::Listening, |status| {
+        status.code = Some(digest)
+    });
+    let login = async || rig.service.qr_logins(None, None, 10).await.unwrap().pop();
+    until("a login", login).await;
+    rig.native.set(None, Phase::Failed, |status| {
+        status.reason = Some("it ended too often".to_owned());
+    });
+    let failed = async || {
+        login()
+            .await
+            .filter(|login| login.state == LoginState::Failed)
+    };
+    let failed = until("the end of the login", failed).await;
+    let last = failed.steps.last().unwrap();
+    assert_eq!(last.reason, "it ended too often");
+}
+
+#[tokio::test]
+async fn what_is_no_image_is_no_code() {
+    let rig = rig().await;
+    let text = Bytes::from_static(b"<script>");
+    *rig.native.code.lock().unwrap() = text.clone();
+    let digest = crate::domain::Digest::of(&text);
+    rig.native.set(Some("s1"), Phase::Listening, |status| {
+        status.code = Some(digest)
+    });
+    rig.running("s1").await;
+    assert!(
+        rig.service
+            .qr_logins(None, None, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}

@@ -1,0 +1,349 @@
+//! What a client's processes print, kept in two files of bounded size. Printing never
+//! waits for the disk: what can't be kept is counted, and the log says so later.
+
+use std::{
+    fs,
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::locked;
+use crate::domain::ports::{LogFrom, LogPiece};
+
+/// The file that is written to.
+const NEWER: &str = "console.log";
+/// The one before it.
+const OLDER: &str = "console.1.log";
+/// The smallest file, whatever the settings say: less than a page is no log.
+const FILE_MIN_BYTES: u64 = 4096;
+/// How much of the last line is told when a process ends.
+const LAST_LINE_MAX_CHARS: usize = 200;
+
+/// A client's log. A place in it is how many bytes were written before.
+#[derive(Debug)]
+pub struct Log {
+    dir: PathBuf,
+    file_max_bytes: u64,
+    inner: Mutex<Option<Inner>>,
+    end: watch::Sender<u64>,
+    last_line: Mutex<String>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Where the older file begins.
+    older: u64,
+    /// Where the newer one begins, and the older one ends.
+    newer: u64,
+    /// Where it ends.
+    end: u64,
+    /// The newer file, when it could be opened.
+    file: Option<fs::File>,
+    /// How many bytes could not be kept since the last that could.
+    lost_bytes: u64,
+}
+
+impl Log {
+    /// The log in this directory. Nothing is read or made before it is used.
+    pub fn new(dir: PathBuf, bytes_max: u64) -> Self {
+        Self {
+            dir,
+            file_max_bytes: (bytes_max / 2).max(FILE_MIN_BYTES),
+            inner: Mutex::default(),
+            end: watch::Sender::new(0),
+            last_line: Mutex::default(),
+        }
+    }
+
+    /// Adds what was printed. Blocks for the disk.
+    pub fn write(&self, bytes: &[u8]) {
+        self.note_last_line(bytes);
+        let mut inner = locked(&self.inner);
+        let inner = inner.get_or_insert_with(|| Inner::found(&self.dir));
+        inner.write(&self.dir, self.file_max_bytes, bytes);
+        self.end.send_replace(inner.end);
+    }
+
+    /// A piece of it, at most so long. Blocks for the disk.
+    pub fn read(&self, from: LogFrom, max_bytes: u64) -> io::Result<LogPiece> {
+        let mut inner = locked(&self.inner);
+        let inner = inner.get_or_insert_with(|| Inner::found(&self.dir));
+        let (oldest, end) = (inner.older, inner.end);
+        let mut from = match from {
+            LogFrom::Tail(bytes) => inner.line_behind(&self.dir, end.saturating_sub(bytes))?,
+            LogFrom::Place(place) => place,
+        };
+        from = from.clamp(oldest, end);
+        let to = from.saturating_add(max_bytes).min(end);
+        let bytes = inner.between(&self.dir, from, to)?;
+        Ok(LogPiece {
+            from,
+            next: from + bytes.len() as u64,
+            bytes,
+        })
+    }
+
+    /// Waits until it goes on beyond this place.
+    pub async fn grown(&self, place: u64) {
+        let mut end = self.end.subscribe();
+        // The sender is in `self`.
+        let _ = end.wait_for(|end| *end > place).await;
+    }
+
+    /// The last line that was printed since this was asked before.
+    pub fn take_last_line(&self) -> Option<String> {
+        let line = std::mem::take(&mut *locked(&self.last_line));
+        (!line.is_empty()).then_some(line)
+    }
+
+    fn note_last_line(&self, bytes: &[u8]) {
+        let mut lines = bytes.rsplit(|byte| *byte == b'\n');
+        let Some(line) = lines.find(|line| !line.trim_ascii().is_empty()) else {
+            return;
+        };
+        let text = String::from_utf8_lossy(line);
+        let plain = text.trim().chars().filter(|c| !c.is_control());
+        *locked(&self.last_line) = plain.take(LAST_LINE_MAX_CHARS).collect();
+    }
+}
+
+impl Inner {
+    /// What an earlier host has left goes on.
+    fn found(dir: &Path) -> Self {
+        let size = |name| fs::metadata(dir.join(name)).map_or(0, |it| it.len());
+        let newer = size(OLDER);
+        Self {
+            older: 0,
+            newer,
+            end: newer + size(NEWER),
+            file: None,
+            lost_bytes: 0,
+        }
+    }
+
+    fn write(&mut self, dir: &Path, file_max_bytes: u64, bytes: &[u8]) {
+        if self.end - self.newer >= file_max_bytes {
+            self.turn(dir);
+        }
+        let note = match self.lost_bytes {
+            0 => String::new(),
+            lost => format!("[wxhost: {lost} bytes were not kept: the disk took no more]\n"),
+        };
+        if let Err(error) = self.append(dir, note.as_bytes()) {
+            return self.lose(bytes.len(), &error);
+        }
+        self.lost_bytes = 0;
+        let before = self.end;
+        if let Err(error) = self.append(dir, bytes) {
+            let kept = (self.end - before) as usize;
+            self.lose(bytes.len().saturating_sub(kept), &error);
+        }
+    }
+
+    /// Begins a new file. When that fails the old one grows on: it is tried again
+    /// with the next write.
+    fn turn(&mut self, dir: &Path) {
+        if fs::rename(dir.join(NEWER), dir.join(OLDER)).is_ok() {
+            self.file = None;
+            self.older = self.newer;
+            self.newer = self.end;
+        }
+    }
+
+    /// Counts each byte as it is written: a disk may become full within a write.
+    fn append(&mut self, dir: &Path, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = match self.file(dir)?.write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.end += written as u64;
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, dir: &Path) -> io::Result<&mut fs::File> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                fs::create_dir_all(dir)?;
+                let mut options = fs::OpenOptions::new();
+                let options = options.append(true).create(true);
+                std::os::unix::fs::OpenOptionsExt::mode(options, 0o600).open(dir.join(NEWER))?
+            }
+        };
+        Ok(self.file.insert(file))
+    }
+
+    fn lose(&mut self, bytes: usize, error: &io::Error) {
+        if self.lost_bytes == 0 {
+            tracing::warn!(%error, "what a client prints can't be kept");
+        }
+        self.lost_bytes += bytes as u64;
+        // The file may have been removed: it is opened anew.
+        self.file = None;
+    }
+
+    /// The beginning of the first line that begins at this place or later.
+    fn line_behind(&self, dir: &Path, place: u64) -> io::Result<u64> {
+        if place <= self.older {
+            return Ok(self.older);
+        }
+        let mut at = place - 1;
+        while at < self.end {
+            let piece = self.between(dir, at, (at + FILE_MIN_BYTES).min(self.end))?;
+            if piece.is_empty() {
+                break;
+            }
+            if let Some(found) = piece.iter().position(|byte| *byte == b'\n') {
+                return Ok(at + found as u64 + 1);
+            }
+            at += piece.len() as u64;
+        }
+        Ok(place)
+    }
+
+    fn between(&self, dir: &Path, from: u64, to: u64) -> io::Result<Bytes> {
+        let mut bytes = Vec::new();
+        let older_to = to.min(self.newer);
+        if from < older_to {
+            let skip = from - self.older;
+            read_at(&dir.join(OLDER), skip, older_to - from, &mut bytes)?;
+        }
+        let newer_from = from.max(self.newer);
+        if newer_from < to {
+            let skip = newer_from - self.newer;
+            read_at(&dir.join(NEWER), skip, to - newer_from, &mut bytes)?;
+        }
+        Ok(bytes.into())
+    }
+}
+
+fn read_at(path: &Path, skip: u64, max_bytes: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let mut file = match fs::File::open(path) {
+        Ok(file) => file,
+        // Somebody has removed it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    file.seek(SeekFrom::Start(skip))?;
+    file.take(max_bytes).read_to_end(bytes).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    /// A log of two files with 4096 bytes each.
+    fn log() -> (tempfile::TempDir, Log) {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::new(dir.path().join("log"), 0);
+        (dir, log)
+    }
+
+    fn text(log: &Log, from: LogFrom, max_bytes: u64) -> String {
+        let piece = log.read(from, max_bytes).unwrap();
+        assert_eq!(piece.next, piece.from + piece.bytes.len() as u64);
+        String::from_utf8(piece.bytes.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn what_was_printed_is_read_from_a_place_or_from_the_end() {
+        let (_dir, log) = log();
+        assert_eq!(text(&log, LogFrom::Place(0), 100), "");
+        log.write(b"one\ntwo\n");
+        log.write(b"three\n");
+        assert_eq!(text(&log, LogFrom::Place(0), 100), "one\ntwo\nthree\n");
+        assert_eq!(text(&log, LogFrom::Place(4), 3), "two");
+        assert_eq!(text(&log, LogFrom::Place(99), 100), "");
+        assert_eq!(text(&log, LogFrom::Tail(6), 100), "three\n");
+        assert_eq!(text(&log, LogFrom::Tail(8), 100), "three\n");
+        assert_eq!(text(&log, LogFrom::Tail(99), 100), "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn two_files_of_bounded_size_are_kept_and_places_rise() {
+        let (dir, log) = log();
+        let line = format!("{}\n", "x".repeat(99));
+        for _ in 0..200 {
+            log.write(line.as_bytes());
+        }
+        let kept: Vec<_> = fs::read_dir(dir.path().join("log")).unwrap().collect();
+        assert_eq!(kept.len(), 2);
+        let size = |name| {
+            fs::metadata(dir.path().join("log").join(name))
+                .unwrap()
+                .len()
+        };
+        assert!(size(NEWER) <= 4200 && size(OLDER) <= 4200);
+        let piece = log.read(LogFrom::Place(0), u64::MAX).unwrap();
+        assert_eq!(piece.next, 20_000);
+        assert_eq!(piece.from, 20_000 - size(NEWER) - size(OLDER));
+        assert_eq!(text(&log, LogFrom::Tail(5_000), u64::MAX).len(), 5_000);
+    }
+
+    #[test]
+    fn a_log_goes_on_where_an_earlier_host_has_ended() {
+        let (dir, log) = log();
+        log.write(b"one\n");
+        let log = Log::new(dir.path().join("log"), 0);
+        log.write(b"two\n");
+        assert_eq!(text(&log, LogFrom::Place(0), 100), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_full_disk_is_noted_once_it_takes_more() {
+        let (dir, log) = log();
+        let dir = dir.path().join("log");
+        fs::create_dir(&dir).unwrap();
+        std::os::unix::fs::symlink("/dev/full", dir.join(NEWER)).unwrap();
+        log.write(b"lost\n");
+        log.write(b"lost too\n");
+        assert_eq!(log.take_last_line().unwrap(), "lost too");
+        assert_eq!(text(&log, LogFrom::Place(0), 100), "");
+        fs::remove_file(dir.join(NEWER)).unwrap();
+        log.write(b"kept\n");
+        assert_eq!(
+            text(&log, LogFrom::Place(0), 100),
+            "[wxhost: 14 bytes were not kept: the disk took no more]\nkept\n"
+        );
+    }
+
+    #[test]
+    fn a_directory_that_can_not_be_made_only_costs_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        let log = Log::new(dir.path().join("file/log"), 0);
+        log.write(b"lost\n");
+        fs::remove_file(dir.path().join("file")).unwrap();
+        log.write(b"kept\n");
+        assert!(text(&log, LogFrom::Place(0), 100).ends_with("kept\n"));
+    }
+
+    #[tokio::test]
+    async fn whoever_follows_is_woken_by_more() {
+        let (_dir, log) = log();
+        log.write(b"one\n");
+        log.grown(3).await;
+        let (_, ()) = tokio::join!(log.grown(4), async { log.write(b"two\n") });
+    }
+
+    #[test]
+    fn the_last_line_is_plain_and_short() {
+        let (_dir, log) = log();
+        log.write(b"first\n\x1b[31mCan't locate Mojo/Weixin.pm\x1b[0m\n \n");
+        let line = log.take_last_line().unwrap();
+        assert_eq!(line, "[31mCan't locate Mojo/Weixin.pm[0m");
+        assert_eq!(log.take_last_line(), None);
+        log.write("好".repeat(999).as_bytes());
+        assert_eq!(log.take_last_line().unwrap().chars().count(), 200);
+    }
+}

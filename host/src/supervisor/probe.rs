@@ -1,0 +1,81 @@
+//! Asking a client whether it is there: whether its port takes connections, and once
+//! it is logged in, whether it still answers.
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpStream, time::sleep};
+
+use super::{
+    Shared,
+    slot::{Order, Slot},
+};
+use crate::domain::{
+    client::{ClientStatus, NativeState},
+    ports::ApiCall,
+};
+
+/// The first wait for a port. Each one after it is twice as long.
+const WAIT_MIN: Duration = Duration::from_millis(50);
+/// The longest.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long an answer may take at most.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// The shortest time between two questions, whatever the settings say.
+const PROBE_MIN: Duration = Duration::from_millis(10);
+/// What is asked: it costs the client next to nothing.
+const QUESTION: &str = "get_client_info";
+
+/// Tells the slot when this port takes connections, and is done then.
+pub async fn listening(shared: Arc<Shared>, slot: Arc<Slot>, port: u16) {
+    let mut wait = WAIT_MIN;
+    while !is_open(port).await {
+        sleep(wait).await;
+        wait = (wait * 2).min(WAIT_MAX);
+    }
+    slot.listening(shared.now());
+}
+
+/// A connection to a port that nobody listens on may meet itself.
+async fn is_open(port: u16) -> bool {
+    match TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+        Ok(stream) => stream.local_addr().is_ok_and(|own| own.port() != port),
+        Err(_) => false,
+    }
+}
+
+/// Has a client killed that is logged in and leaves too many questions in a row
+/// unanswered. While it waits for a scan it answers nothing, and is asked nothing.
+pub async fn answering(shared: Arc<Shared>, slot: Arc<Slot>, port: u16) {
+    let policy = &shared.setup.policy;
+    let every = Duration::from_millis(policy.probe_ms).max(PROBE_MIN);
+    let mut missed = 0;
+    loop {
+        if slot.when(is_running).await.is_none() {
+            return;
+        }
+        sleep(every).await;
+        if !slot.status().is_some_and(|status| is_running(&status)) {
+            missed = 0;
+            continue;
+        }
+        let question = ApiCall {
+            path: QUESTION.to_owned(),
+            parameters: Vec::new(),
+            time: every.min(ANSWER_MAX),
+        };
+        missed = match shared.api.call(port, &question).await {
+            Ok(_) => 0,
+            Err(_) => missed + 1,
+        };
+        if missed >= policy.probes_max.max(1) {
+            let reason = format!("it left {missed} questions in a row unanswered");
+            slot.order(Order::Kill(reason));
+            return;
+        }
+    }
+}
+
+fn is_running(status: &ClientStatus) -> bool {
+    let state = status.state.map(|seen| seen.state);
+    state == Some(NativeState::Running)
+}

@@ -1,0 +1,335 @@
+//! The table of clients: who is known, who begins, who is forgotten.
+//!
+//! Whoever adds, removes, begins or ends a client holds the table's lock, so that a
+//! name never has two processes.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    sync::{Arc, Mutex, atomic::AtomicU64},
+    time::Duration,
+};
+
+use rustix::fs::{FlockOperation, flock};
+use tokio::{
+    sync::{Notify, oneshot},
+    task::{AbortHandle, spawn_blocking},
+    time::timeout,
+};
+
+use super::{
+    Setup, actor::Actor, api::Api, leftovers, locked, log::Log, records, slot, slot::Order,
+    slot::Slot, spawner::Spawner, watch::Watcher,
+};
+use crate::{
+    domain::{
+        ClientName, Millis,
+        client::{ClientStatus, Phase, Wanted},
+        ports::StartError,
+    },
+    files,
+};
+
+/// How much longer than it may take to end a client is waited for: what it left is
+/// looked for, and its log is read to the end.
+const END_GRACE: Duration = Duration::from_secs(5);
+
+/// What all clients share.
+#[derive(Debug)]
+pub struct Shared {
+    pub setup: Arc<Setup>,
+    pub spawner: Spawner,
+    pub watcher: Watcher,
+    pub api: Api,
+    table: Mutex<Table>,
+    /// A client was added, or the host ends.
+    added: Notify,
+    listed: Arc<Notify>,
+    list: Mutex<Option<AbortHandle>>,
+    revisions: Arc<AtomicU64>,
+    /// Holds the directory: two hosts would end each other's clients.
+    _lock: fs::File,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    slots: BTreeMap<ClientName, Arc<Slot>>,
+    ending: bool,
+}
+
+/// What is to be done about a start.
+enum Claim {
+    /// Its actor can begin; what was known before, if it is over.
+    Begin(Arc<Slot>, Option<Arc<ClientStatus>>),
+    /// It has to be waited for.
+    Wait(Arc<Slot>),
+}
+
+impl Shared {
+    /// Makes the directories and the files for scripts, and kills what an earlier
+    /// host has left. Blocks.
+    pub fn open(setup: Setup) -> io::Result<Arc<Self>> {
+        let places = &setup.places;
+        files::private_dir(&places.tmpdir)?;
+        files::private_dir(&places.tmpdir.join("clients"))?;
+        let lock = fs::File::open(&places.tmpdir)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+            io::Error::other("another host keeps its clients here: give it an openwx.tmpdir")
+        })?;
+        let killed = leftovers::kill(&places.tmpdir, None);
+        if killed > 0 {
+            tracing::warn!(killed, "processes that an earlier host left were killed");
+        }
+        records::write_pid(places)?;
+        let shared = Arc::new(Self {
+            spawner: Spawner::start()?,
+            watcher: Watcher::start(),
+            api: Api::new(),
+            setup: Arc::new(setup),
+            table: Mutex::default(),
+            added: Notify::new(),
+            listed: Arc::new(Notify::new()),
+            list: Mutex::default(),
+            revisions: Arc::default(),
+            _lock: lock,
+        });
+        let weak = Arc::downgrade(&shared);
+        let list = records::keep_list(weak, Arc::clone(&shared.listed));
+        *locked(&shared.list) = Some(tokio::spawn(list).abort_handle());
+        Ok(shared)
+    }
+
+    /// The time.
+    pub fn now(&self) -> Millis {
+        (self.setup.clock)()
+    }
+
+    /// One client.
+    pub fn slot(&self, name: &ClientName) -> Option<Arc<Slot>> {
+        locked(&self.table).slots.get(name).cloned()
+    }
+
+    /// All of them, ordered by name.
+    pub fn all(&self) -> Vec<Arc<ClientStatus>> {
+        let table = locked(&self.table);
+        let all = table.slots.values();
+        all.filter_map(|slot| slot.status()).collect()
+    }
+
+    /// Whether the host is ending.
+    pub fn is_ending(&self) -> bool {
+        locked(&self.table).ending
+    }
+
+    /// The list for scripts is another.
+    pub fn list_changed(&self) {
+        self.listed.notify_one();
+    }
+
+    /// Starts a client.
+    pub async fn start(self: &Arc<Self>, wanted: Wanted) -> Result<Arc<ClientStatus>, StartError> {
+        loop {
+            match self.claim(&wanted)? {
+                Claim::Begin(slot, before) => return self.begin(slot, wanted, before).await,
+                Claim::Wait(slot) => self.wait_for(&slot).await?,
+            }
+        }
+    }
+
+    fn claim(&self, wanted: &Wanted) -> Result<Claim, StartError> {
+        let mut table = locked(&self.table);
+        if table.ending {
+            return Err(StartError::Ending);
+        }
+        let known = table.slots.get(&wanted.name).cloned();
+        let Some((slot, status)) = known.and_then(|slot| Some((slot.clone(), slot.status()?)))
+        else {
+            let slot = self.add(&mut table, wanted);
+            return Ok(Claim::Begin(slot, None));
+        };
+        match status.phase {
+            Phase::Stopping => Ok(Claim::Wait(slot)),
+            // It is being started.
+            Phase::Spawned if status.pid.is_none() => Ok(Claim::Wait(slot)),
+            phase if slot::is_over(phase) => {
+                slot.begin(wanted, self.now());
+                Ok(Claim::Begin(slot, Some(status)))
+            }
+            _ => Err(StartError::Exists(status)),
+        }
+    }
+
+    fn add(&self, table: &mut Table, wanted: &Wanted) -> Arc<Slot> {
+        let dir = self.setup.places.client_dir(&wanted.name);
+        let log = Log::new(dir, self.setup.policy.log_bytes_max);
+        let revisions = Arc::clone(&self.revisions);
+        let slot = Slot::new(wanted, Arc::new(log), revisions, self.now());
+        table.slots.insert(wanted.name.clone(), Arc::clone(&slot));
+        self.added.notify_one();
+        slot
+    }
+
+    async fn begin(
+        self: &Arc<Self>,
+        slot: Arc<Slot>,
+        wanted: Wanted,
+        before: Option<Arc<ClientStatus>>,
+    ) -> Result<Arc<ClientStatus>, StartError> {
+        let (started, answer) = oneshot::channel();
+        let actor = Actor::new(Arc::clone(self), slot, wanted);
+        // Of its own, so that nobody who gives up waiting leaves it half started.
+        tokio::spawn(actor.live(before, started));
+        answer.await.unwrap_or(Err(StartError::Ending))
+    }
+
+    /// Waits until a client that ends or begins has done so.
+    async fn wait_for(&self, slot: &Slot) -> Result<(), StartError> {
+        let Some(now) = slot.status() else {
+            return Ok(());
+        };
+        let done = slot
+            .when(|status| status.phase != now.phase || status.pid.is_some() && now.pid.is_none());
+        match timeout(self.end_time(), done).await {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let problem = "the process before it does not end".to_owned();
+                Err(StartError::Spawn(problem))
+            }
+        }
+    }
+
+    fn end_time(&self) -> Duration {
+        Duration::from_millis(self.setup.policy.stop_ms) + END_GRACE
+    }
+
+    /// The first start of a client has failed.
+    pub fn not_started(&self, slot: &Arc<Slot>, before: Option<Arc<ClientStatus>>) {
+        let mut table = locked(&self.table);
+        match before {
+            Some(before) if slot.phase() != Some(Phase::Stopping) => slot.put_back(&before),
+            _ => remove(&mut table, slot),
+        }
+    }
+
+    /// Knows a client that is over.
+    pub fn keep(&self, wanted: &Wanted) {
+        let mut table = locked(&self.table);
+        let slot = match table.slots.get(&wanted.name) {
+            Some(slot) if !slot.phase().is_some_and(slot::is_over) => return,
+            Some(slot) => Arc::clone(slot),
+            None => self.add(&mut table, wanted),
+        };
+        let over = wanted.over.as_ref();
+        let failed = over.is_some_and(|over| over.failed);
+        let reason = over.map_or("", |over| &over.reason);
+        let at_ms = over.map_or_else(|| self.now(), |over| over.at_ms);
+        slot.begin(wanted, at_ms);
+        slot.over(failed, reason, at_ms);
+    }
+
+    /// Has a client end.
+    pub fn stop(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
+        let mut table = locked(&self.table);
+        let slot = table.slots.get(name).cloned()?;
+        let over = slot.phase().is_some_and(slot::is_over);
+        slot.stop(self.now());
+        let status = slot.status();
+        if over {
+            remove(&mut table, &slot);
+        }
+        status
+    }
+
+    /// Has a client's process end and starts another one.
+    pub fn restart(self: &Arc<Self>, name: &ClientName, reason: &str) -> Option<Arc<ClientStatus>> {
+        let table = locked(&self.table);
+        let slot = table.slots.get(name).cloned()?;
+        let status = slot.status()?;
+        if !slot::is_over(status.phase) {
+            slot.order(Order::Restart(reason.to_owned()));
+            return slot.status();
+        }
+        let wanted = Wanted {
+            name: name.clone(),
+            template: status.template.clone(),
+            parameters: status.parameters.clone(),
+            asked_ms: self.now(),
+            over: None,
+        };
+        slot.begin(&wanted, self.now());
+        let (started, _) = oneshot::channel();
+        let actor = Actor::new(Arc::clone(self), Arc::clone(&slot), wanted);
+        tokio::spawn(actor.live(Some(status), started));
+        slot.status()
+    }
+
+    /// A client is over, unless something was ordered in the last moment.
+    pub fn over(&self, slot: &Slot, failed: bool, reason: &str) -> bool {
+        let _table = locked(&self.table);
+        if slot.has_order() {
+            return false;
+        }
+        slot.over(failed, reason, self.now());
+        true
+    }
+
+    /// A client has ended, and is known no more.
+    pub fn forget(&self, slot: &Arc<Slot>) {
+        remove(&mut locked(&self.table), slot);
+    }
+
+    /// The next client that nobody was told of.
+    pub async fn next_new(&self) -> Option<ClientName> {
+        loop {
+            {
+                let table = locked(&self.table);
+                if let Some(slot) = table.slots.values().find(|slot| slot.announce()) {
+                    return Some(slot.name.clone());
+                }
+                if table.ending {
+                    return None;
+                }
+            }
+            self.added.notified().await;
+        }
+    }
+
+    /// Ends all clients, and removes the files for scripts.
+    pub async fn end(&self) {
+        let slots: Vec<Arc<Slot>> = {
+            let mut table = locked(&self.table);
+            table.ending = true;
+            table.slots.values().cloned().collect()
+        };
+        self.added.notify_one();
+        for slot in &slots {
+            self.stop(&slot.name);
+        }
+        let all_gone = async {
+            for slot in &slots {
+                slot.forgotten().await;
+            }
+        };
+        if timeout(self.end_time(), all_gone).await.is_err() {
+            tracing::error!("not all clients have ended in time");
+        }
+        if let Some(list) = locked(&self.list).take() {
+            list.abort();
+        }
+        let places = self.setup.places.clone();
+        let _ = spawn_blocking(move || {
+            leftovers::kill(&places.tmpdir, None);
+            records::remove(&places);
+        })
+        .await;
+    }
+}
+
+/// Forgets a client, and no other one that has its name by now.
+fn remove(table: &mut Table, slot: &Arc<Slot>) {
+    let known = table.slots.get(&slot.name);
+    if known.is_some_and(|known| Arc::ptr_eq(known, slot)) {
+        table.slots.remove(&slot.name);
+    }
+    slot.forget();
+}

@@ -1,0 +1,680 @@
+//! Processes of clients: started, watched, started again, ended, and nothing left
+//! behind.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use wxhost_tests::{
+    Context, Host, Result, check,
+    host::Settings,
+    openwx::{Stub, process},
+    poll,
+};
+
+use crate::openwx_clients::{SOON, log_of, until_another};
+
+/// How long a client may outlive its host (section 2: it looks every 5 s).
+const OUTLIVED_MAX: Duration = Duration::from_secs(6);
+/// How many clients are up when the host is killed.
+const MANY: u32 = 20;
+
+fn number(value: &Value, name: &str) -> Result<u32> {
+    let number = value[name]
+        .as_u64()
+        .context(format!("no {name} in {value}"))?;
+    Ok(u32::try_from(number)?)
+}
+
+#[tokio::test]
+async fn each_step_has_its_time() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--slow-bind-ms", "700"])?;
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let started = openwx.start("a1").await?;
+    let spawned = host.client("a1").await?;
+    assert_eq!(spawned["phase"], "spawned");
+    assert_eq!(
+        (&spawned["pid"], &spawned["port"]),
+        (&json!(started.pid), &json!(started.port))
+    );
+    check!(spawned["listening_ms"].is_null(), "{spawned}");
+    let listening = host.until_phase("a1", "listening").await?;
+    check!(listening["running_ms"].is_null(), "{listening}");
+    Stub::at(started.port).scan().await?;
+    let running = host.until_phase("a1", "running").await?;
+    let time = |name: &str| {
+        running[name]
+            .as_u64()
+            .context(format!("{name} in {running}"))
+    };
+    check!(time("spawned_ms")? <= time("listening_ms")?, "{running}");
+    check!(time("listening_ms")? <= time("running_ms")?, "{running}");
+    assert_eq!(running["state"]["state"], "running");
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_client_that_never_listens_is_no_listening_one() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--no-bind"])?;
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    openwx.start("a1").await?;
+    openwx.until_state("a1", "scaning").await?;
+    let status = host.client("a1").await?;
+    assert_eq!(status["phase"], "spawned");
+    check!(status["listening_ms"].is_null(), "{status}");
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_state_file_of_an_earlier_process_counts_for_nothing() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--stale-state"])?;
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let started = openwx.start("a1").await?;
+    Stub::up(started.port).await?;
+    // Longer than the host takes to look at it.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let status = host.client("a1").await?;
+    assert_eq!(status["phase"], "listening", "{status}");
+    let answer = openwx.check("a1").await?;
+    check!(
+        !answer.to_string().contains("\"state\":\"running\""),
+        "{answer}"
+    );
+    host.end().await
+}
+
+#[tokio::test]
+async fn what_a_process_left_is_not_told_of_the_next() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--slow-bind-ms", "3000", "--step-ms", "1500"])?;
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let dir = host.client_dir("a1");
+    std::fs::create_dir_all(&dir)?;
+    let stale = json!({"account": "a1", "pid": 1, "state": "running", "start_time": "1477273654"});
+    std::fs::write(dir.join("mojo_weixin_state_a1.json"), stale.to_string())?;
+    std::fs::write(dir.join("mojo_weixin_qrcode_a1.jpg"), "an old code")?;
+    openwx.start("a1").await?;
+    let answer = openwx.check("a1").await?;
+    check!(!answer.to_string().contains("running"), "{answer}");
+    assert_eq!(openwx.get("get_qrcode?client=a1").await?.status, 404);
+    assert_eq!(host.client("a1").await?["phase"], "spawned");
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_crash_is_started_again() -> Result<()> {
+    let host = Host::with(Settings::default().clients(10)?).await?;
+    let openwx = host.openwx()?;
+    openwx.log_in("a1").await?;
+    for kill in 1..=2 {
+        let pid = number(&host.client("a1").await?, "pid")?;
+        process::kill9(pid)?;
+        let status = until_another(&host, "a1", pid).await?;
+        host.until_phase("a1", "running").await?;
+        check!(
+            status["restarts"].as_u64().is_some_and(|it| it >= kill),
+            "{status}"
+        );
+        check!(
+            status["last_end"]["reason"]
+                .as_str()
+                .is_some_and(|it| !it.is_empty()),
+            "{status}"
+        );
+    }
+    check!(
+        !host.client_dir("a1").join("stub_twice").exists(),
+        "two at a time"
+    );
+    host.end().await
+}
+
+#[tokio::test]
+async fn who_ends_too_often_has_failed_until_somebody_clears_it() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--crash-after-ms", "50", "--exit-code", "9"])?
+        .set("openwx.restart.tries_max", 3)
+        .set("openwx.restart.wait_min_ms", 50);
+    let mut host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    openwx.start("a1").await?;
+    let failed = host.until_phase("a1", "failed").await?;
+    assert_eq!(failed["restarts"], 3, "{failed}");
+    check!(
+        failed["reason"].as_str().is_some_and(|it| !it.is_empty()),
+        "{failed}"
+    );
+    check!(
+        failed["last_end"]["reason"]
+            .as_str()
+            .is_some_and(|it| it.contains('9')),
+        "{failed}"
+    );
+    check!(failed["pid"].is_null(), "{failed}");
+    check!(
+        log_of(&host, "a1").await?.matches("about to end").count() == 4,
+        "the log"
+    );
+
+    // It stays so, also after a restart of the host.
+    check!(host.terminate().await?.success(), "an orderly end");
+    host.start_again().await?;
+    let after = host.client("a1").await?;
+    assert_eq!(
+        (&after["phase"], &after["reason"]),
+        (&json!("failed"), &failed["reason"])
+    );
+    let cleared = host.api()?.post("/clients/a1/clear", &json!({})).await?;
+    check!(cleared["phase"] != "failed", "{cleared}");
+    host.until_phase("a1", "failed").await?;
+    let started = host.openwx()?.try_start("a1", &[]).await?;
+    assert_eq!(started["status"], "success", "a start clears as well");
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_wait_shows_when_it_ends() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--crash-after-ms", "50"])?
+        .set("openwx.restart.wait_min_ms", 60_000);
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    openwx.start("a1").await?;
+    // What the process has left behind is seen to before the wait begins.
+    let waiting = poll::until("it waits until then", SOON, async || {
+        let status = host.client("a1").await?;
+        Ok(status["next_start_ms"].is_u64().then_some(status))
+    })
+    .await?;
+    assert_eq!(waiting["phase"], "waiting");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let next = waiting["next_start_ms"].as_u64().context("next_start_ms")?;
+    let wait = i128::from(next) - i128::try_from(now.as_millis())?;
+    check!((50_000..=91_000).contains(&wait), "it waits {wait} ms");
+    // Somebody who does not want to wait has it started at once.
+    host.api()?.post("/clients/a1/restart", &json!({})).await?;
+    host.until_phase("a1", "waiting").await?;
+    let again = openwx.try_start("a1", &[]).await?;
+    assert_eq!(again["code"], 0, "{again}");
+    openwx.stop("a1").await?;
+    openwx.until_gone("a1").await?;
+    host.end().await
+}
+
+#[tokio::test]
+async fn who_ends_as_it_should_is_not_started_again() -> Result<()> {
+    let mut host = Host::with(Settings::default().clients(10)?).await?;
+    let openwx = host.openwx()?;
+    let stub = openwx.log_in("a1").await?;
+    stub.stop().await?;
+    let ended = host.until_phase("a1", "stopped").await?;
+    assert_eq!(ended["restarts"], 0, "{ended}");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(host.client("a1").await?["phase"], "stopped");
+    check!(host.terminate().await?.success(), "an orderly end");
+    host.start_again().await?;
+    assert_eq!(host.client("a1").await?["phase"], "stopped");
+    let again = host.openwx()?.try_start("a1", &[]).await?;
+    assert_eq!(again["status"], "success");
+    host.end().await
+}
+
+#[tokio::test]
+async fn ten_codes_that_nobody_scans_are_the_end() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--code-ms", "60"])?;
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    openwx.start("a1").await?;
+    let ended = host.until_phase("a1", "stopped").await?;
+    assert_eq!(ended["restarts"], 0, "{ended}");
+    check!(
+        ended["reason"].as_str().is_some_and(|it| !it.is_empty()),
+        "{ended}"
+    );
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_client_that_stopped_answering_is_started_again() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--hang-once", "--cookie-login"])?
+        .set("openwx.probe_ms", 300)
+        .set("openwx.probes_max", 2);
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let started = openwx.start("a1").await?;
+    openwx.until_state("a1", "running").await?;
+    let status = until_another(&host, "a1", started.pid).await?;
+    check!(status["last_end"]["reason"].is_string(), "{status}");
+    host.until_phase("a1", "running").await?;
+    let answered = openwx.json("get_user_info?client=a1").await?;
+    assert_eq!(answered["account"], "a1");
+    host.end().await
+}
+
+#[tokio::test]
+async fn nobody_is_probed_during_a_scan() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .set("openwx.probe_ms", 200)
+        .set("openwx.probes_max", 1);
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let started = openwx.start("a1").await?;
+    openwx.until_state("a1", "scaning").await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let status = host.client("a1").await?;
+    assert_eq!(
+        (&status["pid"], &status["restarts"]),
+        (&json!(started.pid), &json!(0))
+    );
+    host.end().await
+}
+
+#[tokio::test]
+async fn who_takes_too_much_memory_is_started_again() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--leak-memory-mb", "256", "--cookie-login"])?
+        .set("openwx.memory_bytes_max", 96 * 1024 * 1024);
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let started = openwx.start("a1").await?;
+    let status = until_another(&host, "a1", started.pid).await?;
+    let reason = status["last_end"]["reason"].as_str().unwrap_or_default();
+    check!(reason.contains("memory"), "{status}");
+    host.end().await
+}
+
+#[tokio::test]
+async fn what_a_client_uses_is_sampled() -> Result<()> {
+    let host = Host::with(Settings::default().clients(10)?).await?;
+    host.openwx()?.start("a1").await?;
+    let usage = poll::until("its usage is known", SOON, async || {
+        let usage = host.client("a1").await?["usage"].clone();
+        Ok(usage.is_object().then_some(usage))
+    })
+    .await?;
+    let bytes = usage["rss_bytes"].as_u64().unwrap_or_default();
+    check!((100_000..100_000_000).contains(&bytes), "{usage}");
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_child_that_is_left_behind_is_ended() -> Result<()> {
+    for (argument, how) in [
+        ("--leave-child", "stop"),
+        ("--leave-child", "kill"),
+        ("--leave-escaped-child", "stop"),
+        ("--leave-escaped-child", "kill"),
+    ] {
+        let settings = Settings::default()
+            .clients(10)?
+            .template("default", &[argument])?;
+        let host = Host::with(settings).await?;
+        let openwx = host.openwx()?;
+        let started = openwx.start("a1").await?;
+        Stub::up(started.port).await?;
+        assert_eq!(process::of_folder(host.home()).len(), 2, "it and its child");
+        match how {
+            "stop" => drop(openwx.stop("a1").await?),
+            _ => {
+                process::kill9(started.pid)?;
+                let status = until_another(&host, "a1", started.pid).await?;
+                Stub::up(u16::try_from(number(&status, "port")?)?).await?;
+                let left = process::of_folder(host.home());
+                check!(left.len() == 2, "{argument}, {how}: {left:?}");
+                openwx.stop("a1").await?;
+            }
+        }
+        openwx.until_gone("a1").await?;
+        host.until_no_client(OUTLIVED_MAX)
+            .await
+            .context(format!("{argument}, {how}"))?;
+        host.end().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_client_prints_can_be_read_and_followed_and_has_a_bound() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--print-lines", "20000"])?
+        .set("openwx.log_bytes_max", 256 * 1024);
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let started = openwx.start("a1").await?;
+    Stub::up(started.port).await?;
+    poll::until("the last line is there", SOON, async || {
+        let log = log_of(&host, "a1").await?;
+        Ok(log.contains("line 19999 of a1").then_some(()))
+    })
+    .await?;
+    let log = log_of(&host, "a1").await?;
+    check!(!log.contains("line 0 of a1"), "the oldest lines are gone");
+    let bytes = folder_bytes(&host.client_dir("a1"))?;
+    check!(bytes < 1024 * 1024, "{bytes} bytes on disk");
+
+    let printed = host.cli(&["client", "log", "a1"]).await?;
+    check!(printed.status.success(), "{printed:?}");
+    check!(
+        String::from_utf8_lossy(&printed.stdout).contains("line 19999 of a1"),
+        "the CLI shows it"
+    );
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_log_is_followed_while_it_grows() -> Result<()> {
+    let settings = Settings::default().clients(10)?;
+    let host = Host::with(settings.template("default", &["--cookie-login"])?).await?;
+    let started = host.openwx()?.start("a1").await?;
+    Stub::up(started.port).await?;
+    let mut line = TcpStream::connect(host.address()?).await?;
+    let request = format!(
+        "GET /api/v1/clients/a1/log?from=0&follow=true HTTP/1.1\r\nHost: x\r\n\
+         Authorization: Bearer {}\r\n\r\n",
+        host.token()?
+    );
+    line.write_all(request.as_bytes()).await?;
+    let mut text = Vec::new();
+    let mut until = async |needle: String| -> Result<()> {
+        poll::within(&needle.clone(), SOON, async {
+            while wxhost_tests::http::find(&text, needle.as_bytes()).is_none() {
+                check!(line.read_buf(&mut text).await? > 0, "the log ends");
+            }
+            Ok(())
+        })
+        .await
+    };
+    until(format!("a1 begins as process {}", started.pid)).await?;
+    process::kill9(started.pid)?;
+    let status = until_another(&host, "a1", started.pid).await?;
+    until(format!("a1 begins as process {}", status["pid"])).await?;
+    host.end().await
+}
+
+fn folder_bytes(folder: &std::path::Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let data = entry.metadata()?;
+        bytes += if data.is_dir() {
+            folder_bytes(&entry.path())?
+        } else {
+            data.len()
+        };
+    }
+    Ok(bytes)
+}
+
+#[tokio::test]
+async fn a_log_that_can_t_be_written_stops_nobody() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--print-lines", "3000"])?;
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    // One that ran before shows where its log is.
+    let started = openwx.start("a1").await?;
+    Stub::up(started.port).await?;
+    let logs = poll::until("its log is on disk", SOON, async || {
+        let logs = files_with(&host.data().join("openwx"), "line 2999 of a1")?;
+        Ok((!logs.is_empty()).then_some(logs))
+    })
+    .await?;
+    openwx.stop("a1").await?;
+    openwx.until_gone("a1").await?;
+    for log in logs {
+        std::fs::remove_file(&log)?;
+        std::os::unix::fs::symlink("/dev/full", &log)?;
+    }
+    let started = openwx.start("a1").await?;
+    let stub = Stub::up(started.port).await?;
+    stub.scan().await?;
+    openwx.until_state("a1", "running").await?;
+    assert_eq!(
+        openwx.json("get_user_info?client=a1").await?["account"],
+        "a1"
+    );
+    assert_eq!(host.client("a1").await?["restarts"], 0);
+    host.end().await
+}
+
+fn files_with(folder: &std::path::Path, text: &str) -> Result<Vec<std::path::PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text)?);
+        } else if wxhost_tests::http::find(
+            &std::fs::read(&path).unwrap_or_default(),
+            text.as_bytes(),
+        )
+        .is_some()
+        {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+#[tokio::test]
+async fn a_template_that_is_missing_or_broken_is_said_so() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .command("gone", &["/no/such/program"])
+        .command("folder", &["/tmp"]);
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    for name in ["unknown", "gone", "folder"] {
+        let answer = openwx.try_start("a1", &[("template", name)]).await?;
+        check!(answer["code"] != 0, "{name}: {answer}");
+        check!(
+            answer["status"].as_str().is_some_and(|it| it.len() > 5),
+            "{name}: {answer}"
+        );
+    }
+    assert_eq!(openwx.start("a1").await?.port, host.ports()?.first);
+    host.end().await
+}
+
+#[tokio::test]
+async fn clients_are_back_after_a_restart_of_the_host() -> Result<()> {
+    let mut host = Host::with(Settings::default().clients(10)?).await?;
+    let openwx = host.openwx()?;
+    let stub = openwx.log_in_with("a1", &[("log_level", "warn")]).await?;
+    openwx.start("a2").await?;
+    openwx.start("a3").await?;
+    openwx.stop("a3").await?;
+    let former = number(&stub.facts().await?, "pid")?;
+    check!(host.terminate().await?.success(), "an orderly end");
+    check!(!process::is_alive(former), "the client outlived its host");
+    host.until_no_client(Duration::from_secs(1)).await?;
+    let pid_file = host
+        .data()
+        .join("openwx/mojo_weixin_controller_process.pid");
+    check!(!pid_file.exists(), "the host's pid file is still there");
+    check!(
+        !host
+            .client_dir("a1")
+            .join("mojo_weixin_pid_a1.pid")
+            .exists(),
+        "a client's pid file"
+    );
+
+    host.start_again().await?;
+    let openwx = host.openwx()?;
+    // Its cookie lets the first in; the second waits for a scan again.
+    let entry = openwx.until_state("a1", "running").await?;
+    assert_eq!(entry["log_level"], "warn");
+    openwx.until_state("a2", "scaning").await?;
+    assert_eq!(openwx.check("a3").await?["status"], "client not exists");
+    assert_eq!(
+        std::fs::read_to_string(&pid_file)?.trim(),
+        host.pid()?.to_string()
+    );
+    host.end().await
+}
+
+#[tokio::test]
+async fn no_client_outlives_a_host_that_is_killed_and_all_are_back() -> Result<()> {
+    let mut host = Host::with(Settings::default().clients(40)?).await?;
+    let openwx = host.openwx()?;
+    for number in 0..MANY {
+        openwx.start(&format!("a{number}")).await?;
+    }
+    for number in 0..MANY {
+        openwx.until_state(&format!("a{number}"), "scaning").await?;
+    }
+    let before = process::of_folder(host.home());
+    assert_eq!(before.len(), MANY as usize);
+    host.kill9().await?;
+    let began = Instant::now();
+    host.until_no_client(OUTLIVED_MAX).await?;
+    eprintln!("{MANY} clients gone {:?} after their host", began.elapsed());
+
+    host.start_again().await?;
+    let openwx = host.openwx()?;
+    for number in 0..MANY {
+        openwx.until_state(&format!("a{number}"), "scaning").await?;
+    }
+    let after = process::of_folder(host.home());
+    assert_eq!(after.len(), MANY as usize);
+    check!(
+        after.iter().all(|pid| !before.contains(pid)),
+        "an old one is still there"
+    );
+    host.end().await
+}
+
+#[tokio::test]
+async fn clients_that_do_not_want_to_end_end_with_the_host() -> Result<()> {
+    let settings = Settings::default().clients(10)?.template(
+        "default",
+        &[
+            "--ignore-term",
+            "--leave-child",
+            "--parent-check-ms",
+            "600000",
+        ],
+    )?;
+    let mut host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    for name in ["a1", "a2"] {
+        Stub::up(openwx.start(name).await?.port).await?;
+    }
+    let began = Instant::now();
+    check!(host.terminate().await?.success(), "an orderly end");
+    check!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+    host.until_no_client(Duration::from_secs(1)).await?;
+    host.start_again().await?;
+    host.kill9().await?;
+    // Their children are nobody's any more: the next host ends what it finds.
+    host.start_again().await?;
+    for name in ["a1", "a2"] {
+        host.openwx()?.until_state(name, "scaning").await?;
+    }
+    assert_eq!(process::of_folder(host.home()).len(), 4);
+    host.end().await
+}
+
+#[tokio::test]
+async fn the_control_api_and_the_cli_know_clients() -> Result<()> {
+    let host = Host::with(
+        Settings::default()
+            .clients(10)?
+            .template("other", &["--cookie-login"])?,
+    )
+    .await?;
+    let api = host.api()?;
+    let body = json!({"name": "a1", "template": "other", "parameters": {"log_level": "warn"}});
+    let started = api.post("/clients", &body).await?;
+    assert_eq!(
+        (&started["name"], &started["template"]),
+        (&json!("a1"), &json!("other"))
+    );
+    host.until_phase("a1", "running").await?;
+    let again = api.request(Method::POST, "/clients", Some(&body)).await?;
+    assert_eq!(again.status, 409, "{again:?}");
+    let all = api.get("/clients").await?;
+    assert_eq!(all["items"][0]["name"], "a1");
+    let bad = api
+        .request(Method::POST, "/clients", Some(&json!({"name": "../x"})))
+        .await?;
+    check!((400..500).contains(&bad.status), "{bad:?}");
+    let former = number(&host.client("a1").await?, "pid")?;
+    api.post("/clients/a1/restart", &json!({})).await?;
+    until_another(&host, "a1", former).await?;
+    let not_over = api
+        .request(Method::POST, "/clients/a1/clear", Some(&json!({})))
+        .await?;
+    assert_eq!(not_over.status, 409);
+
+    let cli = async |arguments: &[&str]| -> Result<String> {
+        let output = host.cli(arguments).await?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        check!(output.status.success(), "{arguments:?}: {output:?}");
+        Ok(text)
+    };
+    check!(
+        cli(&["client", "start", "a2"]).await?.contains("a2"),
+        "start"
+    );
+    check!(cli(&["client", "list"]).await?.contains("a2"), "list");
+    check!(cli(&["client", "show", "a1"]).await?.contains("a1"), "show");
+    check!(
+        cli(&["client", "log", "a1"])
+            .await?
+            .contains("a1 begins as process"),
+        "log"
+    );
+    cli(&["client", "restart", "a2"]).await?;
+    cli(&["client", "stop", "a2"]).await?;
+    host.openwx()?.until_gone("a2").await?;
+    let gone = api.request(Method::DELETE, "/clients/a1", None).await?;
+    check!((200..300).contains(&gone.status), "{gone:?}");
+    host.openwx()?.until_gone("a1").await?;
+    let unknown = api.request(Method::GET, "/clients/a1", None).await?;
+    unknown.problem(404, "not-found")?;
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_start_that_is_watched_shows_the_code_and_ends_with_the_login() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--scan-after-ms", "2500"])?;
+    let host = Host::with(settings).await?;
+    let output = host.cli(&["client", "start", "rose", "--watch"]).await?;
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    check!(output.status.success(), "{output:?}");
+    check!(shown.contains('█') && shown.contains("rose"), "{shown}");
+    assert_eq!(host.client("rose").await?["phase"], "running");
+    host.end().await
+}
