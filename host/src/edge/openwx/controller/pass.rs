@@ -40,8 +40,9 @@ const CONNECT_TIME: Duration = Duration::from_secs(1);
 /// How long an idle connection is kept: less than the 5 s of Mojolicious, so that
 /// none is used while the client closes it.
 const IDLE_TIME: Duration = Duration::from_secs(2);
-/// Idle connections to one client.
-const IDLE_MAX: usize = 16;
+/// Idle connections to one client: as many as requests at a time, else some would be
+/// closed and opened anew at each turn, until the machine has no ports left for more.
+const IDLE_MAX: usize = 64;
 /// The longest `timeout` of a `consult` that is waited for.
 const CONSULT_MAX: Duration = Duration::from_secs(600);
 /// How long a client may take beyond the time that it was told.
