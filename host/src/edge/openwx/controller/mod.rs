@@ -15,6 +15,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 mod watched;
+mod wires;
 
 use axum::{
     Router,
