@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     domain::{
         ClientName, Login, LoginId, LoginState,
+        action::Segment,
         client::{Phase, Wanted},
         login::QrImage,
         ports::StartError,
@@ -493,4 +494,44 @@ async fn a_login_that_an_earlier_host_left_has_failed() {
     assert_eq!(login.state, LoginState::Failed);
     assert_eq!(login.steps.last().unwrap().reason, "the host ended");
     assert_eq!(host.login(&fresh).await.state, LoginState::AwaitingScan);
+}
+
+#[tokio::test]
+async fn nothing_is_unknown_before_the_calls_that_carry_it_out_are_over() {
+    let host = host().await;
+    host.start("a").await.unwrap();
+    let account: AccountId = "a".try_into().unwrap();
+    let reporter = Reporter {
+        client: ClientKind::Openwx,
+        ..reporter()
+    };
+    let mut said = said("1");
+    said.event.account = account.clone();
+    said.reporter = reporter.clone();
+    host.service.deliver(said).await.unwrap();
+    let parts = vec![Segment::Text("a".to_owned()); 3];
+    let action = Action::Send {
+        conversation: "@f".to_owned(),
+        segments: parts,
+    };
+    let asked = Submission {
+        actions: vec![action],
+        ..Submission::default()
+    };
+    let (tasks, _) = host.service.submit(&account, asked).await.unwrap();
+    let id = tasks.last().unwrap().id.clone();
+    while let Next::Task(task) = host.service.next_task(&account, &reporter).await.unwrap() {
+        if task.id == id {
+            break;
+        }
+    }
+    let state = async || host.service.task(&id).await.unwrap().state;
+    for (ms, expected) in [
+        (3 * 120_000, TaskState::HandedOut),
+        (60_000, TaskState::Unknown),
+    ] {
+        host.clock.fetch_add(ms, Ordering::SeqCst);
+        host.service.answer_due().await.unwrap();
+        assert_eq!(state().await, expected);
+    }
 }
