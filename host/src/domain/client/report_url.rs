@@ -41,8 +41,8 @@ fn names_client(pair: &str) -> bool {
     form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name == "client")
 }
 
-/// As it may stand in a path and in a query alike (RFC 3986).
-fn escaped(text: &str) -> String {
+/// A text as it may stand in a path and in a query alike (RFC 3986).
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
