@@ -120,11 +120,16 @@ impl<'a> Asked<'a> {
         path.strip_prefix('/').unwrap_or(path)
     }
 
-    /// A parameter of the query.
-    pub(super) fn in_query(&self, name: &str) -> Option<&str> {
-        let mut all = self.query.iter();
-        all.find(|(it, _)| it == name)
-            .map(|(_, value)| value.as_str())
+    /// A parameter of the query, else of what was read of the form.
+    pub(super) async fn value(&mut self, name: &str) -> Result<Option<String>, Answer> {
+        let of = |pairs: &Pairs| {
+            let found = pairs.iter().find(|(it, _)| it == name);
+            found.map(|(_, value)| value.clone())
+        };
+        match of(&self.query) {
+            None => Ok(of(&self.form().await?.pairs)),
+            found => Ok(found),
+        }
     }
 
     /// The value of `client`, if there is one: in the query, else in the form.
@@ -171,8 +176,14 @@ impl<'a> Asked<'a> {
             .collect())
     }
 
-    /// The request, to be passed on. Refused when our token would go with it.
-    pub(super) fn into_request(self) -> Result<(Parts, Body), Answer> {
+    /// The request, to be passed on. Refused when our token would go with it. Whoever
+    /// was let in by the query or a header may have put it into the form as well: one
+    /// that is read whole is looked through.
+    pub(super) async fn into_request(mut self) -> Result<(Parts, Body), Answer> {
+        let all = self.body.size_hint().upper();
+        if all.is_some_and(|bytes| bytes <= FORM_MAX_BYTES as u64) {
+            self.form().await?;
+        }
         match self.form.is_some_and(|form| form.holds_token) {
             true => Err(Answer::forbidden(
                 "token: can't be in a multipart form that is passed on to a client: put it into \

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     domain::client::{Phase, StartId},
     edge::{
-        openwx::controller::seats::CLIENT_MAX,
+        openwx::controller::{asked::Asked, seats::CLIENT_MAX},
         server::{self, Open},
     },
 };
@@ -115,6 +115,25 @@ async fn our_token_stays_here_and_those_of_others_pass() {
         request.ends_with("\r\n\r\ncontent=%e4%bd%a0+&client=a1&x"),
         "{request}"
     );
+}
+
+#[tokio::test]
+async fn our_token_stays_here_though_it_is_in_the_form_of_somebody_who_was_let_in() {
+    let rig = rig().await;
+    let native = with_client(&rig, Manner::Answers(OK)).await;
+    let form = format!("content=1&token={}", rig.token);
+    let got = rig.post_form("x?client=a1", form).await;
+    assert_eq!(got.status, 200);
+    let request = native.request();
+    assert!(request.ends_with("\r\n\r\ncontent=1"), "{request}");
+    let part = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\n{}\r\n--b--\r\n",
+        rig.token
+    );
+    let kind = "multipart/form-data; boundary=b";
+    let got = rig.post("x?client=a1", kind, part).await;
+    assert_eq!(got.status, 403);
+    assert!(got.reason().starts_with("token: "), "{}", got.reason());
 }
 
 #[tokio::test]
@@ -263,7 +282,26 @@ async fn a_client_that_blocks_is_given_up_in_time() {
         assert_eq!(got.json()["state"], "running");
         assert!((least..most).contains(&took), "{path}: {took} ms");
     }
+    let consult = rig.post_form("consult?client=a1", "timeout=x");
+    assert_eq!(consult.await.code(), 7);
     assert_eq!(rig.clients.leases.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn the_time_that_a_client_is_told_is_found_in_query_and_form() {
+    let rig = rig().await;
+    for (query, form, time) in [
+        ("?timeout=300", "timeout=1", Some("300")),
+        ("", "x=1&timeout=300", Some("300")),
+        ("", "x=1", None),
+    ] {
+        let request = Request::post(format!("/consult{query}"))
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(Body::from(form));
+        let mut asked = Asked::of(request.unwrap(), &rig.openwx);
+        let found = asked.value("timeout").await.unwrap();
+        assert_eq!(found.as_deref(), time, "{query} {form}");
+    }
 }
 
 #[tokio::test]
