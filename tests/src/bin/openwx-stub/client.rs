@@ -119,6 +119,13 @@ impl Client {
         *self.state.borrow()
     }
 
+    /// After how many codes that nobody scanned it ends.
+    pub fn codes(&self) -> usize {
+        let told = self.environment.parameter("qrcode_count_max");
+        let told = told.and_then(|text| text.parse().ok());
+        told.unwrap_or(self.arguments.codes)
+    }
+
     /// Waits until its API answers.
     pub async fn until_running(&self) {
         let mut state = self.state.subscribe();
