@@ -401,8 +401,7 @@ async fn whoever_gives_up_holds_nothing_up() -> Result<()> {
 
 #[tokio::test]
 async fn a_port_is_nobody_else_s_while_an_answer_comes_from_it() -> Result<()> {
-    let settings = Settings::default().set("openwx.stop_ms", 6_000);
-    let (host, openwx, stub) = scanning(settings, &["--ignore-term"]).await?;
+    let (host, openwx, stub) = unhurried().await?;
     let began = Instant::now();
     let streamed = {
         let openwx = openwx.clone();
@@ -426,11 +425,7 @@ async fn a_port_is_nobody_else_s_while_an_answer_comes_from_it() -> Result<()> {
 
 #[tokio::test]
 async fn a_port_is_nobody_else_s_while_the_rest_of_an_answer_is_read() -> Result<()> {
-    let (host, openwx, stub) = scanning(
-        Settings::default().set("openwx.stop_ms", 3_000),
-        &["--ignore-term"],
-    )
-    .await?;
+    let (host, openwx, stub) = unhurried().await?;
     let size = on_the_way_bytes().await? * 3 / 2;
     let path = format!("/openwx/stub_bytes?client=a1&size={size}");
     let address = host.address()?.to_owned();
@@ -451,6 +446,18 @@ async fn a_port_is_nobody_else_s_while_the_rest_of_an_answer_is_read() -> Result
     );
     assert_eq!(openwx.start("a3").await?.port, stub.port);
     host.end().await
+}
+
+/// A client that goes on for a while after it was told to end.
+async fn unhurried() -> Result<(Host, Openwx, Stub)> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--ignore-term"])?
+        .set("openwx.stop_ms", 4_000);
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let started = openwx.start("a1").await?;
+    Ok((host, openwx, Stub::up(started.port).await?))
 }
 
 /// How many bytes the system takes over a connection on which nobody reads.
