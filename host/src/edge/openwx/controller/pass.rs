@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use axum::{
-    body::Body,
     extract::Request,
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header,
