@@ -16,12 +16,14 @@ mod leftovers;
 mod log;
 mod ports;
 mod probe;
+mod proc;
 mod process;
 mod records;
 mod sample;
 mod shared;
 mod slot;
 mod spawner;
+mod starts;
 mod template;
 #[cfg(test)]
 mod tests;

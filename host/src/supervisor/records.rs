@@ -32,12 +32,14 @@ pub fn remove(places: &Places) {
     }
 }
 
-/// Writes the list of clients when it has changed, as long as there is a host.
+/// Writes the list of clients when it has changed, until the host ends. Nothing is
+/// being written any more when this returns.
 pub async fn keep_list(shared: Weak<Shared>, changed: Arc<Notify>) {
     let mut written = Bytes::new();
     loop {
         let Some((path, list)) = shared
             .upgrade()
+            .filter(|it| !it.is_ending())
             .map(|it| (it.setup.places.backend_path.clone(), list(&it)))
         else {
             return;
