@@ -8,6 +8,7 @@
 
 mod actor;
 mod api;
+mod directory;
 mod drain;
 mod environment;
 mod files;

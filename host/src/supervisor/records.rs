@@ -22,7 +22,11 @@ const GATHERED_FOR: Duration = Duration::from_millis(250);
 /// Writes the host's process id.
 pub fn write_pid(places: &Places) -> io::Result<()> {
     let pid = std::process::id().to_string();
-    files::write_durably_blocking(&places.pid_path, pid.as_bytes())
+    let path = &places.pid_path;
+    files::write_durably_blocking(path, pid.as_bytes()).map_err(|error| {
+        let path = path.display();
+        io::Error::other(format!("openwx.pid_path: {path}: {error}"))
+    })
 }
 
 /// Removes both files.

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::{FlockOperation, flock};
 use tokio::{
     sync::{Notify, oneshot},
     task::{JoinHandle, spawn_blocking},
@@ -21,6 +20,7 @@ use super::{
     Setup,
     actor::Actor,
     api::Api,
+    directory,
     leftovers::{self, Leftovers},
     locked,
     log::Log,
@@ -31,13 +31,10 @@ use super::{
     starts,
     watch::Watcher,
 };
-use crate::{
-    domain::{
-        ClientName, Millis,
-        client::{ClientStatus, Phase, StartId, Wanted},
-        ports::StartError,
-    },
-    files,
+use crate::domain::{
+    ClientName, Millis,
+    client::{ClientStatus, Phase, StartId, Wanted},
+    ports::StartError,
 };
 
 /// How much longer than it may take to end a client is waited for: what it left is
@@ -58,7 +55,7 @@ pub struct Shared {
     listed: Arc<Notify>,
     list: Mutex<Option<JoinHandle<()>>>,
     revisions: Arc<AtomicU64>,
-    /// Holds the directory: two hosts would end each other's clients.
+    /// Holds the directory.
     _lock: fs::File,
 }
 
@@ -81,12 +78,7 @@ impl Shared {
     /// host has left. Blocks.
     pub fn open(setup: Setup) -> io::Result<Arc<Self>> {
         let places = &setup.places;
-        files::private_dir(&places.tmpdir)?;
-        files::private_dir(&places.tmpdir.join("clients"))?;
-        let lock = fs::File::open(&places.tmpdir)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            io::Error::other("another host keeps its clients here: give it an openwx.tmpdir")
-        })?;
+        let lock = directory::hold(places)?;
         starts::prepare(places)?;
         let killed = leftovers::kill_all(places);
         if killed > 0 {
