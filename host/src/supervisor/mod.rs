@@ -11,6 +11,7 @@ mod api;
 mod drain;
 mod environment;
 mod files;
+mod inside;
 mod launch;
 mod leftovers;
 mod log;

@@ -160,7 +160,7 @@ impl Shared {
     }
 
     fn add(&self, table: &mut Table, wanted: &Wanted) -> Arc<Slot> {
-        let dir = self.setup.places.client_dir(&wanted.name);
+        let dir = self.setup.places.log_dir(&wanted.name);
         let log = Log::new(dir, self.setup.policy.log_bytes_max);
         let revisions = Arc::clone(&self.revisions);
         let slot = Slot::new(wanted, Arc::new(log), revisions, self.now());
