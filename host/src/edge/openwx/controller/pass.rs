@@ -21,6 +21,7 @@ use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use tokio::time::timeout;
 
 use super::{
     Openwx, PREFIX,
@@ -37,6 +38,9 @@ use crate::domain::{
 
 /// How long a connection may take: it is to this machine.
 const CONNECT_TIME: Duration = Duration::from_secs(1);
+/// How long a client that was just started is waited for to take connections. That it
+/// does is found out within half of this.
+const LISTEN_TIME: Duration = Duration::from_millis(500);
 /// How long an idle connection is kept: less than the 5 s of Mojolicious, so that
 /// none is used while the client closes it.
 const IDLE_TIME: Duration = Duration::from_secs(2);
@@ -116,8 +120,7 @@ impl Openwx {
         let native = self.service().native();
         let client = native.status(&name).ok_or_else(Answer::unknown_client)?;
         check_alive(&client)?;
-        let address = native.address(&name);
-        let address = address.ok_or_else(|| Answer::unreachable(&client, "it has no process"))?;
+        let address = self.address(&client).await?;
         let seat = self.controller().courier.seats.enter(&name);
         let seat = seat.map_err(|full| Answer::busy(full.to_string()))?;
         let limit = answer_time(self.policy(), asked.path(), asked.in_query("timeout"));
@@ -137,6 +140,35 @@ impl Openwx {
             Some(Err(error)) => Err(self.lost(&client, &error)),
             None => Err(self.silent(&client, limit)),
         }
+    }
+
+    /// Where the client listens. One that was just started is given a moment.
+    async fn address(&self, client: &ClientStatus) -> Result<Address, Answer> {
+        let (native, name) = (self.service().native(), &client.name);
+        let listens = async {
+            let mut revision = client.revision;
+            loop {
+                if let Some(address) = native.address(name) {
+                    return Some(address);
+                }
+                let status = native.changed(name, revision).await?;
+                if status.phase != Phase::Spawned {
+                    return native.address(name);
+                }
+                revision = status.revision;
+            }
+        };
+        let address = match client.phase {
+            Phase::Spawned => timeout(LISTEN_TIME, listens).await.ok().flatten(),
+            _ => native.address(name),
+        };
+        address.ok_or_else(|| {
+            let reason = match client.phase {
+                Phase::Spawned => "it was started and does not take connections yet",
+                _ => "it has no process that takes connections",
+            };
+            Answer::unreachable(client, reason)
+        })
     }
 
     fn lost(&self, client: &ClientStatus, error: &legacy::Error) -> Answer {
