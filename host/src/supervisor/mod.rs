@@ -8,6 +8,7 @@
 
 mod actor;
 mod api;
+mod directory;
 mod drain;
 mod environment;
 mod files;
@@ -22,11 +23,11 @@ mod probe;
 mod proc;
 mod process;
 mod records;
-mod report_url;
 mod sample;
 mod shared;
 mod slot;
 mod spawner;
+mod starts;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,6 @@
 use std::{
     collections::HashSet,
     fs, io,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -16,7 +15,7 @@ use rustix::process::{
 };
 use tokio::{task::spawn_blocking, time::sleep};
 
-use super::{environment::CLIENTS_OF, locked, proc, process::Process};
+use super::{leftovers, locked, proc, process::Process};
 
 /// How often it is looked for them: so long may one outlive its client.
 const EVERY: Duration = Duration::from_secs(1);
@@ -82,7 +81,7 @@ impl Children {
             let group = proc::stat(pid).map(|it| it.group);
             let is_clients = group.is_some_and(|group| known.contains(&group));
             // The first process of all is handed what is not its clients', too.
-            if !is_clients && !is_marked(pid, tmpdir) && !getpid().is_init() {
+            if !is_clients && !leftovers::is_marked(pid, tmpdir, None) && !getpid().is_init() {
                 tracing::warn!(pid, "a process that hid from its client was killed");
                 // It was not reaped yet: this number means no other one.
                 let _ = kill_process(child, Signal::KILL);
@@ -112,15 +111,6 @@ fn children() -> Vec<u32> {
     }
 }
 
-fn is_marked(pid: u32, tmpdir: &Path) -> bool {
-    let environment = fs::read(proc::path(pid, "environ")).unwrap_or_default();
-    let mut variables = environment.split(|byte| *byte == 0);
-    variables.any(|it| {
-        let value = it.strip_prefix(CLIENTS_OF.as_bytes());
-        value.and_then(|it| it.strip_prefix(b"=")) == Some(tmpdir.as_os_str().as_bytes())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -138,15 +128,5 @@ mod tests {
         drop(process);
         assert!(!children().contains(&pid));
         assert!(!locked(&known.0).contains(&pid));
-    }
-
-    #[test]
-    fn a_process_says_whose_it_is_by_its_environment() {
-        let mut command = Command::new("sleep");
-        let mut child = command.arg("60").env(CLIENTS_OF, "/t").spawn().unwrap();
-        assert!(is_marked(child.id(), Path::new("/t")));
-        assert!(!is_marked(child.id(), Path::new("/t2")));
-        child.kill().unwrap();
-        child.wait().unwrap();
     }
 }

@@ -436,7 +436,7 @@ async fn a_log_that_can_t_be_written_stops_nobody() -> Result<()> {
         .template("default", &["--print-lines", "3000"])?;
     let host = Host::with(settings).await?;
     let openwx = host.openwx()?;
-    let log = host.data().join("openwx/logs/a1");
+    let log = host.data().join("openwx/clients/.logs/a1");
     std::fs::create_dir_all(&log)?;
     std::os::unix::fs::symlink("/dev/full", log.join("console.log"))?;
     let started = openwx.start("a1").await?;

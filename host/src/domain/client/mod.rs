@@ -4,6 +4,7 @@
 //! Pure: what a client is, what may be told to it, and when it is started again.
 
 mod parameters;
+mod report_url;
 mod restart;
 mod settings;
 
@@ -13,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountId, Digest, Millis, id::BadId};
 
-pub use parameters::{BadParameter, ParameterPolicy, Parameters, VALUE_MAX_BYTES};
-pub use restart::{Crashes, RestartPolicy, Verdict};
+pub use parameters::{BadParameter, LOG_FILES, ParameterPolicy, Parameters, VALUE_MAX_BYTES};
+pub use report_url::{merged_url, report_url};
+pub use restart::{Crashes, RestartPolicy, Verdict, codes_max};
 pub use settings::{Auth, ClientPolicy, Places, Replies, TEMPLATE_DEFAULT, Template};
 
 /// How many characters a client's name may have.

@@ -384,9 +384,10 @@ impl Places {
         self.tmpdir.join("clients").join(name.as_str())
     }
 
-    /// Where what a client prints is kept: not where the client itself puts files.
+    /// Where what a client prints is kept: not where the client itself puts files. No
+    /// client's name begins with a dot.
     pub fn log_dir(&self, name: &super::ClientName) -> PathBuf {
-        self.tmpdir.join("logs").join(name.as_str())
+        self.tmpdir.join("clients/.logs").join(name.as_str())
     }
 }
 
