@@ -335,6 +335,11 @@ impl Host {
         self.data().join("openwx/clients").join(name)
     }
 
+    /// Where a client's log is kept.
+    pub fn client_log_dir(&self, name: &str) -> PathBuf {
+        self.data().join("openwx/clients/.logs").join(name)
+    }
+
     /// What the control API tells of a client.
     pub async fn client(&self, name: &str) -> Result<Value> {
         self.api()?.get(&format!("/clients/{name}")).await

@@ -86,20 +86,9 @@ async fn a_log_that_can_t_be_written_stops_nobody() -> Result<()> {
         .template("default", &["--print-lines", "3000"])?;
     let host = Host::with(settings).await?;
     let openwx = host.openwx()?;
-    // One that ran before shows where its log is.
-    let started = openwx.start("a1").await?;
-    Stub::up(started.port).await?;
-    let logs = poll::until("its log is on disk", SOON, async || {
-        let logs = files_with(&host.data().join("openwx"), "line 2999 of a1")?;
-        Ok((!logs.is_empty()).then_some(logs))
-    })
-    .await?;
-    openwx.stop("a1").await?;
-    openwx.until_gone("a1").await?;
-    for log in logs {
-        fs::remove_file(&log)?;
-        std::os::unix::fs::symlink("/dev/full", &log)?;
-    }
+    let logs = host.client_log_dir("a1");
+    fs::create_dir_all(&logs)?;
+    std::os::unix::fs::symlink("/dev/full", logs.join("console.log"))?;
     let started = openwx.start("a1").await?;
     let stub = Stub::up(started.port).await?;
     stub.scan().await?;
@@ -138,14 +127,14 @@ async fn a_log_is_at_no_time_larger_than_it_may_be() -> Result<()> {
     let mut most = 0;
     poll::until("the last line is there", SOON, async || {
         for _ in 0..20 {
-            most = most.max(log_bytes(&host.client_dir("a1"))?);
+            most = most.max(log_bytes(&host.client_log_dir("a1"))?);
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let log = log_of(&host, "a1").await?;
         Ok(log.contains("line 39999 of a1").then_some(()))
     })
     .await?;
-    most = most.max(log_bytes(&host.client_dir("a1"))?);
+    most = most.max(log_bytes(&host.client_log_dir("a1"))?);
     check!(most <= LOG_BYTES_MAX, "{most} bytes on disk");
     check!(
         most > LOG_BYTES_MAX / 4,
@@ -180,7 +169,7 @@ async fn a_log_whose_file_is_removed_goes_on() -> Result<()> {
         Ok(log_of(&host, "a1").await?.contains("before").then_some(()))
     })
     .await?;
-    for log in files_with(&host.client_dir("a1"), "before")? {
+    for log in files_with(&host.client_log_dir("a1"), "before")? {
         fs::remove_file(log)?;
     }
     // What is printed just then may be lost with the file.
@@ -190,7 +179,7 @@ async fn a_log_whose_file_is_removed_goes_on() -> Result<()> {
         Ok(log.contains("afterwards").then_some(()))
     })
     .await?;
-    let on_disk = files_with(&host.client_dir("a1"), "afterwards")?;
+    let on_disk = files_with(&host.client_log_dir("a1"), "afterwards")?;
     check!(!on_disk.is_empty(), "it is on no disk");
     assert_eq!(host.client("a1").await?["restarts"], 0);
     host.end().await
