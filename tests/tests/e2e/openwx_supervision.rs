@@ -403,6 +403,34 @@ async fn a_child_that_is_left_behind_is_ended() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_process_that_hides_ends_with_its_client_all_the_same() -> Result<()> {
+    let script = "cd /; env -i setsid sh -c 'echo $$ > {data}/hidden; exec sleep 600' & \
+                  sleep 600 & exec sleep 600";
+    let settings = Settings::default()
+        .clients(10)?
+        .command("hider", &["sh", "-c", script]);
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let started = openwx.try_start("a1", &[("template", "hider")]).await?;
+    check!(started["code"] == 0, "{started}");
+    let file = host.data().join("hidden");
+    let hidden = poll::until("it has hidden", SOON, async || {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        Ok(text.trim().parse::<u32>().ok())
+    })
+    .await?;
+    openwx.stop("a1").await?;
+    openwx.until_gone("a1").await?;
+    poll::until("it has ended and was reaped", SOON, async || {
+        let proc = std::path::PathBuf::from(format!("/proc/{hidden}"));
+        Ok((!proc.exists()).then_some(()))
+    })
+    .await?;
+    check!(!host.client_dir("a1").exists(), "its directory is gone");
+    host.end().await
+}
+
+#[tokio::test]
 async fn a_template_that_is_missing_or_broken_is_said_so() -> Result<()> {
     let settings = Settings::default()
         .clients(10)?
