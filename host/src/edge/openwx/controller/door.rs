@@ -119,7 +119,9 @@ impl Door {
 fn origin_of(page: &str) -> &str {
     let host = page.find("://").map_or(0, |at| at + 3);
     let rest = page.get(host..).unwrap_or_default();
-    let end = rest.find(['/', '?', '#']).map_or(page.len(), |at| host + at);
+    let end = rest
+        .find(['/', '?', '#'])
+        .map_or(page.len(), |at| host + at);
     page.get(..end).unwrap_or_default()
 }
 
