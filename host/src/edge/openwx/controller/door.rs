@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, header, request::Parts, uri::Authority};
+use axum::http::{HeaderMap, HeaderValue, header, request::Parts, uri::Authority};
 use url::Url;
 
 use super::answer::Answer;
@@ -67,9 +67,17 @@ impl Door {
         self.admin.verify(token) | own
     }
 
-    /// Whether the header holds one of our tokens.
-    pub(super) fn knows_bearer(&self, headers: &HeaderMap) -> bool {
-        auth::bearer(headers).is_some_and(|token| self.knows(token))
+    /// Whether this value of `Authorization` holds one of our tokens.
+    pub(super) fn knows_bearer(&self, value: &HeaderValue) -> bool {
+        auth::bearer_of(value).is_some_and(|token| self.knows(token))
+    }
+
+    /// Whether this value of `Referer` holds one: browsers name the page that they
+    /// come from with its query.
+    pub(super) fn knows_page(&self, value: &HeaderValue) -> bool {
+        let query = value.as_bytes().splitn(2, |&byte| byte == b'?').nth(1);
+        let mut pairs = form_urlencoded::parse(query.unwrap_or_default());
+        pairs.any(|(_, value)| self.knows(&value))
     }
 
     /// Refuses what a web page of somebody else has a browser send: without a token,

@@ -31,6 +31,7 @@ use super::{
     watched::{Progress, REST_MAX, Watched},
 };
 use crate::domain::{
+    ClientName,
     client::{ClientPolicy, ClientStatus, Phase},
     ports::Address,
 };
@@ -116,6 +117,7 @@ impl Openwx {
         let native = self.service().native();
         let client = native.status(&name).ok_or_else(Answer::unknown_client)?;
         check_alive(&client)?;
+        self.check_media(&name, &mut asked).await?;
         let address = native.address(&name);
         let address = address.ok_or_else(|| Answer::unreachable(&client, "it has no process"))?;
         let seat = self.controller().courier.seats.enter(&name);
@@ -128,6 +130,10 @@ impl Openwx {
             .map_err(|error| Answer::failure(format!("can't be passed on: {error}")))?;
         let answer = self.controller().courier.http.request(request);
         match progress.limit(limit, answer).await {
+            Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                let reason = "it wants to speak another protocol, which can't be passed on";
+                Err(Answer::unreachable(&client, reason))
+            }
             Some(Ok(response)) => Ok(handed_back(response, (address, seat))),
             Some(Err(_)) if progress.is_broken() => Err(Answer::failure(format!(
                 "body: ended early, or nothing more of it came for {} s",
@@ -137,6 +143,16 @@ impl Openwx {
             Some(Err(error)) => Err(self.lost(&client, &error)),
             None => Err(self.silent(&client, limit)),
         }
+    }
+
+    /// Refuses to have a client send any file of this machine, unless that is allowed.
+    async fn check_media(&self, name: &ClientName, asked: &mut Asked<'_>) -> Result<(), Answer> {
+        if self.policy().local_media {
+            return asked.look().await;
+        }
+        let dir = self.service().client_dir(name);
+        let dir = dir.map_err(|error| Answer::refused(name, error))?;
+        asked.check_media(&dir).await
     }
 
     fn lost(&self, client: &ClientStatus, error: &legacy::Error) -> Answer {
@@ -234,8 +250,20 @@ fn handed_back(response: axum::http::Response<Incoming>, held: (Address, Seat)) 
     let (mut parts, body) = response.into_parts();
     parts.version = Version::HTTP_11;
     drop_hop_by_hop(&mut parts.headers);
+    estrange(&mut parts.headers);
     let body = Watched::new(body, Progress::new(), held);
     Response::from_parts(parts, Body::new(body))
+}
+
+/// To a browser all that the host answers is of one site. What clients answer is kept
+/// from acting as a page of it, and from leaving cookies that go to other clients.
+fn estrange(headers: &mut HeaderMap) {
+    headers.remove(header::SET_COOKIE);
+    // A policy of the client's own holds as well.
+    let sandbox = HeaderValue::from_static("sandbox");
+    headers.append(header::CONTENT_SECURITY_POLICY, sandbox);
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
 }
 
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
