@@ -11,7 +11,11 @@ use std::{
 };
 
 use axum::{Router, http::StatusCode, routing::get};
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -20,7 +24,8 @@ use crate::{
     domain::{
         Action, ClientKind,
         action::Refused,
-        ports::{Clients, ComponentError, KEPT, Runtime, Store, StoreError},
+        client::Wanted,
+        ports::{Clients, ComponentError, KEPT, Store, StoreError},
     },
     edge::{
         self,
@@ -44,6 +49,8 @@ const FORGET_EVERY: Duration = Duration::from_secs(10 * 60);
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
 /// How long the sweep rests between two steps, so that nobody notices it.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
+/// How long the accounts of the clients may take to end with them: some writes each.
+const PART_TIME: Duration = Duration::from_secs(2);
 /// The file that holds the address in use, for the command line on this machine.
 pub const ADDRESS_FILE: &str = "address";
 
@@ -107,71 +114,163 @@ async fn serve_on(
     store: Arc<dyn Store>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AppError> {
-    let data = &config.data;
-    let token =
-        AdminToken::load_or_create(data).map_err(|error| AppError::Token(error.to_string()))?;
-    let runtime: Arc<dyn Runtime> = Arc::new(Wasm::open(
-        config.limits.clone(),
-        data,
-        Arc::clone(&store),
-        check_action,
-    )?);
-    let blobs = blobs::open(&config.files, data).map_err(|error| AppError::File {
-        path: data.join("files"),
-        error,
-    })?;
+    let keys = Keys::load_or_create(&config.data)?;
     let listener = listen("server.listen", config.server.listen).await?;
     let further = listen_further(config).await?;
     let address = listener.local_addr().unwrap_or(config.server.listen);
     let native = native(config, Arc::clone(&store), address)?;
+    let parts = parts(config, &store, Arc::clone(&native)).await;
+    let served = match parts {
+        Ok(parts) => {
+            let host = Host::new(config, store, parts, keys, address);
+            host.serve(listener, further, shutdown).await
+        }
+        Err(error) => Err(error),
+    };
+    if served.is_err() {
+        // What scripts find of the clients is gone in any case.
+        native.end().await;
+    }
+    served
+}
+
+/// What the host lets others in by.
+struct Keys {
+    admin: AdminToken,
+    controller: ControllerToken,
+    tickets: TicketKey,
+}
+
+impl Keys {
+    fn load_or_create(data: &Path) -> Result<Self, AppError> {
+        let token = |error: edge::auth::TokenError| AppError::Token(error.to_string());
+        Ok(Self {
+            admin: AdminToken::load_or_create(data).map_err(token)?,
+            controller: ControllerToken::load_or_create(data).map_err(token)?,
+            tickets: TicketKey::load_or_create(data)?,
+        })
+    }
+}
+
+/// The use cases, and the clients that are still to be started.
+async fn parts(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    native: Arc<dyn Clients>,
+) -> Result<(Service, Vec<Wanted>), AppError> {
+    let (data, limits) = (&config.data, config.limits.clone());
+    let runtime = Wasm::open(limits, data, Arc::clone(store), check_action)?;
+    let blobs = blobs::open(&config.files, data).map_err(|error| AppError::File {
+        path: data.join("files"),
+        error,
+    })?;
     let service = Service::start(
-        Arc::clone(&store),
-        runtime,
+        Arc::clone(store),
+        Arc::new(runtime),
         blobs,
-        Arc::clone(&native),
+        native,
         check_action,
         config.policies(),
     )
     .await?;
-    let open = Open::default();
-    let wehub = wehub(config, &service, address, &open)?;
-    let door = door(config, token.clone())?;
-    let openwx = Openwx::new(&config.openwx, service.clone(), door);
-    let router = router(config, &service, token, wehub, &openwx, &open);
-    let file = AddressFile::write(data, address)?;
-    warn_of_open_doors(config, address);
-    tracing::info!(addr = %address, data = %data.display(), "listening");
+    let wanted = service.know_clients().await?;
+    Ok((service, wanted))
+}
 
-    let sweeper = tokio::spawn(sweep(Arc::clone(&store)));
-    let forgetter = tokio::spawn(forget_idle(service.clone()));
-    let watcher = service.clone();
-    let watcher = tokio::spawn(async move { watcher.watch_alarms().await });
-    let driver = tokio::spawn(openwx.clone().drive());
-    let own = [address].into_iter().chain(config.openwx.listen.clone());
-    let heartbeat = tokio::spawn(openwx.clone().heartbeat(own.collect()));
-    let further = serve_further(config, further, &openwx, &open);
-    service.start_wanted_clients().await?;
-    edge::server::run(listener, router, &config.server, open, async {
-        tokio::select! {
-            () = shutdown => tracing::info!("ending: no new work is taken"),
-            () = failure(&store) => tracing::error!("the store has failed: ending"),
+/// Everything that serves, wired.
+struct Host<'a> {
+    config: &'a Config,
+    store: Arc<dyn Store>,
+    service: Service,
+    wanted: Vec<Wanted>,
+    openwx: Openwx,
+    router: Router,
+    open: Open,
+    address: SocketAddr,
+}
+
+impl<'a> Host<'a> {
+    fn new(
+        config: &'a Config,
+        store: Arc<dyn Store>,
+        (service, wanted): (Service, Vec<Wanted>),
+        keys: Keys,
+        address: SocketAddr,
+    ) -> Self {
+        let open = Open::default();
+        let wehub = wehub(config, &service, address, &open, keys.tickets);
+        let door = door(config, keys.admin.clone(), keys.controller);
+        let openwx = Openwx::new(&config.openwx, service.clone(), door);
+        let router = router(config, &service, keys.admin, wehub, &openwx, &open);
+        Self {
+            config,
+            store,
+            service,
+            wanted,
+            openwx,
+            router,
+            open,
+            address,
         }
-        service.stop_taking();
-    })
-    .await;
-    further.close();
-    further.wait().await;
-    sweeper.abort();
-    forgetter.abort();
-    watcher.abort();
-    heartbeat.abort();
-    native.end().await;
-    driver.abort();
-    service.drain().await;
-    drop(file);
-    store.health()?;
-    tracing::info!("ended");
-    Ok(())
+    }
+
+    /// Serves until the end, and ends in order.
+    async fn serve(
+        mut self,
+        listener: TcpListener,
+        further: Vec<TcpListener>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), AppError> {
+        let (data, address) = (&self.config.data, self.address);
+        let file = AddressFile::write(data, address)?;
+        warn_of_open_doors(self.config, address);
+        tracing::info!(addr = %address, data = %data.display(), "listening");
+        let mut upkeep = self.upkeep();
+        let driver = tokio::spawn(self.openwx.clone().drive());
+        let further = serve_further(self.config, further, &self.openwx, &self.open);
+        let (router, server) = (std::mem::take(&mut self.router), &self.config.server);
+        edge::server::run(listener, router, server, self.open.clone(), async {
+            tokio::select! {
+                () = shutdown => tracing::info!("ending: no new work is taken"),
+                () = failure(&self.store) => tracing::error!("the store has failed: ending"),
+            }
+            self.service.stop_taking();
+        })
+        .await;
+        further.close();
+        further.wait().await;
+        upkeep.shutdown().await;
+        self.service.native().end().await;
+        part(driver).await;
+        self.service.drain().await;
+        drop(file);
+        self.store.health()?;
+        tracing::info!("ended");
+        Ok(())
+    }
+
+    /// What goes on beside the server. It can be dropped at any time.
+    fn upkeep(&mut self) -> JoinSet<()> {
+        let mut upkeep = JoinSet::new();
+        upkeep.spawn(sweep(Arc::clone(&self.store)));
+        upkeep.spawn(forget_idle(self.service.clone()));
+        let service = self.service.clone();
+        upkeep.spawn(async move { service.watch_alarms().await });
+        let own = [self.address].into_iter();
+        let own = own.chain(self.config.openwx.listen.clone()).collect();
+        upkeep.spawn(self.openwx.clone().heartbeat(own));
+        // Not before the server: clients report while they begin.
+        let (service, wanted) = (self.service.clone(), std::mem::take(&mut self.wanted));
+        upkeep.spawn(async move { service.start_wanted_clients(wanted).await });
+        upkeep
+    }
+}
+
+/// Gives what looks after the clients' accounts a moment to see that they have ended.
+async fn part(mut driver: JoinHandle<()>) {
+    if timeout(PART_TIME, &mut driver).await.is_err() {
+        driver.abort();
+    }
 }
 
 /// Done when the store has failed. It takes no more work then, so the host is
@@ -208,13 +307,13 @@ fn wehub(
     service: &Service,
     address: SocketAddr,
     open: &Open,
-) -> Result<Router, AppError> {
-    let key = TicketKey::load_or_create(&config.data)?;
+    key: TicketKey,
+) -> Router {
     let offers = Offers::new(&config.wehub, &config.server.base_url(address), key);
     let callback = Callback::new(config.wehub.clone(), service.clone(), offers.clone());
     let result_ms = config.tasks.result_ms;
     let sockets = Sockets::new(offers, callback.clone(), result_ms, open.clone());
-    Ok(callback.router().merge(sockets.router()))
+    callback.router().merge(sockets.router())
 }
 
 /// Everything that listens.
@@ -271,11 +370,9 @@ fn check_action(client: ClientKind, action: &Action) -> Result<(), Refused> {
 }
 
 /// Who may use the controller API.
-fn door(config: &Config, admin: AdminToken) -> Result<Door, AppError> {
-    let own = ControllerToken::load_or_create(&config.data)
-        .map_err(|error| AppError::Token(error.to_string()))?;
+fn door(config: &Config, admin: AdminToken, own: ControllerToken) -> Door {
     let public_url = config.server.public_url.as_deref();
-    Ok(Door::new(config.openwx.auth, admin, own, public_url))
+    Door::new(config.openwx.auth, admin, own, public_url)
 }
 
 async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {

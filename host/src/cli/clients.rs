@@ -104,7 +104,8 @@ enum ClientsCommand {
 
 #[derive(Args)]
 struct Start {
-    /// Its name, which becomes the account's id: 1 to 64 letters, digits and - _ . @
+    /// Its name, which becomes the account's id: 1 to 64 characters, at most 192 bytes: letters,
+    /// digits and - _ . @, not beginning with a dot
     #[arg(value_parser = client_name)]
     name: ClientName,
     /// By which template of the configuration [default: default]

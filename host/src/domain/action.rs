@@ -320,6 +320,16 @@ impl Action {
         }
     }
 
+    /// How many calls of its API it may take an Openwx client: a message goes out part
+    /// by part, and people and groups are read one after the other.
+    pub fn calls_max(&self) -> usize {
+        match self {
+            Self::Send { segments, .. } => segments.len(),
+            Self::RefreshContacts => 2,
+            _ => 1,
+        }
+    }
+
     /// What the file is called that this asks the client for, if it asks for one.
     pub fn awaited_file(&self) -> Option<String> {
         match self {

@@ -239,7 +239,7 @@ impl From<service::Error> for Problem {
             Error::Start(StartError::Exists(status)) => Self::new(
                 Kind::Conflict,
                 format!(
-                    "{} is there already: it is {}; stop it first, or restart it",
+                    "{} is there already: it is {}; restart it, or stop it first",
                     status.name,
                     status.phase.as_str()
                 ),

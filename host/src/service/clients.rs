@@ -3,10 +3,13 @@
 //! The supervisor starts them and looks after them; here is what has to be durable,
 //! and what a client's life means for its account.
 
+mod wanted;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
+pub(super) use self::wanted::Awaited;
 use super::{Error, Service, deliver::check_kind, turn::Turn};
 use crate::domain::{
     Account, AccountId, ClientKind, ClientName, Login, LoginId,
@@ -18,6 +21,9 @@ use crate::domain::{
 /// How much longer than `openwx.stop_ms` a start waits for an earlier process of its
 /// name: after that time it is killed, which takes a moment.
 const KILLED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a start that was ordered may take: the directory of an earlier process is
+/// cleared, and one is spawned.
+const AWAKE_WITHIN: Duration = Duration::from_secs(5);
 /// How many accounts are looked at at a time in search of sessions.
 const ACCOUNTS_PAGE: usize = 500;
 
@@ -37,42 +43,6 @@ impl Service {
     /// They are started and stopped here.
     pub fn native(&self) -> &Arc<dyn Clients> {
         &self.0.native
-    }
-
-    /// Starts the clients that were wanted when the host ended. One that can't be
-    /// started has failed, with the reason.
-    pub async fn start_wanted_clients(&self) -> Result<(), Error> {
-        for wanted in self.0.store.clients().await? {
-            if wanted.over.is_some() {
-                self.0.native.keep(wanted);
-                continue;
-            }
-            match self.0.native.start(wanted.clone()).await {
-                Ok(_) => {}
-                // It stays wanted: the next host starts it.
-                Err(StartError::Ending) => return Ok(()),
-                Err(error) => {
-                    tracing::error!(client = %wanted.name, %error, "a client is not started again");
-                    self.put_failed(wanted, error.to_string()).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn put_failed(&self, wanted: Wanted, reason: String) -> Result<(), Error> {
-        let over = Over {
-            failed: true,
-            at_ms: self.0.store.now(),
-            reason,
-        };
-        let wanted = Wanted {
-            over: Some(over),
-            ..wanted
-        };
-        self.0.native.keep(wanted.clone());
-        let change = ClientChange::Put(wanted);
-        Ok(self.0.store.change_client(change).await?)
     }
 
     /// Starts a client, which is an account. It is started again after the host was.
@@ -116,6 +86,7 @@ impl Service {
             self.0.native.stop(&name);
             return Err(error.into());
         }
+        self.0.awaited.leaves(&name);
         Ok(started)
     }
 
@@ -213,6 +184,7 @@ impl Service {
             }
             let change = ClientChange::Remove(name.clone());
             service.0.store.change_client(change).await?;
+            service.0.awaited.leaves(&name);
             let stopped = service.0.native.stop(&name);
             stopped.ok_or_else(|| Error::not_found("client", &name))
         })
@@ -225,13 +197,63 @@ impl Service {
         let (service, name) = (self.clone(), name.clone());
         self.detached(async move {
             let _changes = service.0.client_changes.lock().await;
-            if service.client(&name)?.phase.is_over() {
-                return service.begin_anew(&name).await;
+            match service.client(&name)?.phase {
+                Phase::Stopping => {
+                    let problem = format!("{name} was told to end: start it once it has");
+                    Err(Error::Conflict(problem))
+                }
+                phase if phase.is_over() => service.begin_anew(&name).await,
+                _ => service.order_restart(&name),
             }
-            let status = service.0.native.restart(&name, "somebody asked for it");
-            status.ok_or_else(|| Error::not_found("client", &name))
         })
         .await
+    }
+
+    fn order_restart(&self, name: &ClientName) -> Result<Arc<ClientStatus>, Error> {
+        let status = self.0.native.restart(name, "somebody asked for it");
+        status.ok_or_else(|| Error::not_found("client", name))
+    }
+
+    /// Has a client that waits to be started again start at once. Answers when it has
+    /// a process.
+    pub async fn wake_client(&self, name: &ClientName) -> Result<Arc<ClientStatus>, Error> {
+        let (service, name) = (self.clone(), name.clone());
+        self.detached(async move {
+            let before = service.order_start(&name).await?;
+            let awake = tokio::time::timeout(AWAKE_WITHIN, service.awake(before));
+            match awake.await {
+                Ok(awake) => awake,
+                Err(_) => Err(StartError::Spawn("it takes too long: look again".into()).into()),
+            }
+        })
+        .await
+    }
+
+    /// As it is by now, which may be more than to wait.
+    async fn order_start(&self, name: &ClientName) -> Result<Arc<ClientStatus>, Error> {
+        let _changes = self.0.client_changes.lock().await;
+        let status = self.client(name)?;
+        if status.phase == Phase::Waiting {
+            self.order_restart(name)?;
+        }
+        Ok(status)
+    }
+
+    /// Follows a client that waits until it has a process, or does not get one.
+    async fn awake(&self, before: Arc<ClientStatus>) -> Result<Arc<ClientStatus>, Error> {
+        let name = &before.name;
+        let mut now = Arc::clone(&before);
+        while now.phase == Phase::Waiting && now.last_end == before.last_end {
+            let changed = self.0.native.changed(name, now.revision).await;
+            now = changed.ok_or_else(|| Error::not_found("client", name))?;
+        }
+        match now.phase {
+            Phase::Spawned | Phase::Listening | Phase::Running => Ok(now),
+            phase => {
+                let reason = now.reason.as_deref().unwrap_or("it is not known why");
+                Err(StartError::Spawn(format!("it is {}: {reason}", phase.as_str())).into())
+            }
+        }
     }
 
     /// Starts a client that is over: it has failed, or has ended as it should.
@@ -278,7 +300,8 @@ impl Service {
         let Some(status) = self.0.native.status(name) else {
             return Ok(());
         };
-        if !status.phase.is_over() {
+        // One that the host has yet to start only looks so.
+        if !status.phase.is_over() || self.0.awaited.has(name) {
             return Ok(());
         }
         let wanted = match self.wanted(name).await {
@@ -357,6 +380,22 @@ impl Service {
                 return Ok(found);
             }
         }
+    }
+
+    /// Fails the QR logins of clients that an earlier host left open: their processes
+    /// ended with it, and nobody can scan their codes.
+    pub async fn fail_left_logins(&self, reason: &str) -> Result<(), Error> {
+        let left = self.0.store.logins().await?.into_iter().filter(|login| {
+            let is_earlier = login.made_ms < self.0.started_ms;
+            login.client.is_some() && !login.state.is_final() && is_earlier
+        });
+        for login in left {
+            match self.client_login_failed(&login.id, reason).await {
+                Ok(()) | Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// A client that showed a code has ended, or was not scanned.

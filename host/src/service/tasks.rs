@@ -28,6 +28,10 @@ const EXPIRED_AT_ONCE: usize = 8;
 /// When a bot is told that could not be called when its task ended, in ms.
 const TELL_AGAIN_MS: u64 = 30_000;
 
+/// How long after the last call of a task its end is written, in ms: a store that
+/// fails is tried a few times.
+const TOLD_WITHIN_MS: u64 = 60_000;
+
 /// Why a task is unknown whose result did not come.
 const NO_RESULT: &str = "the client did not tell how it went";
 /// Why a task is handed out once more.
@@ -278,7 +282,7 @@ impl Service {
             _ => None,
         };
         task.hand_out(now_ms);
-        let due_ms = now_ms.saturating_add(self.0.policies.tasks.result_ms);
+        let due_ms = now_ms.saturating_add(self.result_ms(turn, &task.action));
         let commit = Commit {
             alarms: vec![(due_ms, Alarm::Task(task.id.clone()))],
             tasks: vec![task.clone()],
@@ -287,6 +291,21 @@ impl Service {
         };
         self.commit(turn, &task.id.account, commit).await?;
         Ok(Next::Task(Box::new(task)))
+    }
+
+    /// How long the client may take to tell how a task went. The host itself carries
+    /// out those of Openwx clients, call by call, and knows each call's limit: before
+    /// they are over, nothing is unknown.
+    fn result_ms(&self, turn: &Turn, action: &Action) -> Millis {
+        let policies = &self.0.policies;
+        let kind = turn.account.as_ref().map(|account| account.client);
+        let calls_ms = match kind {
+            Some(ClientKind::Openwx) => (action.calls_max() as u64)
+                .saturating_mul(policies.clients.slow_answer_ms)
+                .saturating_add(TOLD_WITHIN_MS),
+            Some(ClientKind::Wehub) | None => 0,
+        };
+        policies.tasks.result_ms.max(calls_ms)
     }
 
     /// A task that was handed out did not reach its client whole: it waits in the
@@ -320,7 +339,7 @@ impl Service {
         };
         let now_ms = self.0.store.now();
         let over = |at: Option<Millis>| at.is_some_and(|at| at <= now_ms);
-        let result_ms = self.0.policies.tasks.result_ms;
+        let result_ms = self.result_ms(&turn, &task.action);
         let due_ms = task.handed_out_ms.map(|at| at.saturating_add(result_ms));
         match task.state {
             TaskState::Queued if over(task.expires_ms) => {

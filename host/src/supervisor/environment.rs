@@ -9,10 +9,10 @@ use std::{
     path::Path,
 };
 
-use super::{files::Paths, report_url};
+use super::files::Paths;
 use crate::domain::{
     ClientName,
-    client::{ClientPolicy, Parameters},
+    client::{ClientPolicy, Parameters, merged_url, report_url},
 };
 
 /// What programs need to run as they do elsewhere on this machine.
@@ -114,7 +114,7 @@ impl Told<'_> {
             .collect();
         given.push((variable("post_api"), self.post_api()));
         if let Some(url) = self.parameters.get("poll_api").filter(|it| !it.is_empty()) {
-            given.push((variable("poll_api"), report_url::merged(url, self.name)));
+            given.push((variable("poll_api"), merged_url(url, self.name)));
         }
         given
     }
@@ -124,8 +124,8 @@ impl Told<'_> {
     fn post_api(&self) -> String {
         let own = self.parameters.get("post_api").filter(|it| !it.is_empty());
         match own.or(self.policy.post_api.as_ref()) {
-            Some(url) if !self.policy.tee => report_url::merged(url, self.name),
-            _ => report_url::own(self.base_url, self.name, self.key),
+            Some(url) if !self.policy.tee => merged_url(url, self.name),
+            _ => report_url(self.base_url, self.name, self.key),
         }
     }
 

@@ -18,7 +18,6 @@ mod ports;
 mod probe;
 mod process;
 mod records;
-mod report_url;
 mod sample;
 mod shared;
 mod slot;

@@ -118,10 +118,12 @@ impl Watched<'_> {
     }
 }
 
+/// The newest of its logins: an earlier one may not have been ended yet.
 fn login_of(name: &ClientName, list: List<Login>) -> Option<LoginId> {
-    let mut logins = list.items.into_iter();
-    let found = logins.find(|login| login.client.as_ref() == Some(name));
-    found.map(|login| login.id)
+    let logins = list.items.into_iter();
+    let own = logins.filter(|login| login.client.as_ref() == Some(name));
+    let newest = own.max_by_key(|login| login.made_ms);
+    newest.map(|login| login.id)
 }
 
 fn line(status: &ClientStatus) -> String {
@@ -188,12 +190,18 @@ mod tests {
     }
 
     #[test]
-    fn the_login_is_the_clients_own() {
-        let login = |id: &str, client: &str| {
-            Login::of_client(id.try_into().unwrap(), client.try_into().unwrap(), 0)
+    fn the_login_is_the_clients_own_and_newest() {
+        let login = |id: &str, client: &str, made_ms| {
+            Login::of_client(id.try_into().unwrap(), client.try_into().unwrap(), made_ms)
         };
-        let foreign = Login::foreign("qr-0".try_into().unwrap(), 0);
-        let list = || List::whole([foreign.clone(), login("qr-1", "a"), login("qr-2", "rose")]);
+        let list = || {
+            List::whole([
+                Login::foreign("qr-0".try_into().unwrap(), 9),
+                login("qr-1", "a", 9),
+                login("qr-3", "rose", 1),
+                login("qr-2", "rose", 2),
+            ])
+        };
         let of = |name: &str| login_of(&name.try_into().unwrap(), list());
         assert_eq!(of("rose").unwrap().as_str(), "qr-2");
         assert_eq!(of("b"), None);

@@ -4,6 +4,7 @@
 //! Pure: what a client is, what may be told to it, and when it is started again.
 
 mod parameters;
+mod report_url;
 mod restart;
 mod settings;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{AccountId, Digest, Millis, id::BadId};
 
 pub use parameters::{BadParameter, ParameterPolicy, Parameters, VALUE_MAX_BYTES, check_media};
+pub use report_url::{escaped, merged_url, report_url};
 pub use restart::{Crashes, RestartPolicy, Verdict};
 pub use settings::{Auth, ClientPolicy, Places, Replies, TEMPLATE_DEFAULT, Template};
 

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     domain::{
         ClientName,
-        client::{ClientStatus, Phase},
+        client::{ClientStatus, Phase, escaped},
         ports::{Clients, LogFrom, LogPiece},
     },
     edge::error::{Kind, Problem},
@@ -79,7 +79,7 @@ pub async fn start(
     };
     let status = service.start_client(request).await?;
     // Relative to this request's own path, whatever a proxy put before it.
-    let location = format!("clients/{}", path_part(&status.name));
+    let location = format!("clients/{}", escaped(status.name.as_str()));
     let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
     let headers = [(header::LOCATION, location)];
     Ok((StatusCode::CREATED, headers, shown(status)))
@@ -87,15 +87,6 @@ pub async fn start(
 
 fn shown(status: Arc<ClientStatus>) -> Answer<ClientStatus> {
     Answer(Arc::unwrap_or_clone(status))
-}
-
-/// A name as one part of a path (RFC 3986, section 2.1).
-fn path_part(name: &ClientName) -> String {
-    let encoded = |byte: u8| match byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
-    };
-    name.as_str().bytes().map(encoded).collect()
 }
 
 pub async fn show(

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::{
     Openwx,
     codes::{Code, Inbox},
+    driver::HOST_ENDED,
     errands::Errands,
     report::{own_event, reporter},
     wire,
@@ -41,6 +42,8 @@ pub(super) struct Keeper {
     /// A code that a report brought and nobody has looked at yet.
     reported: Option<Code>,
     session: Option<Live>,
+    /// Whether what another process than this one left was ended.
+    swept: Option<Swept>,
     shown: Option<Shown>,
     /// Since when the client is over that was noted to be.
     over_since: Option<Millis>,
@@ -52,7 +55,12 @@ pub(super) struct Keeper {
 struct Live {
     account: AccountId,
     start: StartId,
+    since_ms: Millis,
 }
+
+/// The account has no session but that of this process, or none at all.
+#[derive(Debug)]
+struct Swept(Option<StartId>);
 
 /// The codes that a process has shown.
 #[derive(Debug)]
@@ -72,6 +80,7 @@ impl Keeper {
             name,
             reported: None,
             session: None,
+            swept: None,
             shown: None,
             over_since: None,
             errands: JoinSet::new(),
@@ -82,9 +91,6 @@ impl Keeper {
     pub async fn keep(mut self) {
         let native = self.openwx.service().native().clone();
         let mut rest = None::<Duration>;
-        if let Err(error) = self.end_left_session().await {
-            self.after(error, None);
-        }
         while let Some(status) = native.status(&self.name) {
             rest = match self.reconcile(&status).await {
                 Ok(()) => None,
@@ -118,10 +124,13 @@ impl Keeper {
     /// The client is forgotten.
     async fn part(mut self) {
         let reason = "the client was stopped";
-        if let Err(error) = self.end_session(reason).await
-            && !matches!(error, Error::Draining)
-        {
-            tracing::error!(client = %self.name, %error, "a session is not ended");
+        match self.end_all_sessions(reason).await {
+            Ok(()) => {}
+            // The next host ends it. Nothing that is under way can be written.
+            Err(Error::Draining) => self.errands.abort_all(),
+            Err(error) => {
+                tracing::error!(client = %self.name, %error, "a session is not ended");
+            }
         }
         if let Err(error) = self.fail_login(reason).await {
             tracing::debug!(client = %self.name, %error, "a login is left to its deadline");
@@ -138,6 +147,7 @@ impl Keeper {
         if self.session.as_ref().is_some_and(|it| !it.lasts(status)) {
             self.end_session(&reason(status)).await?;
         }
+        self.sweep(status).await?;
         let alive = status.phase.is_alive();
         let shown = self.shown.as_ref().map(|shown| &shown.start);
         if shown.is_some_and(|start| !alive || status.start.as_ref() != Some(start)) {
@@ -156,7 +166,7 @@ impl Keeper {
 
     /// The client will not be started again.
     async fn note_over(&mut self, status: &ClientStatus) -> Result<(), Error> {
-        let over = matches!(status.phase, Phase::Failed | Phase::Stopped);
+        let over = status.phase.is_over();
         if over && self.over_since != Some(status.since_ms) {
             self.openwx.service().client_is_over(&self.name).await?;
         }
@@ -192,6 +202,7 @@ impl Keeper {
         self.session = Some(Live {
             account,
             start: start.clone(),
+            since_ms,
         });
         Ok(())
     }
@@ -234,11 +245,28 @@ impl Keeper {
         AccountId::try_from(&self.name).map_err(|error| Error::Host(error.to_string()))
     }
 
-    /// Ends the session that an earlier process of this name left.
-    async fn end_left_session(&self) -> Result<(), Error> {
+    /// Ends the session that another process of this name left: one of an earlier
+    /// host, or one that a report began and that never came to be logged in.
+    async fn sweep(&mut self, status: &ClientStatus) -> Result<(), Error> {
+        let reason = match &self.swept {
+            Some(Swept(start)) if *start == status.start => return Ok(()),
+            Some(_) => reason(status),
+            None => HOST_ENDED.to_owned(),
+        };
+        self.end_left_session(&reason).await?;
+        self.swept = Some(Swept(status.start.clone()));
+        Ok(())
+    }
+
+    async fn end_all_sessions(&mut self, reason: &str) -> Result<(), Error> {
+        self.end_session(reason).await?;
+        self.end_left_session(reason).await
+    }
+
+    async fn end_left_session(&self, reason: &str) -> Result<(), Error> {
         let account = self.account()?;
         match self.openwx.service().account(&account).await {
-            Ok(account) => self.openwx.end_left_session(&account).await,
+            Ok(account) => self.openwx.end_left_session(&account, reason).await,
             Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -271,14 +299,12 @@ impl Keeper {
     }
 
     async fn end_session(&mut self, reason: &str) -> Result<(), Error> {
-        let Some(Live { account, start }) = &self.session else {
+        let Some(live) = &self.session else {
             return Ok(());
         };
-        let (event, reporter) = (
-            logged_out(account, start.as_str(), reason),
-            reporter(start.as_str()),
-        );
-        let service = self.openwx.service();
+        let start = live.start.as_str();
+        let event = logged_out(&live.account, start, live.since_ms, reason);
+        let (service, reporter) = (self.openwx.service(), reporter(start));
         service
             .logout(event, reporter, String::new(), reason.to_owned())
             .await?;
@@ -304,10 +330,16 @@ impl Live {
     }
 }
 
-/// The event that a session has ended.
-pub(super) fn logged_out(account: &AccountId, start: &str, reason: &str) -> Event {
+/// The event that the session has ended that this process began then: it may begin
+/// others after it.
+pub(super) fn logged_out(
+    account: &AccountId,
+    start: &str,
+    since_ms: Millis,
+    reason: &str,
+) -> Event {
     let what = Happening::Logout(reason.to_owned());
-    own_event(account, &format!("logout-{start}"), what)
+    own_event(account, &format!("logout-{start}-{since_ms}"), what)
 }
 
 /// Why a client is not logged in any more.

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     domain::{
         AccountId, ClientKind, ClientName, Event, EventKey, Happening, Task,
-        client::{NativeState, Phase, Replies, StartId},
+        client::{NativeState, Phase, Replies, StartId, merged_url},
     },
     edge::{
         body::{BodyError, BodyReader},
@@ -199,7 +199,7 @@ impl Openwx {
         let status = self.service().native().status(name)?;
         let own = status.parameters.get("post_api");
         let address = own.or(self.policy().post_api.as_ref())?;
-        Some(super::tee::of_client(address, name))
+        Some(merged_url(address, name))
     }
 
     fn reply(&self) -> Reply {

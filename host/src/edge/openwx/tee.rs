@@ -7,9 +7,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
-use url::Url;
-
-use crate::domain::ClientName;
 
 /// How long the user's program may take: the client waits no longer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
@@ -85,42 +82,5 @@ impl Tee {
             mime: answer.headers().get(header::CONTENT_TYPE).cloned(),
             body: read.freeze(),
         })
-    }
-}
-
-/// The address with the client's name in its query, in place of any that is there.
-pub(super) fn of_client(address: &str, name: &ClientName) -> String {
-    let Ok(mut url) = Url::parse(address) else {
-        return address.to_owned();
-    };
-    let others: Vec<(String, String)> = url
-        .query_pairs()
-        .filter(|(key, _)| key != "client")
-        .map(|(key, value)| (key.into_owned(), value.into_owned()))
-        .collect();
-    url.query_pairs_mut()
-        .clear()
-        .extend_pairs(others)
-        .append_pair("client", name.as_str());
-    url.into()
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use super::*;
-
-    #[test]
-    fn the_client_s_name_is_merged_into_the_address() {
-        let name = ClientName::try_from("p").unwrap();
-        for (given, merged) in [
-            ("http://h:1/cb", "http://h:1/cb?client=p"),
-            ("http://h:1/cb?a=1&b=2", "http://h:1/cb?a=1&b=2&client=p"),
-            ("http://h:1/cb?client=old&b=2", "http://h:1/cb?b=2&client=p"),
-            ("http://h:1/cb?b=2#frag", "http://h:1/cb?b=2&client=p#frag"),
-            ("no address", "no address"),
-        ] {
-            assert_eq!(of_client(given, &name), merged);
-        }
     }
 }

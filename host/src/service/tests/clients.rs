@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     domain::{
         ClientName, Login, LoginId, LoginState,
+        action::Segment,
         client::{Phase, Wanted},
         login::QrImage,
         ports::StartError,
@@ -67,11 +68,16 @@ async fn begin(
     (service.await.unwrap(), native)
 }
 
+async fn start_wanted(service: &Service) {
+    let wanted = service.know_clients().await.unwrap();
+    service.start_wanted_clients(wanted).await;
+}
+
 impl Host {
     /// The host is ended and started again.
     async fn again(self) -> Self {
         let (service, native) = begin(&self.store, self.data.path(), ClientPolicy::default()).await;
-        service.start_wanted_clients().await.unwrap();
+        start_wanted(&service).await;
         Self {
             service,
             native,
@@ -191,11 +197,52 @@ async fn one_that_can_not_be_started_again_has_failed_with_the_reason() {
     host.start("a").await.unwrap();
     let (service, native) = begin(&host.store, host.data.path(), ClientPolicy::default()).await;
     native.refuse(StartError::Template("the program is gone".to_owned()));
-    service.start_wanted_clients().await.unwrap();
+    start_wanted(&service).await;
     let status = service.client(&name("a")).unwrap();
     assert_eq!(status.phase, Phase::Failed);
     assert_eq!(status.reason.as_deref(), Some("the program is gone"));
     assert!(host.wanted("a").await.unwrap().over.unwrap().failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_pass_does_not_keep_a_client_from_being_started_again() {
+    for error in [
+        StartError::NoPort,
+        StartError::Spawn("no memory".to_owned()),
+    ] {
+        let host = host().await;
+        host.start("a").await.unwrap();
+        let (service, native) = begin(&host.store, host.data.path(), ClientPolicy::default()).await;
+        let wanted = service.know_clients().await.unwrap();
+        let phase = || native.status(&name("a")).unwrap().phase;
+        assert_eq!(phase(), Phase::Stopped, "it is known at once");
+        native.refuse(error);
+        let starting = service.clone();
+        let starting = tokio::spawn(async move { starting.start_wanted_clients(wanted).await });
+        while phase() != Phase::Failed {
+            tokio::task::yield_now().await;
+        }
+        let reason = native.status(&name("a")).unwrap().reason.clone().unwrap();
+        assert!(reason.contains("it is tried again after"), "{reason}");
+        // Whoever follows it takes it for over.
+        service.client_is_over(&name("a")).await.unwrap();
+        assert_eq!(host.wanted("a").await.unwrap().over, None);
+        starting.await.unwrap();
+        assert_eq!(phase(), Phase::Spawned);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_somebody_stopped_meanwhile_is_not_started_again() {
+    let host = host().await;
+    host.start("a").await.unwrap();
+    let (service, native) = begin(&host.store, host.data.path(), ClientPolicy::default()).await;
+    let wanted = service.know_clients().await.unwrap();
+    service.stop_client(&name("a")).await.unwrap();
+    native.ends("a");
+    service.start_wanted_clients(wanted).await;
+    assert!(service.client(&name("a")).is_err());
+    assert_eq!(host.wanted("a").await, None);
 }
 
 #[tokio::test]
@@ -204,7 +251,7 @@ async fn a_host_that_ends_while_it_begins_forgets_no_client() {
     host.start("a").await.unwrap();
     let (service, native) = begin(&host.store, host.data.path(), ClientPolicy::default()).await;
     native.refuse(StartError::Ending);
-    service.start_wanted_clients().await.unwrap();
+    start_wanted(&service).await;
     assert_eq!(host.wanted("a").await.unwrap().over, None);
 }
 
@@ -323,6 +370,26 @@ async fn what_is_over_is_cleared_or_restarted_and_begins_anew() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_told_to_end_is_not_restarted() {
+    let host = host().await;
+    host.start("a").await.unwrap();
+    host.service.stop_client(&name("a")).await.unwrap();
+    let refused = host.service.restart_client(&name("a")).await;
+    assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_waits_is_started_at_once_when_somebody_asks() {
+    let host = host().await;
+    host.start("a").await.unwrap();
+    host.native.becomes("a", Phase::Waiting);
+    let awake = host.service.wake_client(&name("a")).await.unwrap();
+    assert_eq!((awake.phase, awake.restarts), (Phase::Spawned, 1));
+    let runs = host.service.wake_client(&name("a")).await.unwrap();
+    assert_eq!(runs.restarts, 1, "it is not ended for that");
+}
+
+#[tokio::test]
 async fn a_template_that_is_not_there_is_named_with_those_that_are() {
     let host = host().await;
     let asked = ClientRequest {
@@ -410,4 +477,61 @@ async fn a_login_of_a_client_that_nobody_scans_expires() {
     host.service.answer_due().await.unwrap();
     assert_eq!(host.login(&id).await.state, LoginState::Expired);
     assert_ne!(host.shows(Some(&id), 2).await, id);
+}
+
+#[tokio::test]
+async fn a_login_that_an_earlier_host_left_has_failed() {
+    let host = host().await;
+    let left = host.shows(None, 1).await;
+    host.clock.fetch_add(1, Ordering::SeqCst);
+    let host = host.again().await;
+    let fresh = host.shows(None, 2).await;
+    host.service
+        .fail_left_logins("the host ended")
+        .await
+        .unwrap();
+    let login = host.login(&left).await;
+    assert_eq!(login.state, LoginState::Failed);
+    assert_eq!(login.steps.last().unwrap().reason, "the host ended");
+    assert_eq!(host.login(&fresh).await.state, LoginState::AwaitingScan);
+}
+
+#[tokio::test]
+async fn nothing_is_unknown_before_the_calls_that_carry_it_out_are_over() {
+    let host = host().await;
+    host.start("a").await.unwrap();
+    let account: AccountId = "a".try_into().unwrap();
+    let reporter = Reporter {
+        client: ClientKind::Openwx,
+        ..reporter()
+    };
+    let mut said = said("1");
+    said.event.account = account.clone();
+    said.reporter = reporter.clone();
+    host.service.deliver(said).await.unwrap();
+    let parts = vec![Segment::Text("a".to_owned()); 3];
+    let action = Action::Send {
+        conversation: "@f".to_owned(),
+        segments: parts,
+    };
+    let asked = Submission {
+        actions: vec![action],
+        ..Submission::default()
+    };
+    let (tasks, _) = host.service.submit(&account, asked).await.unwrap();
+    let id = tasks.last().unwrap().id.clone();
+    while let Next::Task(task) = host.service.next_task(&account, &reporter).await.unwrap() {
+        if task.id == id {
+            break;
+        }
+    }
+    let state = async || host.service.task(&id).await.unwrap().state;
+    for (ms, expected) in [
+        (3 * 120_000, TaskState::HandedOut),
+        (60_000, TaskState::Unknown),
+    ] {
+        host.clock.fetch_add(ms, Ordering::SeqCst);
+        host.service.answer_due().await.unwrap();
+        assert_eq!(state().await, expected);
+    }
 }

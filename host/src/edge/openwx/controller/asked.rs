@@ -140,11 +140,16 @@ impl<'a> Asked<'a> {
         path.strip_prefix('/').unwrap_or(path)
     }
 
-    /// A parameter of the query.
-    pub(super) fn in_query(&self, name: &str) -> Option<&str> {
-        let mut all = self.query.iter();
-        all.find(|(it, _)| it == name)
-            .map(|(_, value)| value.as_str())
+    /// A parameter of the query, else of what was read of the form.
+    pub(super) async fn value(&mut self, name: &str) -> Result<Option<String>, Answer> {
+        let of = |pairs: &Pairs| {
+            let found = pairs.iter().find(|(it, _)| it == name);
+            found.map(|(_, value)| value.clone())
+        };
+        match of(&self.query) {
+            None => Ok(of(&self.form().await?.pairs)),
+            found => Ok(found),
+        }
     }
 
     /// The value of `client`, if there is one: in the query, else in the form.
@@ -204,7 +209,8 @@ impl<'a> Asked<'a> {
         let partial = self.form().await?.partial;
         if sends && (partial || hides) {
             return Err(Answer::failure(format!(
-                "body: must be one form of at most {FORM_MAX_BYTES} bytes that can be read,                  since it may hold {MEDIA}, unless openwx.local_media is set"
+                "body: must be one form of at most {FORM_MAX_BYTES} bytes that can be read, \
+                 since it may hold {MEDIA}, unless openwx.local_media is set"
             )));
         }
         let form = self.form.iter().flat_map(|form| &form.pairs);

@@ -7,6 +7,7 @@
 mod answer;
 mod asked;
 mod door;
+mod ferry;
 mod heartbeat;
 mod own;
 mod pass;

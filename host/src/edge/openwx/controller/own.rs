@@ -18,8 +18,12 @@ use super::{
     standing,
 };
 use crate::{
-    domain::{ClientName, client::ClientStatus, ports::ClientFileError},
-    service::ClientRequest,
+    domain::{
+        ClientName,
+        client::{ClientStatus, Phase},
+        ports::{ClientFileError, StartError},
+    },
+    service::{ClientRequest, Error},
 };
 
 /// The parameter that names a template.
@@ -69,7 +73,14 @@ impl Openwx {
         let name = asked.named_client().await?;
         let given = asked.parameters().await?;
         let request = Self::request(name.clone(), given)?;
-        match self.service().start_client(request).await {
+        let started = match self.service().start_client(request).await {
+            // It was not asked for that it waits.
+            Err(Error::Start(StartError::Exists(client))) if client.phase == Phase::Waiting => {
+                self.service().wake_client(&name).await
+            }
+            started => started,
+        };
+        match started {
             Ok(client) => Ok(Answer::started(&client, "success")),
             Err(error) => Err(Answer::refused(&name, error)),
         }

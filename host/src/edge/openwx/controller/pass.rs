@@ -26,14 +26,18 @@ use super::{
     Openwx, PREFIX,
     answer::Answer,
     asked::Asked,
+    ferry::ferried,
     seats::{Seat, Seats},
     standing,
     watched::{Progress, REST_MAX, Watched},
 };
-use crate::domain::{
-    ClientName,
-    client::{ClientPolicy, ClientStatus, Phase},
-    ports::Address,
+use crate::{
+    domain::{
+        ClientName,
+        client::{ClientPolicy, ClientStatus, Phase},
+        ports::Address,
+    },
+    edge::openwx::wire::is_slow,
 };
 
 /// How long a connection may take: it is to this machine.
@@ -43,29 +47,12 @@ const CONNECT_TIME: Duration = Duration::from_secs(1);
 const IDLE_TIME: Duration = Duration::from_secs(2);
 /// Idle connections to one client.
 const IDLE_MAX: usize = 16;
+/// What waits for an answer of somebody in WeChat, as long as it is told.
+const CONSULT: &str = "consult";
 /// The longest `timeout` of a `consult` that is waited for.
 const CONSULT_MAX: Duration = Duration::from_secs(600);
 /// How long a client may take beyond the time that it was told.
 const CONSULT_MORE: Duration = Duration::from_secs(5);
-
-/// What may take long: WeChat is asked, one request after the other, or something is
-/// waited for.
-const SLOW: [&str; 14] = [
-    "accept_friend_request",
-    "check_event",
-    "consult",
-    "create_group",
-    "get_avatar",
-    "invite_friend",
-    "kick_group_member",
-    "make_friend",
-    "revoke_message",
-    "set_friend_markname",
-    "set_group_displayname",
-    "set_markname",
-    "stick",
-    "upload_media",
-];
 
 /// Headers that are of one connection (RFC 9110, section 7.6.1), and `Expect`, which
 /// the host has answered itself.
@@ -122,7 +109,11 @@ impl Openwx {
         let address = address.ok_or_else(|| Answer::unreachable(&client, "it has no process"))?;
         let seat = self.controller().courier.seats.enter(&name);
         let seat = seat.map_err(|full| Answer::busy(full.to_string()))?;
-        let limit = answer_time(self.policy(), asked.path(), asked.in_query("timeout"));
+        let told = match asked.path() == CONSULT {
+            true => asked.value("timeout").await?,
+            false => None,
+        };
+        let limit = answer_time(self.policy(), asked.path(), told.as_deref());
         let (parts, body) = asked.into_request()?;
         let progress = Progress::new();
         let body = Watched::new(body, progress.clone(), ());
@@ -203,12 +194,12 @@ fn check_alive(client: &ClientStatus) -> Result<(), Answer> {
 /// itself, in s.
 fn answer_time(policy: &ClientPolicy, path: &str, timeout: Option<&str>) -> Duration {
     let slow = Duration::from_millis(policy.slow_answer_ms);
-    if path == "consult" {
+    if path == CONSULT {
         let told = timeout.and_then(|text| text.parse().ok());
         let told = Duration::from_secs(told.unwrap_or(0)).min(CONSULT_MAX);
         return slow.max(told + CONSULT_MORE);
     }
-    match SLOW.contains(&path) || path.starts_with("send_") {
+    match is_slow(path) {
         true => slow,
         false => Duration::from_millis(policy.answer_ms),
     }
@@ -252,7 +243,7 @@ fn handed_back(response: axum::http::Response<Incoming>, held: (Address, Seat)) 
     drop_hop_by_hop(&mut parts.headers);
     estrange(&mut parts.headers);
     let body = Watched::new(body, Progress::new(), held);
-    Response::from_parts(parts, Body::new(body))
+    Response::from_parts(parts, ferried(body))
 }
 
 /// To a browser all that the host answers is of one site. What clients answer is kept

@@ -58,13 +58,42 @@ async fn sessions_that_an_earlier_host_left_are_ended() {
 }
 
 #[tokio::test]
+async fn a_session_that_a_report_began_ends_with_its_process() {
+    let rig = rig().await;
+    for (start, phase) in [("s1", Some(Phase::Waiting)), ("s2", None)] {
+        rig.native.set(Some(start), Phase::Listening, |_| {});
+        let key = format!("key-{start}");
+        rig.report(&key, message(&format!("m-{start}"), "hi")).await;
+        let begun = async || (rig.session().await? == start).then_some(());
+        match start {
+            "s1" => until("a session", begun).await,
+            // An account that is known has a session once it is logged in.
+            _ => rig.running(start).await,
+        }
+        match phase {
+            Some(phase) => rig.native.set(None, phase, |_| {}),
+            None => rig.native.forget(),
+        }
+        let ended = async || rig.session().await.is_none().then_some(());
+        until("the end of the session", ended).await;
+    }
+}
+
+#[tokio::test]
 async fn a_scan_in_the_same_process_is_another_session() {
     let rig = rig().await;
-    rig.running("s1").await;
-    rig.native.set(Some("s1"), Phase::Listening, |_| {});
-    let ended = async || rig.session().await.is_none().then_some(());
-    until("the end of the session", ended).await;
-    rig.running("s1").await;
+    for _ in 0..2 {
+        rig.running("s1").await;
+        rig.native.set(Some("s1"), Phase::Listening, |_| {});
+        let ended = async || rig.session().await.is_none().then_some(());
+        until("the end of the session", ended).await;
+    }
+    let told = async || {
+        let heard = rig.bot.heard.lock().unwrap();
+        let logouts = heard.iter().filter(|it| matches!(it, Happening::Logout(_)));
+        (logouts.count() == 2).then_some(())
+    };
+    until("both of the logouts", told).await;
 }
 
 #[tokio::test]

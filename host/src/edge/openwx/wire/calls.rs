@@ -14,6 +14,30 @@ use crate::domain::{
 /// What the clients take for everybody.
 const EVERYBODY: &str = "@all";
 
+/// What may take long: WeChat is asked, one request after the other, or something is
+/// waited for. So does whatever sends.
+const SLOW: [&str; 14] = [
+    "accept_friend_request",
+    "check_event",
+    "consult",
+    "create_group",
+    "get_avatar",
+    "invite_friend",
+    "kick_group_member",
+    "make_friend",
+    "revoke_message",
+    "set_friend_markname",
+    "set_group_displayname",
+    "set_markname",
+    "stick",
+    "upload_media",
+];
+
+/// Whether the client may take long to answer at this path below `/openwx/`.
+pub(crate) fn is_slow(path: &str) -> bool {
+    SLOW.contains(&path) || path.starts_with("send_")
+}
+
 /// What carrying out an action takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Work<'a> {
@@ -48,7 +72,7 @@ impl Call {
         Self {
             path: path.into(),
             parameters: parameters.map(own).into(),
-            slow: false,
+            slow: is_slow(path),
             coded: true,
         }
     }
@@ -59,10 +83,6 @@ impl Call {
             coded: false,
             ..Self::new(path, [])
         }
-    }
-
-    fn slow(self) -> Self {
-        Self { slow: true, ..self }
     }
 }
 
@@ -157,7 +177,7 @@ fn create_group(name: Option<&str>, users: &[String]) -> Result<Call, Refused> {
         call.parameters
             .push(("displayname".into(), name.to_owned()));
     }
-    Ok(call.slow())
+    Ok(call)
 }
 
 fn picture(user: &str, group: Option<&str>) -> Call {
@@ -245,7 +265,7 @@ fn message(conversation: &str, what: &'static str, value: &str) -> Call {
         true => "send_group_message",
         false => "send_friend_message",
     };
-    Call::new(path, [("id", conversation), (what, value)]).slow()
+    Call::new(path, [("id", conversation), (what, value)])
 }
 
 /// A call in the client's own words.
@@ -282,6 +302,7 @@ fn raw(json: &str) -> Result<Call, Refused> {
     Ok(Call {
         path: path.into(),
         parameters,
+        // Nobody knows what it does.
         slow: true,
         coded: false,
     })

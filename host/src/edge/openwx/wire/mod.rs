@@ -15,7 +15,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use calls::{Call, Work, check, mentioned, user_info, work};
+pub(crate) use calls::{Call, Work, check, is_slow, mentioned, user_info, work};
 pub(crate) use events::put_group;
 pub(crate) use objects::{everybody, friends, groups, own_user};
 pub(crate) use outcome::outcome;

@@ -133,6 +133,12 @@ impl Clients for Fake {
     }
 
     fn restart(&self, name: &ClientName, _: &str) -> Option<Arc<ClientStatus>> {
+        if let Some(one) = self.lock().get_mut(name) {
+            one.status.phase = Phase::Spawned;
+            one.status.pid = Some(4711);
+            one.status.port = Some(3999);
+            one.status.revision += 1;
+        }
         self.status(name)
     }
 
@@ -147,8 +153,9 @@ impl Clients for Fake {
             .collect()
     }
 
-    async fn changed(&self, _: &ClientName, _: u64) -> Option<Arc<ClientStatus>> {
-        None
+    async fn changed(&self, name: &ClientName, revision: u64) -> Option<Arc<ClientStatus>> {
+        self.status(name)
+            .filter(|status| status.revision != revision)
     }
 
     async fn next_new(&self) -> Option<ClientName> {

@@ -68,6 +68,21 @@ async fn a_client_is_started_once() {
 }
 
 #[tokio::test]
+async fn a_start_of_a_client_that_waits_gives_it_a_process() {
+    let rig = rig().await;
+    rig.clients.add("a1", |one| {
+        one.status.phase = Phase::Waiting;
+        one.status.pid = None;
+        one.status.port = None;
+    });
+    let got = rig.get("start_client?client=a1").await;
+    assert_eq!(
+        got.text(),
+        r#"{"account":"a1","client":"a1","code":0,"pid":4711,"port":3999,"status":"success"}"#
+    );
+}
+
+#[tokio::test]
 async fn parameters_are_echoed_as_texts() {
     let rig = rig().await;
     let path = "start_client?client=p2&log_level=debug&http_debug=1&_=17&log_head=x\

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     domain::client::{Phase, StartId},
     edge::{
-        openwx::controller::seats::CLIENT_MAX,
+        openwx::controller::{asked::Asked, seats::CLIENT_MAX},
         server::{self, Open},
     },
 };
@@ -115,6 +115,25 @@ async fn our_token_stays_here_and_those_of_others_pass() {
         request.ends_with("\r\n\r\ncontent=%e4%bd%a0+&client=a1&x"),
         "{request}"
     );
+}
+
+#[tokio::test]
+async fn our_token_stays_here_though_it_is_in_the_form_of_somebody_who_was_let_in() {
+    let rig = rig().await;
+    let native = with_client(&rig, Manner::Answers(OK)).await;
+    let form = format!("content=1&token={}", rig.token);
+    let got = rig.post_form("x?client=a1", form).await;
+    assert_eq!(got.status, 200);
+    let request = native.request();
+    assert!(request.ends_with("\r\n\r\ncontent=1"), "{request}");
+    let part = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\n{}\r\n--b--\r\n",
+        rig.token
+    );
+    let kind = "multipart/form-data; boundary=b";
+    let got = rig.post("x?client=a1", kind, part).await;
+    assert_eq!(got.status, 403);
+    assert!(got.reason().starts_with("token: "), "{}", got.reason());
 }
 
 #[tokio::test]
@@ -234,6 +253,8 @@ async fn no_other_protocol_is_spoken() {
     assert_eq!(got.status, 405);
 }
 
+type Headers = &'static [(&'static str, &'static str)];
+
 const URLENCODED: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
 #[tokio::test]
@@ -270,9 +291,9 @@ async fn no_file_of_this_machine_is_sent_by_its_path() {
     let field = |name: &str| {
         format!("--b\r\nContent-Disposition: form-data; {name}\r\n\r\n/etc/passwd\r\n--b--\r\n")
     };
-    let multipart = ("Content-Type", "multipart/form-data; boundary=b");
+    const MULTIPART: (&str, &str) = ("Content-Type", "multipart/form-data; boundary=b");
     let long = format!("content={}&media_path=/etc/passwd", "x".repeat(MIB));
-    let cases: [(&str, &[(&str, &str)], String); 9] = [
+    let cases: [(&str, Headers, String); 9] = [
         (
             "GET send_friend_message?client=a1&media_path=%2Fetc%2Fpasswd",
             &[],
@@ -295,12 +316,12 @@ async fn no_file_of_this_machine_is_sent_by_its_path() {
         ),
         (
             "POST upload_media?client=a1",
-            &[multipart],
+            &[MULTIPART],
             field("name=media_path"),
         ),
         (
             "POST upload_media?client=a1",
-            &[multipart],
+            &[MULTIPART],
             field("name=media_path; filename=x"),
         ),
         (
@@ -403,7 +424,26 @@ async fn a_client_that_blocks_is_given_up_in_time() {
         assert_eq!(got.json()["state"], "running");
         assert!((least..most).contains(&took), "{path}: {took} ms");
     }
+    let consult = rig.post_form("consult?client=a1", "timeout=x");
+    assert_eq!(consult.await.code(), 7);
     assert_eq!(rig.clients.leases.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn the_time_that_a_client_is_told_is_found_in_query_and_form() {
+    let rig = rig().await;
+    for (query, form, time) in [
+        ("?timeout=300", "timeout=1", Some("300")),
+        ("", "x=1&timeout=300", Some("300")),
+        ("", "x=1", None),
+    ] {
+        let request = Request::post(format!("/consult{query}"))
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(Body::from(form));
+        let mut asked = Asked::of(request.unwrap(), &rig.openwx);
+        let found = asked.value("timeout").await.unwrap();
+        assert_eq!(found.as_deref(), time, "{query} {form}");
+    }
 }
 
 #[tokio::test]

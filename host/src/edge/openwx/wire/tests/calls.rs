@@ -218,3 +218,20 @@ fn lists_are_read_as_they_come() {
     assert!(friends(br#"{"code":100,"status":"object not found"}"#).is_none());
     assert!(groups(b"\xff").is_none());
 }
+
+#[test]
+fn what_asks_wechat_may_take_long_for_bots_too() {
+    let slow = |action: &Action| match work(action, |_| None) {
+        Ok(Work::Calls(calls)) => calls.iter().all(|call| call.slow),
+        other => panic!("{other:?}"),
+    };
+    assert!(slow(&Action::text("@f", "hi")));
+    assert!(slow(&Action::Recall {
+        message: "1".to_owned()
+    }));
+    assert!(slow(&Action::Remark {
+        user: "@f".to_owned(),
+        name: "F".to_owned()
+    }));
+    assert!(!user_info().slow);
+}

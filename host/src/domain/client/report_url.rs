@@ -1,12 +1,12 @@
-//! Where a client reports to: an address that says which client it is.
+//! The address that a client reports to: it says which client it is. Pure.
 
 use std::fmt::Write;
 
-use crate::domain::ClientName;
+use super::ClientName;
 
 /// Puts `client=NAME` behind what an address asks for already, in place of another
 /// `client`. The rest stays byte for byte.
-pub fn merged(url: &str, name: &ClientName) -> String {
+pub fn merged_url(url: &str, name: &ClientName) -> String {
     let (rest, fragment) = split(url, '#');
     let (address, query) = split(rest, '?');
     let others = query
@@ -24,10 +24,10 @@ pub fn merged(url: &str, name: &ClientName) -> String {
 
 /// The host's own address for the reports of a client, with the key by which its
 /// process is known.
-pub fn own(base_url: &str, name: &ClientName, key: &str) -> String {
+pub fn report_url(base_url: &str, name: &ClientName, key: &str) -> String {
     let path = escaped(name.as_str());
     let url = format!("{base_url}/openwx/report/{path}?key={key}");
-    merged(&url, name)
+    merged_url(&url, name)
 }
 
 fn split(text: &str, at: char) -> (&str, Option<&str>) {
@@ -41,8 +41,8 @@ fn names_client(pair: &str) -> bool {
     form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name == "client")
 }
 
-/// As it may stand in a path and in a query alike (RFC 3986).
-fn escaped(text: &str) -> String {
+/// A text as it may stand in a path and in a query alike (RFC 3986).
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     fn of(url: &str, name: &str) -> String {
-        merged(url, &ClientName::try_from(name).unwrap())
+        merged_url(url, &ClientName::try_from(name).unwrap())
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
     fn the_hosts_own_address_has_the_key_and_the_name() {
         let name = ClientName::try_from("a1").unwrap();
         assert_eq!(
-            own("http://127.0.0.1:80", &name, "k"),
+            report_url("http://127.0.0.1:80", &name, "k"),
             "http://127.0.0.1:80/openwx/report/a1?key=k&client=a1"
         );
     }
