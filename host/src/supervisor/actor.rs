@@ -12,20 +12,17 @@ use tokio::{
 use super::{
     Shared, drain,
     launch::{self, Facts, Launched},
-    leftovers, probe,
+    probe,
     process::{self, Process},
-    sample,
     slot::{Order, Slot, Word},
-    watch,
+    starts, watch,
 };
 use crate::domain::{
-    client::{ClientStatus, Crashes, NativeState, ProcessEnd, Verdict, Wanted},
+    Digest,
+    client::{ClientStatus, Crashes, NativeState, ProcessEnd, Verdict, Wanted, codes_max},
     ports::StartError,
 };
 
-/// After how many codes that nobody scanned a client ends by itself (protocol
-/// section 2).
-const CODES_MAX: u32 = 10;
 /// How long what a process printed is read after its end: somebody who got away may
 /// hold the other end.
 const DRAIN_AFTER_END: Duration = Duration::from_millis(500);
@@ -136,7 +133,12 @@ impl Actor {
         tracing::info!(client = %self.slot.name, %reason, "a client's process has ended");
         self.slot.ended(ProcessEnd { at_ms, reason });
         self.shared.list_changed();
-        let _ = spawn_blocking(move || facts.paths.clear()).await;
+        let (places, name) = (self.shared.setup.places.clone(), self.slot.name.clone());
+        let clear = move || {
+            facts.paths.clear();
+            starts::forget(&places, &name);
+        };
+        let _ = spawn_blocking(clear).await;
         end
     }
 
@@ -156,12 +158,7 @@ impl Actor {
         watchers.spawn(probe::answering(
             Arc::clone(shared),
             Arc::clone(slot),
-            facts.port.number(),
-        ));
-        watchers.spawn(sample::sample(
-            Arc::clone(shared),
-            Arc::clone(slot),
-            facts.writer.pid,
+            facts.clone(),
         ));
         watchers
     }
@@ -173,16 +170,6 @@ impl Actor {
         let mut kill_at = None;
         let mut ended = pin!(process.ended());
         loop {
-            if let Some(order) = self.slot.take_order() {
-                match order {
-                    Order::Kill(_) => process.kill(),
-                    Order::Restart(_) | Order::Stop => {
-                        process.terminate();
-                        kill_at.get_or_insert_with(|| Instant::now() + stop);
-                    }
-                }
-                carried_out = carried_out.max(Some(order));
-            }
             let patience = async {
                 match kill_at {
                     Some(at) => sleep_until(at).await,
@@ -190,6 +177,8 @@ impl Actor {
                 }
             };
             tokio::select! {
+                // What is ordered after its end is carried out no more.
+                biased;
                 result = &mut ended => {
                     if let Err(error) = result {
                         tracing::error!(%error, "a process can't be watched: it is killed");
@@ -197,7 +186,19 @@ impl Actor {
                     }
                     return carried_out;
                 }
-                () = self.slot.ordered() => {}
+                () = self.slot.ordered() => {
+                    let Some(order) = self.slot.take_order() else {
+                        continue;
+                    };
+                    match order {
+                        Order::Kill(_) => process.kill(),
+                        Order::Restart(_) | Order::Stop => {
+                            process.terminate();
+                            kill_at.get_or_insert_with(|| Instant::now() + stop);
+                        }
+                    }
+                    carried_out = carried_out.max(Some(order));
+                }
                 () = patience => {
                     process.kill();
                     kill_at = Some(Instant::now() + stop.max(Duration::from_secs(1)));
@@ -206,14 +207,19 @@ impl Actor {
         }
     }
 
-    /// It may have said that it stops just before it did.
+    /// It may have shown another code, or said that it stops, just before it did.
     async fn look_a_last_time(&self, facts: &Facts) {
         let (paths, writer) = (facts.paths.clone(), facts.writer);
-        let read = spawn_blocking(move || paths.read_state(writer)).await;
-        let word = match read {
-            Ok(Ok(file)) => Word::of_file(&file, self.shared.now()),
-            _ => None,
+        let read = move || (paths.read_state(writer), paths.read_code(writer));
+        let Ok((state, code)) = spawn_blocking(read).await else {
+            return;
         };
+        if let Ok(code) = code {
+            self.slot.shows(Some(Digest::of(&code)));
+        }
+        let word = state
+            .ok()
+            .and_then(|file| Word::of_file(&file, self.shared.now()));
         if let Some(word) = word {
             self.slot.heard(&facts.start, word);
         }
@@ -224,31 +230,28 @@ impl Actor {
         if self.shared.is_ending() {
             return;
         }
-        let tmpdir = self.shared.setup.places.tmpdir.clone();
         let name = self.slot.name.clone();
-        let _ = spawn_blocking(move || leftovers::kill(&tmpdir, Some(&name))).await;
+        self.shared.leftovers.kill(name).await;
     }
 
     fn end(&self, up: Duration, order: Option<Order>, how: String) -> End {
         let state = self.slot.status().and_then(|status| status.state);
         let state = state.map(|seen| seen.state);
-        let codes = self.slot.codes();
+        let (codes, codes_max) = (self.slot.codes(), codes_max(&self.wanted.parameters));
         let by_itself = match state {
             Some(NativeState::Stop) => Some("it stopped by itself".to_owned()),
-            Some(NativeState::Scaning) if codes >= CODES_MAX => Some(format!(
-                "none of the {codes} codes that it showed was scanned"
+            Some(NativeState::Scaning) if codes as u64 >= u64::from(codes_max) => Some(format!(
+                "none of the {codes} codes that it showed was scanned, and it shows {codes_max}"
             )),
             _ => None,
         };
         let last_line = self.slot.log.take_last_line();
-        let reason = match &order {
-            Some(Order::Stop) => "it was stopped".to_owned(),
-            Some(Order::Restart(reason) | Order::Kill(reason)) => reason.clone(),
-            None => match (&by_itself, last_line) {
-                (Some(reason), _) => reason.clone(),
-                (None, Some(line)) => format!("{how}: {line}"),
-                (None, None) => how,
-            },
+        let reason = match (&order, &by_itself, last_line) {
+            (Some(Order::Stop), ..) => "it was stopped".to_owned(),
+            (Some(Order::Restart(reason)), ..) => reason.clone(),
+            (_, Some(reason), _) | (Some(Order::Kill(reason)), None, _) => reason.clone(),
+            (None, None, Some(line)) => format!("{how}: {line}"),
+            (None, None, None) => how,
         };
         End {
             up,
@@ -287,8 +290,11 @@ impl Actor {
         match (&end.order, &end.by_itself) {
             (Some(Order::Stop), _) => return After::Forget,
             (Some(Order::Restart(_)), _) => return After::Again(Duration::ZERO),
-            (None, Some(reason)) => return After::Over(false, reason.clone()),
-            _ => {}
+            // It was about to end by itself when it was killed.
+            (Some(Order::Kill(_)) | None, Some(reason)) => {
+                return After::Over(false, reason.clone());
+            }
+            (Some(Order::Kill(_)) | None, None) => {}
         }
         let up_ms = end.up.as_millis() as u64;
         let policy = &self.shared.setup.policy.restart;
@@ -317,9 +323,9 @@ impl Actor {
                 Some(Order::Kill(_)) | None => {}
             }
             tokio::select! {
-            () = &mut over => return self.slot.take_order() != Some(Order::Stop),
-                            () = self.slot.ordered() => {}
-                        }
+                () = &mut over => return self.slot.take_order() != Some(Order::Stop),
+                () = self.slot.ordered() => {}
+            }
         }
     }
 

@@ -49,10 +49,15 @@ const OF_PLUGIN: [&str; 5] = [
     "post_event",
     "post_media_data",
 ];
-/// Whose clients a process belongs to: the directory in which they live.
-pub const CLIENTS_OF: &str = "WXHOST_CLIENTS_OF";
+/// Whose clients a process belongs to: the directory in which they live. No name of a
+/// setting, which begin with `WXHOST_`: a client may run `wxhost`.
+pub const CLIENTS_OF: &str = "WX_CLIENTS_OF";
 /// Which client a process belongs to.
-pub const CLIENT: &str = "WXHOST_CLIENT";
+pub const CLIENT: &str = "WX_CLIENT";
+/// Which variables name hosts that are spoken to without a proxy.
+const UNPROXIED: [&str; 2] = ["no_proxy", "NO_PROXY"];
+/// The hosts that a client speaks to on this machine: this host for one.
+const OWN_HOSTS: [&str; 2] = ["127.0.0.1", "localhost"];
 
 /// What a process is told.
 pub type Environment = BTreeMap<OsString, OsString>;
@@ -84,6 +89,7 @@ impl Told<'_> {
             .into_iter()
             .filter(|(name, _)| inherited(name, &self.policy.environment))
             .collect();
+        spare_own_hosts(&mut all);
         let texts = self.defaults().into_iter().chain(self.given());
         all.extend(texts.map(|(name, text)| (name.into(), text.into())));
         all.extend(self.files());
@@ -166,6 +172,45 @@ fn variable(parameter: &str) -> String {
     format!("{prefix}{}", parameter.to_uppercase())
 }
 
+/// Sees to it that no proxy gets between a client and its host.
+fn spare_own_hosts(all: &mut Environment) {
+    let is_unproxied = |name: &OsString| UNPROXIED.iter().any(|it| name == it);
+    let is_proxy = |name: &OsString| {
+        let name = name.to_string_lossy().to_ascii_lowercase();
+        name.ends_with("_proxy")
+    };
+    if !all.keys().any(|name| is_proxy(name) && !is_unproxied(name)) {
+        return;
+    }
+    let either = UNPROXIED
+        .iter()
+        .find_map(|name| all.get(OsStr::new(name)).cloned());
+    for name in UNPROXIED {
+        let known = all.get(OsStr::new(name)).or(either.as_ref());
+        let spared = with_own_hosts(known.cloned().unwrap_or_default());
+        all.insert(name.into(), spared);
+    }
+}
+
+/// A star stands for all hosts, and only alone.
+fn with_own_hosts(mut hosts: OsString) -> OsString {
+    let known = hosts.to_string_lossy().into_owned();
+    let known = known.split(',').map(str::trim);
+    if known.clone().eq(["*"]) {
+        return hosts;
+    }
+    for own in OWN_HOSTS
+        .iter()
+        .filter(|own| !known.clone().any(|it| it == **own))
+    {
+        if !hosts.is_empty() {
+            hosts.push(",");
+        }
+        hosts.push(own);
+    }
+    hosts
+}
+
 fn inherited(name: &OsStr, more: &[String]) -> bool {
     let Some(name) = name.to_str() else {
         return false;
@@ -237,8 +282,8 @@ mod tests {
             "MOJO_WEIXIN_COOKIE_PATH",
             "/t/clients/a1/mojo_weixin_cookie_a1.dat",
         );
-        is("WXHOST_CLIENTS_OF", "/t");
-        is("WXHOST_CLIENT", "a1");
+        is("WX_CLIENTS_OF", "/t");
+        is("WX_CLIENT", "a1");
         assert_eq!(get(&told, "MOJO_WEIXIN_PLUGIN_OPENWX_POLL_API"), None);
         assert_eq!(get(&told, "MOJO_WEIXIN_LOG_LEVEL"), None);
     }
@@ -270,6 +315,25 @@ mod tests {
         ] {
             assert_eq!(get(&told, name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn no_proxy_gets_between_a_client_and_its_host() {
+        let policy = ClientPolicy::default();
+        let of = |host: &[(&str, &str)]| {
+            let told = told(&policy, &[], host);
+            UNPROXIED.map(|name| get(&told, name).map(str::to_owned))
+        };
+        let both = |text: &str| [Some(text.to_owned()), Some(text.to_owned())];
+        assert_eq!(of(&[("no_proxy", "lan")])[0].as_deref(), Some("lan"));
+        assert_eq!(of(&[]), [None, None]);
+        let proxy = ("http_proxy", "http://p:1");
+        assert_eq!(of(&[proxy]), both("127.0.0.1,localhost"));
+        assert_eq!(
+            of(&[proxy, ("NO_PROXY", "lan, localhost")]),
+            both("lan, localhost,127.0.0.1")
+        );
+        assert_eq!(of(&[proxy, ("no_proxy", "*")]), both("*"));
     }
 
     #[test]

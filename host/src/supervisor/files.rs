@@ -6,7 +6,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -57,6 +57,17 @@ pub struct Writer {
     pub pid: u32,
     /// Since when it is there.
     pub since: SystemTime,
+    /// The same by a clock that nobody sets.
+    pub began: Instant,
+}
+
+impl Writer {
+    /// Since when it is there, as the system's clock tells the time now: it may have
+    /// been set back.
+    fn since(&self) -> SystemTime {
+        let by_now = SystemTime::now().checked_sub(self.began.elapsed());
+        by_now.map_or(self.since, |by_now| by_now.min(self.since))
+    }
 }
 
 /// A state file.
@@ -173,7 +184,7 @@ fn read(
         .metadata()
         .and_then(|it| it.modified())
         .map_err(unread)?;
-    if at + CLOCK_TICK < writer.since {
+    if at + CLOCK_TICK < writer.since() {
         return Err(ClientFileError::Missing);
     }
     let mut bytes = Vec::new();
@@ -268,8 +279,12 @@ mod tests {
         let name = ClientName::try_from("a1").unwrap();
         let paths = Paths::new(&dir.path().join("a1"), &name, &Parameters::new());
         paths.prepare().unwrap();
-        let since = SystemTime::now();
-        (dir, paths, Writer { pid: 7, since })
+        let writer = Writer {
+            pid: 7,
+            since: SystemTime::now(),
+            began: Instant::now(),
+        };
+        (dir, paths, writer)
     }
 
     fn state(text: &str) -> Result<Option<NativeState>, ClientFileError> {
@@ -306,11 +321,20 @@ mod tests {
         let (_dir, paths, writer) = client();
         fs::write(&paths.state, r#"{"state":"running"}"#).unwrap();
         fs::write(&paths.code, "image").unwrap();
-        let since = writer.since + Duration::from_secs(5);
-        let later = Writer { since, ..writer };
+        let earlier = writer.since - Duration::from_secs(5);
+        for path in [&paths.state, &paths.code] {
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(earlier).unwrap();
+        }
         let missing = ClientFileError::Missing;
-        assert_eq!(paths.read_state(later).unwrap_err(), missing);
-        assert_eq!(paths.read_code(later).unwrap_err(), missing);
+        assert_eq!(paths.read_state(writer).unwrap_err(), missing);
+        assert_eq!(paths.read_code(writer).unwrap_err(), missing);
+        // The clock was set back by an hour after the start.
+        let writer = Writer {
+            since: writer.since + Duration::from_secs(3600),
+            began: writer.began - Duration::from_secs(6),
+            ..writer
+        };
         assert_eq!(paths.read_code(writer).unwrap(), "image");
         paths.clear();
         assert_eq!(paths.read_code(writer).unwrap_err(), missing);

@@ -6,7 +6,7 @@ use std::{
     os::{fd::OwnedFd, unix::process::CommandExt},
     process::{Command, Stdio},
     sync::Arc,
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     files::{Paths, Writer},
     ports::Port,
     process::Process,
+    starts,
     template::{self, CommandLine},
 };
 use crate::domain::{
@@ -73,16 +74,17 @@ pub fn launch(setup: &Setup, wanted: &Wanted) -> Result<Launched, StartError> {
         port: port.number(),
         key: &key,
     };
-    let since = SystemTime::now();
+    let (since, began) = (SystemTime::now(), Instant::now());
     let environment = told.environment(env::vars_os());
     let (process, output) = spawn(setup, &line, environment, &paths).map_err(refused)?;
     let pid = process.id();
+    starts::note(&setup.places, name, pid);
     let facts = Facts {
         start,
         key: blake3::hash(key.as_bytes()),
         port,
         paths,
-        writer: Writer { pid, since },
+        writer: Writer { pid, since, began },
     };
     Ok(Launched {
         process,

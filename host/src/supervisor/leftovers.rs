@@ -1,20 +1,27 @@
 //! Processes that got away: those of a host that was killed, and those that left the
-//! group of their client. They are known by their environment.
+//! group of their client. The former are found in the groups that the host has written
+//! down, and all by their environment.
 
 use std::{
-    ffi::OsStr,
+    collections::HashSet,
     fs,
     io::Read,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
-    path::Path,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
     thread::sleep,
     time::Duration,
 };
 
-use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::spawn_blocking,
+};
 
-use super::environment::{CLIENT, CLIENTS_OF};
-use crate::domain::ClientName;
+use super::{
+    environment::{CLIENT, CLIENTS_OF},
+    proc, starts,
+};
+use crate::domain::{ClientName, client::Places};
 
 /// How often it is looked again for what was started meanwhile.
 const ROUNDS_MAX: u32 = 5;
@@ -22,15 +29,71 @@ const ROUNDS_MAX: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(10);
 /// How much of an environment is read.
 const ENVIRONMENT_MAX_BYTES: u64 = 256 * 1024;
+/// How many ended clients are looked for in one pass. The others wait for the next.
+const DUE_MAX: usize = 256;
 
-/// Kills the processes of a client, or of all whose clients live in this directory.
+type Due = (ClientName, oneshot::Sender<()>);
+
+/// Kills what clients have left. Those that end together share a pass over all
+/// processes.
+#[derive(Debug)]
+pub struct Leftovers(mpsc::Sender<Due>);
+
+impl Leftovers {
+    /// For the clients that live in this directory. Ends when it is dropped.
+    pub fn start(tmpdir: PathBuf) -> Self {
+        let (asks, due) = mpsc::channel(DUE_MAX);
+        tokio::spawn(kill_due(tmpdir, due));
+        Self(asks)
+    }
+
+    /// Kills the processes of a client, and waits until this is done.
+    pub async fn kill(&self, name: ClientName) {
+        let (done, killed) = oneshot::channel();
+        if self.0.send((name, done)).await.is_ok() {
+            let _ = killed.await;
+        }
+    }
+}
+
+async fn kill_due(tmpdir: PathBuf, mut asked: mpsc::Receiver<Due>) {
+    let mut due = Vec::new();
+    while asked.recv_many(&mut due, DUE_MAX).await > 0 {
+        let names = due.iter().map(|(name, _)| name.as_str().to_owned());
+        let (tmpdir, names) = (tmpdir.clone(), names.collect());
+        let _ = spawn_blocking(move || kill_marked(&tmpdir, Some(&names))).await;
+        for (_, done) in due.drain(..) {
+            let _ = done.send(());
+        }
+    }
+}
+
+/// Kills the processes of all clients that live here, those of an earlier host too.
 /// Says how many there were. Blocks.
-pub fn kill(tmpdir: &Path, name: Option<&ClientName>) -> usize {
-    let mut marks = vec![mark(CLIENTS_OF, tmpdir.as_os_str())];
-    marks.extend(name.map(|name| mark(CLIENT, OsStr::new(name.as_str()))));
+pub fn kill_all(places: &Places) -> usize {
+    let mut all = rounds(|| starts::kill_all(places));
+    starts::clear(places);
+    all += kill_marked(&places.tmpdir, None);
+    all
+}
+
+/// Kills what says by its environment that it belongs to one of these clients, or to
+/// any of this directory.
+fn kill_marked(tmpdir: &Path, names: Option<&HashSet<String>>) -> usize {
+    let own = std::process::id();
+    rounds(|| {
+        let others = proc::pids().filter(|pid| *pid != own);
+        others
+            .filter(|pid| proc::kill_if(*pid, || is_marked(*pid, tmpdir, names)))
+            .count()
+    })
+}
+
+/// Until nothing is found any more.
+fn rounds(kill: impl Fn() -> usize) -> usize {
     let mut all = 0;
     for _ in 0..ROUNDS_MAX {
-        let killed = kill_marked(&marks);
+        let killed = kill();
         if killed == 0 {
             break;
         }
@@ -40,43 +103,34 @@ pub fn kill(tmpdir: &Path, name: Option<&ClientName>) -> usize {
     all
 }
 
-fn mark(variable: &str, value: &OsStr) -> Vec<u8> {
-    let mut mark = format!("{variable}=").into_bytes();
-    mark.extend(value.as_bytes());
-    mark
-}
-
-fn kill_marked(marks: &[Vec<u8>]) -> usize {
-    let own = std::process::id() as i32;
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| *pid != own && kill_if_marked(*pid, marks).is_some())
-        .count()
-}
-
-/// The process is held before it is looked at, so that its id means no other one when
-/// it is killed.
-fn kill_if_marked(pid: i32, marks: &[Vec<u8>]) -> Option<()> {
-    let proc = Path::new("/proc").join(pid.to_string());
-    if fs::metadata(&proc).ok()?.uid() != geteuid().as_raw() {
-        return None;
-    }
-    let held = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-    let file = fs::File::open(proc.join("environ")).ok()?;
+fn is_marked(pid: u32, tmpdir: &Path, names: Option<&HashSet<String>>) -> bool {
     let mut environment = Vec::new();
-    file.take(ENVIRONMENT_MAX_BYTES)
-        .read_to_end(&mut environment)
-        .ok()?;
-    let has = |mark: &Vec<u8>| environment.split(|byte| *byte == 0).any(|it| it == mark);
-    marks.iter().all(has).then_some(())?;
-    pidfd_send_signal(held, Signal::KILL).ok()
+    let read = fs::File::open(proc::path(pid, "environ")).and_then(|file| {
+        file.take(ENVIRONMENT_MAX_BYTES)
+            .read_to_end(&mut environment)
+    });
+    let value = |variable: &str| {
+        let mut all = environment.split(|byte| *byte == 0);
+        all.find_map(|it| it.strip_prefix(variable.as_bytes())?.strip_prefix(b"="))
+    };
+    let is_named = |names: &HashSet<String>| {
+        let name = value(CLIENT).and_then(|it| std::str::from_utf8(it).ok());
+        name.is_some_and(|name| names.contains(name))
+    };
+    read.is_ok()
+        && value(CLIENTS_OF) == Some(tmpdir.as_os_str().as_bytes())
+        && names.is_none_or(is_named)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use std::process::{Child, Command};
+    use crate::domain::client::ClientPolicy;
+    use std::{
+        os::unix::process::CommandExt,
+        process::{Child, Command, Stdio},
+    };
 
     /// A process that says it belongs to this client.
     fn of(tmpdir: &Path, name: &str) -> Child {
@@ -85,19 +139,76 @@ mod tests {
         command.spawn().unwrap()
     }
 
-    #[test]
-    fn only_those_of_the_client_are_killed() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut one, mut two) = (of(dir.path(), "a1"), of(dir.path(), "a12"));
+    #[tokio::test]
+    async fn only_those_of_the_client_are_killed() {
+        let data = tempfile::tempdir().unwrap();
+        let places = ClientPolicy::default().places(data.path());
+        let dir = places.tmpdir.clone();
+        let (mut one, mut two) = (of(&dir, "a1"), of(&dir, "a12"));
         let mut other = of(Path::new("/elsewhere"), "a1");
         let name = ClientName::try_from("a1").unwrap();
-        assert_eq!(kill(dir.path(), Some(&name)), 1);
+        Leftovers::start(dir).kill(name).await;
         one.wait().unwrap();
         assert!(two.try_wait().unwrap().is_none());
-        assert!(kill(dir.path(), None) >= 1);
+        assert!(kill_all(&places) >= 1);
         two.wait().unwrap();
         assert!(other.try_wait().unwrap().is_none());
         other.kill().unwrap();
         other.wait().unwrap();
+    }
+
+    /// A group whose processes say nothing of whose they are, as Perl's do that have
+    /// another `$0`; with the id of one that is not its leader.
+    fn nameless_group() -> (Child, u32) {
+        let perl = Command::new("perl").args(["-e", "1"]).status().is_ok();
+        let words = match perl {
+            true => [
+                "perl",
+                "-e",
+                "$| = 1; $0 = 'wxclient(a1)'; my $pid = fork; if ($pid) { print \"$pid\\n\" } sleep 60",
+            ],
+            false => ["sh", "-c", "sleep 60 & echo $!; exec sleep 60"],
+        };
+        let mut command = Command::new(words[0]);
+        let command = command.args(&words[1..]).process_group(0);
+        let mut leader = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let output = leader.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
+        (leader, line.trim().parse().unwrap())
+    }
+
+    fn places(data: &Path) -> Places {
+        let places = ClientPolicy::default().places(data);
+        starts::prepare(&places).unwrap();
+        places
+    }
+
+    #[test]
+    fn a_group_is_found_that_says_no_more_whose_it_is() {
+        let data = tempfile::tempdir().unwrap();
+        let places = places(data.path());
+        let (mut leader, fork) = nameless_group();
+        let name = ClientName::try_from("a1").unwrap();
+        starts::note(&places, &name, leader.id());
+        leader.kill().unwrap();
+        leader.wait().unwrap();
+        assert!(proc::stat(fork).is_some());
+        assert_eq!(kill_all(&places), 1);
+        assert_eq!(kill_all(&places), 0);
+    }
+
+    #[test]
+    fn a_group_that_was_forgotten_is_left_alone() {
+        let data = tempfile::tempdir().unwrap();
+        let places = places(data.path());
+        let (mut leader, _) = nameless_group();
+        let name = ClientName::try_from("a1").unwrap();
+        starts::note(&places, &name, leader.id());
+        starts::forget(&places, &name);
+        assert_eq!(kill_all(&places), 0);
+        starts::note(&places, &name, leader.id());
+        assert_eq!(kill_all(&places), 2);
+        leader.wait().unwrap();
     }
 }

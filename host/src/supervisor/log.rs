@@ -1,27 +1,35 @@
-//! What a client's processes print, kept in two files of bounded size. Printing never
-//! waits for the disk: what can't be kept is counted, and the log says so later.
+//! What a client's processes print, kept in two files of bounded size. What can't be
+//! kept is counted, and the log says so later.
 
 use std::{
     fs,
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::locked;
-use crate::domain::ports::{LogFrom, LogPiece};
+use crate::domain::{
+    client::LOG_FILES,
+    ports::{LogFrom, LogPiece},
+};
 
 /// The file that is written to.
-const NEWER: &str = "console.log";
+const NEWER: &str = LOG_FILES[0];
 /// The one before it.
-const OLDER: &str = "console.1.log";
+const OLDER: &str = LOG_FILES[1];
 /// The smallest file, whatever the settings say: less than a page is no log.
 const FILE_MIN_BYTES: u64 = 4096;
 /// How much of the last line is told when a process ends.
 const LAST_LINE_MAX_CHARS: usize = 200;
+/// How much of a line is kept for that: as many characters, and some colours.
+const LAST_LINE_MAX_BYTES: usize = 1024;
 
 /// A client's log. A place in it is how many bytes were written before.
 #[derive(Debug)]
@@ -30,7 +38,18 @@ pub struct Log {
     file_max_bytes: u64,
     inner: Mutex<Option<Inner>>,
     end: watch::Sender<u64>,
-    last_line: Mutex<String>,
+    /// How many bytes were dropped before they came here.
+    dropped_bytes: AtomicU64,
+    lines: Mutex<Lines>,
+}
+
+/// The last lines that were printed.
+#[derive(Debug, Default)]
+struct Lines {
+    /// The last one that is whole and not empty.
+    whole: Vec<u8>,
+    /// What was printed of the one after it.
+    begun: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -55,17 +74,25 @@ impl Log {
             file_max_bytes: (bytes_max / 2).max(FILE_MIN_BYTES),
             inner: Mutex::default(),
             end: watch::Sender::new(0),
-            last_line: Mutex::default(),
+            dropped_bytes: AtomicU64::new(0),
+            lines: Mutex::default(),
         }
     }
 
     /// Adds what was printed. Blocks for the disk.
     pub fn write(&self, bytes: &[u8]) {
-        self.note_last_line(bytes);
+        locked(&self.lines).note(bytes);
         let mut inner = locked(&self.inner);
         let inner = inner.get_or_insert_with(|| Inner::found(&self.dir));
+        inner.lost_bytes += self.dropped_bytes.swap(0, Ordering::Relaxed);
         inner.write(&self.dir, self.file_max_bytes, bytes);
         self.end.send_replace(inner.end);
+    }
+
+    /// So many bytes that were printed are not given to it. Waits for nothing.
+    pub fn drops(&self, bytes: usize) {
+        self.dropped_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// A piece of it, at most so long. Blocks for the disk.
@@ -75,6 +102,8 @@ impl Log {
         let (oldest, end) = (inner.older, inner.end);
         let mut from = match from {
             LogFrom::Tail(bytes) => inner.line_behind(&self.dir, end.saturating_sub(bytes))?,
+            // The log has begun anew since.
+            LogFrom::Place(place) if place > end => oldest,
             LogFrom::Place(place) => place,
         };
         from = from.clamp(oldest, end);
@@ -96,19 +125,36 @@ impl Log {
 
     /// The last line that was printed since this was asked before.
     pub fn take_last_line(&self) -> Option<String> {
-        let line = std::mem::take(&mut *locked(&self.last_line));
+        let Lines { whole, begun } = std::mem::take(&mut *locked(&self.lines));
+        let line = match is_blank(&begun) {
+            true => whole,
+            false => begun,
+        };
+        let text = String::from_utf8_lossy(&line);
+        let plain = text.trim().chars().filter(|c| !c.is_control());
+        let line: String = plain.take(LAST_LINE_MAX_CHARS).collect();
         (!line.is_empty()).then_some(line)
     }
+}
 
-    fn note_last_line(&self, bytes: &[u8]) {
-        let mut lines = bytes.rsplit(|byte| *byte == b'\n');
-        let Some(line) = lines.find(|line| !line.trim_ascii().is_empty()) else {
-            return;
-        };
-        let text = String::from_utf8_lossy(line);
-        let plain = text.trim().chars().filter(|c| !c.is_control());
-        *locked(&self.last_line) = plain.take(LAST_LINE_MAX_CHARS).collect();
+impl Lines {
+    /// A line may come in several pieces.
+    fn note(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let room = LAST_LINE_MAX_BYTES.saturating_sub(self.begun.len());
+            self.begun.extend(piece.iter().take(room));
+            if piece.ends_with(b"\n") {
+                if !is_blank(&self.begun) {
+                    std::mem::swap(&mut self.whole, &mut self.begun);
+                }
+                self.begun.clear();
+            }
+        }
     }
+}
+
+fn is_blank(line: &[u8]) -> bool {
+    line.trim_ascii().is_empty()
 }
 
 impl Inner {
@@ -126,38 +172,47 @@ impl Inner {
     }
 
     fn write(&mut self, dir: &Path, file_max_bytes: u64, bytes: &[u8]) {
-        if self.end - self.newer >= file_max_bytes {
-            self.turn(dir);
-        }
         let note = match self.lost_bytes {
             0 => String::new(),
             lost => format!("[wxhost: {lost} bytes were not kept: the disk took no more]\n"),
         };
-        if let Err(error) = self.append(dir, note.as_bytes()) {
+        if let Err(error) = self.append(dir, file_max_bytes, note.as_bytes()) {
             return self.lose(bytes.len(), &error);
         }
         self.lost_bytes = 0;
         let before = self.end;
-        if let Err(error) = self.append(dir, bytes) {
+        if let Err(error) = self.append(dir, file_max_bytes, bytes) {
             let kept = (self.end - before) as usize;
             self.lose(bytes.len().saturating_sub(kept), &error);
         }
     }
 
-    /// Begins a new file. When that fails the old one grows on: it is tried again
-    /// with the next write.
-    fn turn(&mut self, dir: &Path) {
-        if fs::rename(dir.join(NEWER), dir.join(OLDER)).is_ok() {
-            self.file = None;
-            self.older = self.newer;
-            self.newer = self.end;
+    /// Begins a new file.
+    fn turn(&mut self, dir: &Path) -> io::Result<()> {
+        match fs::rename(dir.join(NEWER), dir.join(OLDER)) {
+            Ok(()) => self.older = self.newer,
+            // Somebody has removed it: what is before it is not followed by what comes.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let _ = fs::remove_file(dir.join(OLDER));
+                self.older = self.end;
+            }
+            Err(error) => return Err(error),
         }
+        self.file = None;
+        self.newer = self.end;
+        Ok(())
     }
 
-    /// Counts each byte as it is written: a disk may become full within a write.
-    fn append(&mut self, dir: &Path, mut bytes: &[u8]) -> io::Result<()> {
+    /// Counts each byte as it is written: a disk may become full within a write. No
+    /// file becomes larger than it may.
+    fn append(&mut self, dir: &Path, file_max_bytes: u64, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let written = match self.file(dir)?.write(bytes) {
+            if self.end - self.newer >= file_max_bytes {
+                self.turn(dir)?;
+            }
+            let room = file_max_bytes.saturating_sub(self.end - self.newer) as usize;
+            let piece = bytes.get(..room).unwrap_or(bytes);
+            let written = match self.file(dir)?.write(piece) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -263,7 +318,9 @@ mod tests {
         log.write(b"three\n");
         assert_eq!(text(&log, LogFrom::Place(0), 100), "one\ntwo\nthree\n");
         assert_eq!(text(&log, LogFrom::Place(4), 3), "two");
-        assert_eq!(text(&log, LogFrom::Place(99), 100), "");
+        assert_eq!(text(&log, LogFrom::Place(14), 100), "");
+        let anew = "one\ntwo\nthree\n";
+        assert_eq!(text(&log, LogFrom::Place(99), 100), anew);
         assert_eq!(text(&log, LogFrom::Tail(6), 100), "three\n");
         assert_eq!(text(&log, LogFrom::Tail(8), 100), "three\n");
         assert_eq!(text(&log, LogFrom::Tail(99), 100), "one\ntwo\nthree\n");
@@ -283,11 +340,37 @@ mod tests {
                 .unwrap()
                 .len()
         };
-        assert!(size(NEWER) <= 4200 && size(OLDER) <= 4200);
+        assert!(size(NEWER) <= FILE_MIN_BYTES && size(OLDER) == FILE_MIN_BYTES);
         let piece = log.read(LogFrom::Place(0), u64::MAX).unwrap();
         assert_eq!(piece.next, 20_000);
         assert_eq!(piece.from, 20_000 - size(NEWER) - size(OLDER));
         assert_eq!(text(&log, LogFrom::Tail(5_000), u64::MAX).len(), 5_000);
+        log.write(&[b'x'; 3 * FILE_MIN_BYTES as usize]);
+        assert!(size(NEWER) <= FILE_MIN_BYTES && size(OLDER) == FILE_MIN_BYTES);
+    }
+
+    #[test]
+    fn a_file_that_somebody_has_removed_does_not_grow_on() {
+        let (dir, log) = log();
+        let dir = dir.path().join("log");
+        log.write(&[b'x'; FILE_MIN_BYTES as usize + 1]);
+        fs::remove_file(dir.join(NEWER)).unwrap();
+        log.write(&[b'y'; FILE_MIN_BYTES as usize]);
+        log.write(b"z");
+        assert_eq!(fs::read(dir.join(NEWER)).unwrap(), b"yz");
+        assert_eq!(text(&log, LogFrom::Place(0), 100), "yz");
+    }
+
+    #[test]
+    fn what_was_dropped_before_is_noted_too() {
+        let (_dir, log) = log();
+        log.drops(7);
+        log.write(b"kept\n");
+        let noted = text(&log, LogFrom::Place(0), 100);
+        assert!(
+            noted.starts_with("[wxhost: 7 bytes were not kept"),
+            "{noted}"
+        );
     }
 
     #[test]
@@ -343,6 +426,12 @@ mod tests {
         let line = log.take_last_line().unwrap();
         assert_eq!(line, "[31mCan't locate Mojo/Weixin.pm[0m");
         assert_eq!(log.take_last_line(), None);
+        for piece in ["first\nCan't lo", "cate", " it\n", " \n"] {
+            log.write(piece.as_bytes());
+        }
+        assert_eq!(log.take_last_line().unwrap(), "Can't locate it");
+        log.write(b"whole\nbegun");
+        assert_eq!(log.take_last_line().unwrap(), "begun");
         log.write("好".repeat(999).as_bytes());
         assert_eq!(log.take_last_line().unwrap().chars().count(), 200);
     }

@@ -8,6 +8,7 @@
 
 mod actor;
 mod api;
+mod directory;
 mod drain;
 mod environment;
 mod files;
@@ -16,12 +17,14 @@ mod leftovers;
 mod log;
 mod ports;
 mod probe;
+mod proc;
 mod process;
 mod records;
 mod sample;
 mod shared;
 mod slot;
 mod spawner;
+mod starts;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -5,10 +5,7 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpStream, time::sleep};
 
-use super::{
-    Shared,
-    slot::{Order, Slot},
-};
+use super::{Shared, launch::Facts, slot::Slot};
 use crate::domain::{
     client::{ClientStatus, NativeState},
     ports::ApiCall,
@@ -45,7 +42,8 @@ async fn is_open(port: u16) -> bool {
 
 /// Has a client killed that is logged in and leaves too many questions in a row
 /// unanswered. While it waits for a scan it answers nothing, and is asked nothing.
-pub async fn answering(shared: Arc<Shared>, slot: Arc<Slot>, port: u16) {
+pub async fn answering(shared: Arc<Shared>, slot: Arc<Slot>, facts: Facts) {
+    let port = facts.port.number();
     let policy = &shared.setup.policy;
     let every = Duration::from_millis(policy.probe_ms).max(PROBE_MIN);
     let mut missed = 0;
@@ -69,7 +67,7 @@ pub async fn answering(shared: Arc<Shared>, slot: Arc<Slot>, port: u16) {
         };
         if missed >= policy.probes_max.max(1) {
             let reason = format!("it left {missed} questions in a row unanswered");
-            slot.order(Order::Kill(reason));
+            slot.kill(&facts.start, reason);
             return;
         }
     }

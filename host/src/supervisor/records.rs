@@ -22,7 +22,11 @@ const GATHERED_FOR: Duration = Duration::from_millis(250);
 /// Writes the host's process id.
 pub fn write_pid(places: &Places) -> io::Result<()> {
     let pid = std::process::id().to_string();
-    files::write_durably_blocking(&places.pid_path, pid.as_bytes())
+    let path = &places.pid_path;
+    files::write_durably_blocking(path, pid.as_bytes()).map_err(|error| {
+        let path = path.display();
+        io::Error::other(format!("openwx.pid_path: {path}: {error}"))
+    })
 }
 
 /// Removes both files.
@@ -32,12 +36,14 @@ pub fn remove(places: &Places) {
     }
 }
 
-/// Writes the list of clients when it has changed, as long as there is a host.
+/// Writes the list of clients when it has changed, until the host ends. Nothing is
+/// being written any more when this returns.
 pub async fn keep_list(shared: Weak<Shared>, changed: Arc<Notify>) {
     let mut written = Bytes::new();
     loop {
         let Some((path, list)) = shared
             .upgrade()
+            .filter(|it| !it.is_ending())
             .map(|it| (it.setup.places.backend_path.clone(), list(&it)))
         else {
             return;

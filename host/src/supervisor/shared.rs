@@ -10,24 +10,31 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::{FlockOperation, flock};
 use tokio::{
     sync::{Notify, oneshot},
-    task::{AbortHandle, spawn_blocking},
+    task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
 
 use super::{
-    Setup, actor::Actor, api::Api, leftovers, locked, log::Log, records, slot, slot::Order,
-    slot::Slot, spawner::Spawner, watch::Watcher,
+    Setup,
+    actor::Actor,
+    api::Api,
+    directory,
+    leftovers::{self, Leftovers},
+    locked,
+    log::Log,
+    records, sample, slot,
+    slot::Order,
+    slot::Slot,
+    spawner::Spawner,
+    starts,
+    watch::Watcher,
 };
-use crate::{
-    domain::{
-        ClientName, Millis,
-        client::{ClientStatus, Phase, Wanted},
-        ports::StartError,
-    },
-    files,
+use crate::domain::{
+    ClientName, Millis,
+    client::{ClientStatus, Phase, StartId, Wanted},
+    ports::StartError,
 };
 
 /// How much longer than it may take to end a client is waited for: what it left is
@@ -41,13 +48,14 @@ pub struct Shared {
     pub spawner: Spawner,
     pub watcher: Watcher,
     pub api: Api,
+    pub leftovers: Leftovers,
     table: Mutex<Table>,
     /// A client was added, or the host ends.
     added: Notify,
     listed: Arc<Notify>,
-    list: Mutex<Option<AbortHandle>>,
+    list: Mutex<Option<JoinHandle<()>>>,
     revisions: Arc<AtomicU64>,
-    /// Holds the directory: two hosts would end each other's clients.
+    /// Holds the directory.
     _lock: fs::File,
 }
 
@@ -70,13 +78,9 @@ impl Shared {
     /// host has left. Blocks.
     pub fn open(setup: Setup) -> io::Result<Arc<Self>> {
         let places = &setup.places;
-        files::private_dir(&places.tmpdir)?;
-        files::private_dir(&places.tmpdir.join("clients"))?;
-        let lock = fs::File::open(&places.tmpdir)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            io::Error::other("another host keeps its clients here: give it an openwx.tmpdir")
-        })?;
-        let killed = leftovers::kill(&places.tmpdir, None);
+        let lock = directory::hold(places)?;
+        starts::prepare(places)?;
+        let killed = leftovers::kill_all(places);
         if killed > 0 {
             tracing::warn!(killed, "processes that an earlier host left were killed");
         }
@@ -85,6 +89,7 @@ impl Shared {
             spawner: Spawner::start()?,
             watcher: Watcher::start(),
             api: Api::new(),
+            leftovers: Leftovers::start(places.tmpdir.clone()),
             setup: Arc::new(setup),
             table: Mutex::default(),
             added: Notify::new(),
@@ -95,7 +100,11 @@ impl Shared {
         });
         let weak = Arc::downgrade(&shared);
         let list = records::keep_list(weak, Arc::clone(&shared.listed));
-        *locked(&shared.list) = Some(tokio::spawn(list).abort_handle());
+        *locked(&shared.list) = Some(tokio::spawn(list));
+        tokio::spawn(sample::keep_sampling(
+            Arc::downgrade(&shared),
+            shared.setup.check_interval(),
+        ));
         Ok(shared)
     }
 
@@ -114,6 +123,16 @@ impl Shared {
         let table = locked(&self.table);
         let all = table.slots.values();
         all.filter_map(|slot| slot.status()).collect()
+    }
+
+    /// All that have a process: which start it is, and its id.
+    pub fn alive(&self) -> Vec<(Arc<Slot>, StartId, u32)> {
+        let table = locked(&self.table);
+        let facts = |slot: &Arc<Slot>| Some((slot.clone(), slot.facts()?));
+        let alive = table.slots.values().filter_map(facts);
+        alive
+            .map(|(slot, facts)| (slot, facts.start, facts.writer.pid))
+            .collect()
     }
 
     /// Whether the host is ending.
@@ -302,6 +321,7 @@ impl Shared {
             table.slots.values().cloned().collect()
         };
         self.added.notify_one();
+        self.list_changed();
         for slot in &slots {
             self.stop(&slot.name);
         }
@@ -313,12 +333,14 @@ impl Shared {
         if timeout(self.end_time(), all_gone).await.is_err() {
             tracing::error!("not all clients have ended in time");
         }
-        if let Some(list) = locked(&self.list).take() {
-            list.abort();
+        let list = locked(&self.list).take();
+        if let Some(list) = list {
+            // What it writes would come back after its removal.
+            let _ = list.await;
         }
         let places = self.setup.places.clone();
         let _ = spawn_blocking(move || {
-            leftovers::kill(&places.tmpdir, None);
+            leftovers::kill_all(&places);
             records::remove(&places);
         })
         .await;

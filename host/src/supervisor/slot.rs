@@ -2,6 +2,7 @@
 //! by reports and by what watches its process; read by everybody.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -36,6 +37,10 @@ pub enum Order {
     Stop,
 }
 
+/// How many codes of a process are told apart: it has them for a few minutes each, so
+/// these last for days.
+const CODES_KEPT_MAX: usize = 1024;
+
 /// A client.
 #[derive(Debug)]
 pub struct Slot {
@@ -59,10 +64,19 @@ pub struct Slot {
 #[derive(Debug)]
 struct Current {
     facts: Facts,
-    /// Of when its newest word about its state is.
-    newest: SystemTime,
-    /// How many codes it has shown.
-    codes: u32,
+    /// When its newest word about its state was said, and where, if there was one.
+    newest: (SystemTime, Option<StateSource>),
+    /// The codes it has shown.
+    codes: HashSet<Digest>,
+}
+
+impl Current {
+    /// What comes from one place comes in its order. Between two the clock decides,
+    /// unless it was set back meanwhile.
+    fn is_news(&self, word: &Word) -> bool {
+        let (said, source) = self.newest;
+        source == Some(word.source) || word.said >= said || said > SystemTime::now()
+    }
 }
 
 /// Something about a client's state.
@@ -200,6 +214,14 @@ impl Slot {
         self.ordered.notify_one();
     }
 
+    /// Orders that this process is killed, as long as there is one.
+    pub fn kill(&self, start: &StartId, reason: String) {
+        let held = locked(&self.current);
+        if held.as_ref().is_some_and(|it| it.facts.start == *start) {
+            self.order(Order::Kill(reason));
+        }
+    }
+
     /// What was ordered.
     pub fn take_order(&self) -> Option<Order> {
         locked(&self.order).take()
@@ -231,11 +253,11 @@ impl Slot {
     pub fn spawned(&self, facts: Facts, now_ms: Millis) {
         let (start, pid) = (facts.start.clone(), facts.writer.pid);
         let port = facts.port.number();
-        let newest = facts.writer.since;
+        let newest = (facts.writer.since, None);
         *locked(&self.current) = Some(Current {
             facts,
             newest,
-            codes: 0,
+            codes: HashSet::new(),
         });
         self.update(|status| {
             status.start = Some(start);
@@ -262,10 +284,10 @@ impl Slot {
         let Some(current) = held.as_mut().filter(|it| it.facts.start == *start) else {
             return;
         };
-        if word.said < current.newest {
+        if !current.is_news(&word) {
             return;
         }
-        current.newest = word.said;
+        current.newest = (word.said, Some(word.source));
         // Within the lock, so that a newer word is not overwritten by an older one.
         self.update(|status| {
             if status.state.is_some_and(|seen| seen.state == word.state) {
@@ -282,25 +304,25 @@ impl Slot {
 
     /// It shows this code, or none.
     pub fn shows(&self, code: Option<Digest>) {
-        let known = self.status().and_then(|status| status.code);
-        if code.is_some()
-            && code != known
+        if let Some(code) = code
             && let Some(current) = locked(&self.current).as_mut()
+            && current.codes.len() < CODES_KEPT_MAX
         {
-            current.codes = current.codes.saturating_add(1);
+            current.codes.insert(code);
         }
         self.update(|status| status.code = code);
     }
 
-    /// How many codes its process has shown.
-    pub fn codes(&self) -> u32 {
-        locked(&self.current).as_ref().map_or(0, |it| it.codes)
+    /// How many codes its process has shown, each counted once.
+    pub fn codes(&self) -> usize {
+        let held = locked(&self.current);
+        held.as_ref().map_or(0, |it| it.codes.len())
     }
 
-    /// Its process uses so much. Nobody is woken for that.
-    pub fn uses(&self, usage: ProcessUsage) {
+    /// This process uses so much. Nobody is woken for that.
+    pub fn uses(&self, start: &StartId, usage: ProcessUsage) {
         self.status.send_if_modified(|held| {
-            if let Some(known) = held {
+            if let Some(known) = held.as_mut().filter(|it| it.start.as_ref() == Some(start)) {
                 Arc::make_mut(known).usage = Some(usage);
             }
             false
@@ -309,7 +331,12 @@ impl Slot {
 
     /// It has no process any more, because of this.
     pub fn ended(&self, end: ProcessEnd) {
-        *locked(&self.current) = None;
+        {
+            let mut current = locked(&self.current);
+            *current = None;
+            // It was meant for this process, and shall not end the next one.
+            locked(&self.order).take_if(|order| matches!(order, Order::Kill(_)));
+        }
         self.update(|status| {
             status.start = None;
             status.pid = None;

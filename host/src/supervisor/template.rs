@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::directory;
 use crate::{
     domain::{
         ClientName,
@@ -87,10 +88,16 @@ fn is_script(path: &Path) -> bool {
 
 /// Sees to it that a script is there.
 fn have(script: &Path, places: &Places) -> Result<(), String> {
-    if script.exists() {
-        return Ok(());
-    }
     let shown = script.display();
+    if script.exists() {
+        return match directory::is_trusted(script) {
+            true => Ok(()),
+            false => Err(format!(
+                "{shown} lies where others can write, and is not surely this user's: put it \
+                 elsewhere"
+            )),
+        };
+    }
     if !is_ours(script, places) {
         return Err(format!(
             "{shown} is missing: put it there, or correct the template's command"

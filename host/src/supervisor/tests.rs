@@ -12,7 +12,10 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::domain::client::{Over, Parameters, Phase, RestartPolicy, StateSource, Template};
+use crate::domain::{
+    Digest,
+    client::{Over, Parameters, Phase, RestartPolicy, StateSource, Template},
+};
 
 /// How long anything here may take: far more than it does on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -406,10 +409,15 @@ async fn a_client_that_stops_by_itself_is_not_started_again() {
 async fn ten_codes_that_nobody_scanned_are_no_crash() {
     let script = format!(
         "{STATE} say scaning; for i in 1 2 3 4 5 6 7 8 9 10; do echo $i > \
-         $MOJO_WEIXIN_QRCODE_PATH; sleep 0.15; done; exit 1"
+         $MOJO_WEIXIN_QRCODE_PATH; until [ -e seen$i ]; do sleep 0.02; done; done; exit 1"
     );
     let world = World::of(&script);
     world.start("a1").await.unwrap();
+    for count in 1..=10 {
+        let code = Some(Digest::of(format!("{count}\n").as_bytes()));
+        world.when("a1", |it| it.code == code).await;
+        std::fs::write(world.file("a1", &format!("seen{count}")), "").unwrap();
+    }
     let status = world.in_phase("a1", Phase::Stopped).await;
     let reason = status.reason.clone().unwrap();
     assert!(reason.contains("none of the 10 codes"), "{reason}");

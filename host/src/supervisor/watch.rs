@@ -4,7 +4,8 @@
 use std::{
     collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
     time::Duration,
 };
 
@@ -36,9 +37,20 @@ type Waiting = Arc<Mutex<HashMap<PathBuf, Arc<Notify>>>>;
 /// Tells of changed files.
 #[derive(Debug)]
 pub struct Watcher {
-    /// None when the system has none for us: then files are looked at now and then.
-    system: Mutex<Option<RecommendedWatcher>>,
+    /// What is to be watched. Each start of a client asks for two directories at most,
+    /// and ends that with itself.
+    asks: mpsc::Sender<Ask>,
     waiting: Waiting,
+}
+
+/// What the watcher's thread is to do: in the order in which it was asked, so that a
+/// process's end does not end what the next one asks for.
+#[derive(Debug)]
+enum Ask {
+    /// Watch these, and say so: what changed before is looked at then.
+    Watch(BTreeSet<PathBuf>, Arc<Notify>),
+    /// Don't any more.
+    Unwatch(BTreeSet<PathBuf>),
 }
 
 /// Files that are watched until this is dropped.
@@ -50,43 +62,32 @@ struct Watched<'a> {
 }
 
 impl Watcher {
-    /// Asks the system to tell of changed files.
+    /// Asks the system to tell of changed files. That blocks, so it has a thread of its
+    /// own. Where it can't be done, files are looked at now and then only.
     pub fn start() -> Self {
         let waiting = Waiting::default();
+        let (asks, asked) = mpsc::channel();
         let known = Arc::clone(&waiting);
-        let told = move |event: notify::Result<Event>| {
-            if let Ok(event) = event {
-                tell(&known, &event);
-            }
-        };
-        let system = notify::recommended_watcher(told)
-            .inspect_err(|error| tracing::warn!(%error, "files are looked at now and then only"));
-        Self {
-            system: Mutex::new(system.ok()),
-            waiting,
+        let thread = thread::Builder::new().name("watcher".to_owned());
+        if let Err(error) = thread.spawn(move || watch_what_is_asked(known, &asked)) {
+            tracing::warn!(%error, "files are looked at now and then only");
         }
+        Self { asks, waiting }
     }
 
     fn watch(&self, paths: &Paths) -> Watched<'_> {
-        let changed = Arc::new(Notify::new());
         let watched = Watched {
             watcher: self,
             files: [paths.state.clone(), paths.code.clone()],
-            changed,
+            changed: Arc::new(Notify::new()),
         };
         for file in &watched.files {
             let changed = Arc::clone(&watched.changed);
             locked(&self.waiting).insert(file.clone(), changed);
         }
-        for dir in watched.dirs() {
-            let mut system = locked(&self.system);
-            let begun = system
-                .as_mut()
-                .map(|system| system.watch(&dir, RecursiveMode::NonRecursive));
-            if let Some(Err(error)) = begun {
-                tracing::warn!(%error, "a client's files are looked at now and then only");
-            }
-        }
+        let changed = Arc::clone(&watched.changed);
+        // There is nobody to take it where the system tells of nothing.
+        let _ = self.asks.send(Ask::Watch(watched.dirs(), changed));
         watched
     }
 }
@@ -103,11 +104,44 @@ impl Drop for Watched<'_> {
         for file in &self.files {
             locked(&self.watcher.waiting).remove(file);
         }
-        for dir in self.dirs() {
-            if let Some(system) = locked(&self.watcher.system).as_mut() {
-                // It has gone with the directory.
-                let _ = system.unwatch(&dir);
+        let _ = self.watcher.asks.send(Ask::Unwatch(self.dirs()));
+    }
+}
+
+/// Does what is asked, until nobody can ask any more.
+fn watch_what_is_asked(waiting: Waiting, asked: &mpsc::Receiver<Ask>) {
+    let told = move |event: notify::Result<Event>| {
+        if let Ok(event) = event {
+            tell(&waiting, &event);
+        }
+    };
+    let mut system = match notify::recommended_watcher(told) {
+        Ok(system) => system,
+        Err(error) => {
+            tracing::warn!(%error, "files are looked at now and then only");
+            return;
+        }
+    };
+    for ask in asked {
+        match ask {
+            Ask::Watch(dirs, changed) => {
+                watch_all(&mut system, &dirs);
+                changed.notify_one();
             }
+            Ask::Unwatch(dirs) => {
+                for dir in dirs {
+                    // It may have gone with the directory.
+                    let _ = system.unwatch(&dir);
+                }
+            }
+        }
+    }
+}
+
+fn watch_all(system: &mut RecommendedWatcher, dirs: &BTreeSet<PathBuf>) {
+    for dir in dirs {
+        if let Err(error) = system.watch(dir, RecursiveMode::NonRecursive) {
+            tracing::warn!(%error, "a client's files are looked at now and then only");
         }
     }
 }

@@ -91,6 +91,12 @@ impl Stub {
         let _ = self.hook("crash").await;
     }
 
+    /// It prints a line.
+    pub async fn print(&self, text: &str) -> Result<()> {
+        let hook = format!("print?text={}", escaped(text));
+        self.hook(&hook).await.map(drop)
+    }
+
     /// What it knows of itself.
     pub async fn facts(&self) -> Result<Value> {
         self.hook("facts").await

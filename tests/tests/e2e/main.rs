@@ -24,6 +24,7 @@ mod openwx_answers;
 mod openwx_bot;
 mod openwx_chaos;
 mod openwx_clients;
+mod openwx_logs;
 mod openwx_passing;
 mod openwx_seed;
 mod openwx_stub;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use wxhost_tests::{
-    Context, Host, Result, check, guests,
+    Context, Error, Host, Result, check, guests,
     host::Settings,
-    openwx::{Openwx, Recorder, Stub},
+    openwx::{Openwx, Recorder, Stub, process},
     poll,
     wehub::upload,
 };
@@ -154,6 +154,33 @@ async fn more_than_one_text_goes_by_calls_in_order() -> Result<()> {
 }
 
 #[tokio::test]
+async fn answers_of_several_texts_stay_in_order_while_the_client_is_slow() -> Result<()> {
+    let settings = Settings::default().unpaced().clients(10)?;
+    let host = Host::with(settings.template("default", &["--send-ms", "300"])?).await?;
+    host.serve_guest("*", "probe").await?;
+    let stub = host.openwx()?.log_in("rose").await?;
+    for text in ["one", "two", "three"] {
+        let command = format!("chat.send @f1 text:{text}");
+        stub.receive("@f1", &command).await?;
+    }
+    check!(stub.sent().await?.len() < 5, "the client is not slow");
+    let sent = stub.until_sent(6).await?;
+    let texts: Vec<_> = sent
+        .iter()
+        .map(|it| it["content"].as_str().unwrap_or_default())
+        .collect();
+    let [one, ok_one, two, ok_two, three, ok_three] = texts.as_slice() else {
+        return Err(Error::new(format!("{texts:?}")));
+    };
+    assert_eq!([*one, *two, *three], ["one", "two", "three"], "{texts:?}");
+    let all_well = [ok_one, ok_two, ok_three]
+        .iter()
+        .all(|text| text.starts_with("ok "));
+    check!(all_well, "{texts:?}");
+    host.end().await
+}
+
+#[tokio::test]
 async fn a_text_to_somebody_else_goes_by_a_call() -> Result<()> {
     let (host, _openwx, stub) = with_probe(Settings::default()).await?;
     stub.receive("@f1", "chat.send @@g2 text:elsewhere").await?;
@@ -220,9 +247,23 @@ async fn tasks_wait_for_the_account_to_be_logged_in() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_a_bot_asks_for_is_called_or_unsupported() -> Result<()> {
+async fn what_a_bot_asks_for_is_called() -> Result<()> {
     let (host, _openwx, stub) = with_probe(Settings::default()).await?;
-    for (command, call, parameters) in [
+    for (command, call, parameters) in calls() {
+        stub.receive("@f1", command).await?;
+        let called = stub.until_called(call).await.context(command)?;
+        for (name, value) in parameters.as_object().into_iter().flatten() {
+            assert_eq!(called[name], *value, "{command}: {name} in {called}");
+        }
+    }
+    stub.receive("@f1", "context.client-kind").await?;
+    until_said(&stub, "ok openwx", 1).await?;
+    host.end().await
+}
+
+/// What the bot is told to do, and how the client is called for it.
+fn calls() -> [(&'static str, &'static str, Value); 9] {
+    [
         (
             "chat.stick @f1 on",
             "stick",
@@ -268,28 +309,26 @@ async fn what_a_bot_asks_for_is_called_or_unsupported() -> Result<()> {
             "get_avatar",
             json!({"id": "@f1"}),
         ),
-    ] {
-        stub.receive("@f1", command).await?;
-        let called = stub.until_called(call).await.context(command)?;
-        for (name, value) in parameters.as_object().into_iter().flatten() {
-            assert_eq!(called[name], *value, "{command}: {name} in {called}");
-        }
-    }
-    let mut refused = 0;
-    for command in [
+    ]
+}
+
+#[tokio::test]
+async fn what_a_client_can_t_do_is_unsupported() -> Result<()> {
+    let (host, _openwx, stub) = with_probe(Settings::default()).await?;
+    for (refused, command) in [
         "tags.add vip @f1",
         "friends.remove @f1",
         "groups.leave @@g1",
         "chat.accept-transfer @f1 t",
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         stub.receive("@f1", command).await?;
-        refused += 1;
-        until_said(&stub, "err unsupported", refused)
+        until_said(&stub, "err unsupported", refused + 1)
             .await
             .context(command)?;
     }
-    stub.receive("@f1", "context.client-kind").await?;
-    until_said(&stub, "ok openwx", 1).await?;
     host.end().await
 }
 
@@ -395,16 +434,93 @@ async fn a_login_that_nobody_scans_fails_with_its_client() -> Result<()> {
         .template("default", &["--codes", "2", "--code-ms", "300"])?;
     let host = Host::with(settings).await?;
     host.openwx()?.start("rose").await?;
-    until_login(&host, "awaiting-scan").await?;
-    let over = poll::until("the login is over", SOON, async || {
-        let login = host.api()?.get("/logins").await?["items"][0].clone();
-        let state = login["state"].as_str().unwrap_or_default();
-        Ok(matches!(state, "failed" | "expired").then_some(login))
-    });
-    over.await?;
+    let shown = until_login(&host, "awaiting-scan").await?;
+    until_login_is_over(&host, &shown).await?;
     let ended = host.until_phase("rose", "stopped").await?;
     assert_eq!(ended["restarts"], 0, "{ended}");
     host.end().await
+}
+
+#[tokio::test]
+async fn a_login_fails_when_its_client_ends_and_when_its_host_does() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .set("openwx.restart.wait_min_ms", 60_000);
+    let mut host = Host::with(settings).await?;
+    let started = host.openwx()?.start("rose").await?;
+    let first = until_login(&host, "awaiting-scan").await?;
+    process::kill9(started.pid)?;
+    let ended = until_login_is_over(&host, &first).await?;
+    assert_eq!(ended["state"], "failed", "{ended}");
+
+    // It does not want to wait: another process, another login.
+    host.api()?
+        .post("/clients/rose/restart", &json!({}))
+        .await?;
+    let second = until_login(&host, "awaiting-scan").await?;
+    check!(second["id"] != first["id"], "{second}");
+    host.kill9().await?;
+    host.start_again().await?;
+    let ended = until_login_is_over(&host, &second).await?;
+    assert_eq!(ended["state"], "failed", "{ended}");
+    let third = until_login(&host, "awaiting-scan").await?;
+    let open = host.api()?.get("/logins?state=awaiting-scan").await?;
+    assert_eq!(open["items"].as_array().map(Vec::len), Some(1), "{open}");
+    check!(third["id"] != second["id"], "{third}");
+    host.end().await
+}
+
+async fn until_login_is_over(host: &Host, login: &Value) -> Result<Value> {
+    let id = login["id"].as_str().context("the login has no id")?;
+    let path = format!("/logins/{id}");
+    let mut last = Value::Null;
+    let found = poll::until("the login is over", SOON, async || {
+        last = host.api()?.get(&path).await?;
+        let state = last["state"].as_str().unwrap_or_default();
+        Ok(matches!(state, "failed" | "expired").then(|| last.clone()))
+    });
+    found.await.context(&last)
+}
+
+#[tokio::test]
+async fn no_session_is_left_of_a_client_that_reported_before_it_ran() -> Result<()> {
+    let settings = Settings::default()
+        .unpaced()
+        .clients(10)?
+        .set("openwx.restart.wait_min_ms", 60_000);
+    let host = Host::with(settings).await?;
+    host.serve_guest("*", "echo").await?;
+    let started = host.openwx()?.start("rose").await?;
+    let stub = Stub::up(started.port).await?;
+    let message = json!({"post_type": "receive_message", "type": "friend_message",
+                         "format": "text", "class": "recv", "id": "early-1",
+                         "sender_id": "@f1", "sender": "x", "content": "early", "time": 1});
+    for early in [
+        json!(["login", 1]),
+        json!(["new_friend", {"id": "@f9", "name": "x"}]),
+        message,
+    ] {
+        stub.report(&early).await?;
+    }
+    stub.crash().await;
+    host.until_phase("rose", "waiting").await?;
+    poll::until("no session is left", SOON, async || {
+        Ok(session_of_rose(&host).await?.is_null().then_some(()))
+    })
+    .await?;
+    // Nor does one come late.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let session = session_of_rose(&host).await?;
+    check!(session.is_null(), "{session}");
+    host.end().await
+}
+
+/// Null where there is no session, or not even an account.
+async fn session_of_rose(host: &Host) -> Result<Value> {
+    let path = "/accounts/rose";
+    let answer = host.api()?.request(Method::GET, path, None).await?;
+    check!(matches!(answer.status, 200 | 404), "{answer:?}");
+    Ok(answer.body["session"].clone())
 }
 
 #[tokio::test]

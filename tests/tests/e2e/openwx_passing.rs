@@ -400,6 +400,81 @@ async fn whoever_gives_up_holds_nothing_up() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_port_is_nobody_else_s_while_an_answer_comes_from_it() -> Result<()> {
+    let (host, openwx, stub) = unhurried().await?;
+    let began = Instant::now();
+    let streamed = {
+        let openwx = openwx.clone();
+        tokio::spawn(async move { openwx.get("stub_slow?client=a1&size=10000&ms=200").await })
+    };
+    // The client is on its way out, but what it was asked still comes.
+    openwx.stop("a1").await?;
+    let other = openwx.start("a2").await?;
+    check!(other.port != stub.port, "both have the port {}", stub.port);
+    check!(!streamed.is_finished(), "after {:?}", began.elapsed());
+    let reply = streamed.await??;
+    check!(
+        reply.body == pattern::bytes(10_000),
+        "{} other bytes",
+        reply.body.len()
+    );
+    openwx.until_gone("a1").await?;
+    assert_eq!(openwx.start("a3").await?.port, stub.port);
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_port_is_nobody_else_s_while_the_rest_of_an_answer_is_read() -> Result<()> {
+    let (host, openwx, stub) = unhurried().await?;
+    let size = on_the_way_bytes().await? * 3 / 2;
+    let path = format!("/openwx/stub_bytes?client=a1&size={size}");
+    let address = host.address()?.to_owned();
+    let target = Target { address, path };
+    let mut connection = Connection::open(&target.address).await?;
+    connection
+        .send(target.head("GET", "", 0).as_bytes())
+        .await?;
+    // Half of it waits before the host and half behind it when the client has ended.
+    openwx.stop("a1").await?;
+    openwx.until_gone("a1").await?;
+    assert_ne!(openwx.start("a2").await?.port, stub.port);
+    let reply = connection.receive().await?;
+    check!(
+        reply.body == pattern::bytes(size),
+        "{} other bytes",
+        reply.body.len()
+    );
+    assert_eq!(openwx.start("a3").await?.port, stub.port);
+    host.end().await
+}
+
+/// A client that goes on for a while after it was told to end.
+async fn unhurried() -> Result<(Host, Openwx, Stub)> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--ignore-term"])?
+        .set("openwx.stop_ms", 4_000);
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let started = openwx.start("a1").await?;
+    Ok((host, openwx, Stub::up(started.port).await?))
+}
+
+/// How many bytes the system takes over a connection on which nobody reads.
+async fn on_the_way_bytes() -> Result<usize> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let sender = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
+    let (_silent, _) = listener.accept().await?;
+    let (piece, mut taken) = (vec![0; 64 * 1024], 0);
+    let patience = Duration::from_millis(300);
+    while let Ok(ready) = tokio::time::timeout(patience, sender.writable()).await {
+        ready?;
+        taken += sender.try_write(&piece).unwrap_or_default();
+    }
+    Ok(taken)
+}
+
+#[tokio::test]
 async fn the_whole_api_of_a_client_works_through_the_host() -> Result<()> {
     let host = Host::with(Settings::default().clients(10)?).await?;
     let openwx = host.openwx()?;

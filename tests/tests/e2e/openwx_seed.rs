@@ -6,28 +6,22 @@ use std::process::Output;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use wxhost_tests::{
-    Host, Result, check,
+    Context, Host, Result, check,
     host::Settings,
     openwx::{Openwx, Recorder, Stub, process},
     wehub::upload,
 };
 
-/// What curl prints for a URL of the seed; where there is no curl, what came all the
-/// same.
+/// What curl prints for a URL of the seed.
 async fn curl(openwx: &Openwx, url: &str) -> Result<Vec<u8>> {
     let url = url.replace("127.0.0.1:2000", openwx.address());
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--show-error", "--noproxy", "*", &url]);
-    match curl.output().await {
-        Ok(Output { status, stdout, .. }) => {
-            check!(status.success(), "curl {url}: {status}");
-            Ok(stdout)
-        }
-        Err(_) => {
-            let path = url.rsplit_once("/openwx/").unwrap_or_default().1;
-            Ok(openwx.with_token(None).get(path).await?.body)
-        }
-    }
+    let output = curl.output().await;
+    let Output { status, stdout, .. } =
+        output.context("curl can't be run: install it (apt-get install curl)")?;
+    check!(status.success(), "curl {url}: {status}");
+    Ok(stdout)
 }
 
 async fn json_of(openwx: &Openwx, url: &str) -> Result<Value> {

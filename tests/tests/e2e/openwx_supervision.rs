@@ -5,10 +5,6 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
 use wxhost_tests::{
     Context, Host, Result, check,
     host::Settings,
@@ -20,6 +16,9 @@ use crate::openwx_clients::{SOON, log_of, until_another};
 
 /// How long a client may outlive its host (section 2: it looks every 5 s).
 const OUTLIVED_MAX: Duration = Duration::from_secs(6);
+/// How long it may outlive a host that was killed when it does not look: the system
+/// ends it at once, and takes a moment for many.
+const ENDED_WITH_HOST_MAX: Duration = Duration::from_secs(2);
 /// How many clients are up when the host is killed.
 const MANY: u32 = 20;
 
@@ -211,10 +210,34 @@ async fn a_wait_shows_when_it_ends() -> Result<()> {
     // Somebody who does not want to wait has it started at once.
     host.api()?.post("/clients/a1/restart", &json!({})).await?;
     host.until_phase("a1", "waiting").await?;
-    let again = openwx.try_start("a1", &[]).await?;
-    assert_eq!(again["code"], 0, "{again}");
     openwx.stop("a1").await?;
     openwx.until_gone("a1").await?;
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_start_of_a_client_that_waits_is_not_put_off() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .set("openwx.restart.wait_min_ms", 60_000);
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let former = openwx.start("a1").await?;
+    Stub::up(former.port).await?;
+    process::kill9(former.pid)?;
+    host.until_phase("a1", "waiting").await?;
+    let began = Instant::now();
+    let again = openwx.start("a1").await?;
+    check!(began.elapsed() < SOON, "only after {:?}", began.elapsed());
+    check!(again.pid != former.pid, "{}", again.answer);
+    let facts = Stub::up(again.port).await?.facts().await?;
+    assert_eq!(
+        (&facts["pid"], &facts["account"]),
+        (&json!(again.pid), &json!("a1"))
+    );
+    let status = host.client("a1").await?;
+    check!(status["next_start_ms"].is_null(), "{status}");
+    assert_eq!(process::of_folder(host.home()), [again.pid]);
     host.end().await
 }
 
@@ -240,16 +263,39 @@ async fn who_ends_as_it_should_is_not_started_again() -> Result<()> {
 async fn ten_codes_that_nobody_scans_are_the_end() -> Result<()> {
     let settings = Settings::default()
         .clients(10)?
-        .template("default", &["--code-ms", "60"])?;
+        .template("default", &["--code-ms", "60"])?
+        .template("silent", &["--code-ms", "250", "--silent-end"])?;
     let host = Host::with(settings).await?;
     let openwx = host.openwx()?;
     openwx.start("a1").await?;
-    let ended = host.until_phase("a1", "stopped").await?;
-    assert_eq!(ended["restarts"], 0, "{ended}");
-    check!(
-        ended["reason"].as_str().is_some_and(|it| !it.is_empty()),
-        "{ended}"
-    );
+    let silent = [("template", "silent")];
+    openwx.start_with("a2", &silent).await?;
+    let three = [("template", "silent"), ("qrcode_count_max", "3")];
+    openwx.start_with("a3", &three).await?;
+    for (name, reason) in [
+        ("a1", "it stopped by itself"),
+        ("a2", "none of the 10 codes"),
+        ("a3", "none of the 3 codes"),
+    ] {
+        let ended = host.until_phase(name, "stopped").await?;
+        let told = ended["reason"].as_str().unwrap_or_default();
+        check!(told.starts_with(reason), "{name}: {ended}");
+        assert_eq!(ended["last_end"]["reason"], told, "{name}");
+        assert_eq!(ended["restarts"], 0, "{ended}");
+    }
+    host.end().await
+}
+
+#[tokio::test]
+async fn who_ends_while_codes_are_left_is_started_again() -> Result<()> {
+    let settings = Settings::default().clients(10)?.template(
+        "default",
+        &["--code-ms", "250", "--codes", "3", "--silent-end"],
+    )?;
+    let host = Host::with(settings).await?;
+    let started = host.openwx()?.start("a1").await?;
+    let status = until_another(&host, "a1", started.pid).await?;
+    check!(status["last_end"]["reason"].is_string(), "{status}");
     host.end().await
 }
 
@@ -357,130 +403,6 @@ async fn a_child_that_is_left_behind_is_ended() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_a_client_prints_can_be_read_and_followed_and_has_a_bound() -> Result<()> {
-    let settings = Settings::default()
-        .clients(10)?
-        .template("default", &["--print-lines", "20000"])?
-        .set("openwx.log_bytes_max", 256 * 1024);
-    let host = Host::with(settings).await?;
-    let openwx = host.openwx()?;
-    let started = openwx.start("a1").await?;
-    Stub::up(started.port).await?;
-    poll::until("the last line is there", SOON, async || {
-        let log = log_of(&host, "a1").await?;
-        Ok(log.contains("line 19999 of a1").then_some(()))
-    })
-    .await?;
-    let log = log_of(&host, "a1").await?;
-    check!(!log.contains("line 0 of a1"), "the oldest lines are gone");
-    let bytes = folder_bytes(&host.client_dir("a1"))?;
-    check!(bytes < 1024 * 1024, "{bytes} bytes on disk");
-
-    let printed = host.cli(&["client", "log", "a1"]).await?;
-    check!(printed.status.success(), "{printed:?}");
-    check!(
-        String::from_utf8_lossy(&printed.stdout).contains("line 19999 of a1"),
-        "the CLI shows it"
-    );
-    host.end().await
-}
-
-#[tokio::test]
-async fn a_log_is_followed_while_it_grows() -> Result<()> {
-    let settings = Settings::default().clients(10)?;
-    let host = Host::with(settings.template("default", &["--cookie-login"])?).await?;
-    let started = host.openwx()?.start("a1").await?;
-    Stub::up(started.port).await?;
-    let mut line = TcpStream::connect(host.address()?).await?;
-    let request = format!(
-        "GET /api/v1/clients/a1/log?from=0&follow=true HTTP/1.1\r\nHost: x\r\n\
-         Authorization: Bearer {}\r\n\r\n",
-        host.token()?
-    );
-    line.write_all(request.as_bytes()).await?;
-    let mut text = Vec::new();
-    let mut until = async |needle: String| -> Result<()> {
-        poll::within(&needle.clone(), SOON, async {
-            while wxhost_tests::http::find(&text, needle.as_bytes()).is_none() {
-                check!(line.read_buf(&mut text).await? > 0, "the log ends");
-            }
-            Ok(())
-        })
-        .await
-    };
-    until(format!("a1 begins as process {}", started.pid)).await?;
-    process::kill9(started.pid)?;
-    let status = until_another(&host, "a1", started.pid).await?;
-    until(format!("a1 begins as process {}", status["pid"])).await?;
-    host.end().await
-}
-
-fn folder_bytes(folder: &std::path::Path) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let data = entry.metadata()?;
-        bytes += if data.is_dir() {
-            folder_bytes(&entry.path())?
-        } else {
-            data.len()
-        };
-    }
-    Ok(bytes)
-}
-
-#[tokio::test]
-async fn a_log_that_can_t_be_written_stops_nobody() -> Result<()> {
-    let settings = Settings::default()
-        .clients(10)?
-        .template("default", &["--print-lines", "3000"])?;
-    let host = Host::with(settings).await?;
-    let openwx = host.openwx()?;
-    // One that ran before shows where its log is.
-    let started = openwx.start("a1").await?;
-    Stub::up(started.port).await?;
-    let logs = poll::until("its log is on disk", SOON, async || {
-        let logs = files_with(&host.data().join("openwx"), "line 2999 of a1")?;
-        Ok((!logs.is_empty()).then_some(logs))
-    })
-    .await?;
-    openwx.stop("a1").await?;
-    openwx.until_gone("a1").await?;
-    for log in logs {
-        std::fs::remove_file(&log)?;
-        std::os::unix::fs::symlink("/dev/full", &log)?;
-    }
-    let started = openwx.start("a1").await?;
-    let stub = Stub::up(started.port).await?;
-    stub.scan().await?;
-    openwx.until_state("a1", "running").await?;
-    assert_eq!(
-        openwx.json("get_user_info?client=a1").await?["account"],
-        "a1"
-    );
-    assert_eq!(host.client("a1").await?["restarts"], 0);
-    host.end().await
-}
-
-fn files_with(folder: &std::path::Path, text: &str) -> Result<Vec<std::path::PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)?.flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(files_with(&path, text)?);
-        } else if wxhost_tests::http::find(
-            &std::fs::read(&path).unwrap_or_default(),
-            text.as_bytes(),
-        )
-        .is_some()
-        {
-            found.push(path);
-        }
-    }
-    Ok(found)
-}
-
-#[tokio::test]
 async fn a_template_that_is_missing_or_broken_is_said_so() -> Result<()> {
     let settings = Settings::default()
         .clients(10)?
@@ -540,7 +462,13 @@ async fn clients_are_back_after_a_restart_of_the_host() -> Result<()> {
 
 #[tokio::test]
 async fn no_client_outlives_a_host_that_is_killed_and_all_are_back() -> Result<()> {
-    let mut host = Host::with(Settings::default().clients(40)?).await?;
+    // They neither look for their parent nor end when they are told to: it is the
+    // system that has to end them, before another host comes.
+    let deaf = ["--parent-check-ms", "600000", "--ignore-term"];
+    let settings = Settings::default()
+        .clients(40)?
+        .template("default", &deaf)?;
+    let mut host = Host::with(settings).await?;
     let openwx = host.openwx()?;
     for number in 0..MANY {
         openwx.start(&format!("a{number}")).await?;
@@ -552,7 +480,7 @@ async fn no_client_outlives_a_host_that_is_killed_and_all_are_back() -> Result<(
     assert_eq!(before.len(), MANY as usize);
     host.kill9().await?;
     let began = Instant::now();
-    host.until_no_client(OUTLIVED_MAX).await?;
+    host.until_no_client(ENDED_WITH_HOST_MAX).await?;
     eprintln!("{MANY} clients gone {:?} after their host", began.elapsed());
 
     host.start_again().await?;
@@ -566,6 +494,26 @@ async fn no_client_outlives_a_host_that_is_killed_and_all_are_back() -> Result<(
         after.iter().all(|pid| !before.contains(pid)),
         "an old one is still there"
     );
+    host.end().await
+}
+
+#[tokio::test]
+async fn who_has_no_port_when_the_host_begins_is_started_once_there_is_one() -> Result<()> {
+    let mut host = Host::with(Settings::default().clients(1)?).await?;
+    let stub = host.openwx()?.log_in("a1").await?;
+    check!(host.terminate().await?.success(), "an orderly end");
+    let taken = std::net::TcpListener::bind(("127.0.0.1", stub.port))?;
+    host.start_again().await?;
+    let waiting = poll::until("the trouble is told", SOON, async || {
+        let status = host.client("a1").await?;
+        let reason = status["reason"].as_str().unwrap_or_default();
+        Ok(reason.contains("port").then_some(status))
+    })
+    .await?;
+    check!(waiting["pid"].is_null(), "{waiting}");
+    drop(taken);
+    let running = host.until_phase("a1", "running").await?;
+    assert_eq!(running["port"], stub.port, "{running}");
     host.end().await
 }
 

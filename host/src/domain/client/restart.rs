@@ -2,7 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Parameters;
 use crate::domain::Millis;
+
+/// After how many codes that nobody scanned a client ends by itself, unless it was
+/// started with another `qrcode_count_max` (protocol section 2).
+const CODES_MAX: u32 = 10;
+
+/// How many codes a client shows at most before it ends by itself.
+pub fn codes_max(parameters: &Parameters) -> u32 {
+    let given = parameters.get("qrcode_count_max");
+    let given = given.and_then(|it| it.parse::<f64>().ok());
+    // A client that is to show none shows one before it counts.
+    given.map_or(CODES_MAX, |count| (count as u32).max(1))
+}
 
 /// How a client is started again after its process ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,6 +154,19 @@ mod tests {
             let verdict = crashes.note(&policy, policy.forgiven_ms, 0.0);
             prop_assert_eq!(verdict, Verdict::Again(policy.wait_min_ms));
         }
+    }
+
+    #[test]
+    fn a_client_may_be_told_how_many_codes_it_shows() {
+        let with = |text: &str| {
+            let given = ("qrcode_count_max".to_owned(), text.to_owned());
+            codes_max(&Parameters::from([given]))
+        };
+        assert_eq!(codes_max(&Parameters::new()), 10);
+        for (text, count) in [("3", 3), ("20", 20), ("2.5", 2), ("0", 1), ("x", 10)] {
+            assert_eq!(with(text), count, "{text}");
+        }
+        assert_eq!(with("9999999999"), u32::MAX);
     }
 
     #[test]

@@ -60,7 +60,7 @@ async fn answer(Shared(client): Shared<Arc<Client>>, request: Request) -> Respon
     };
     let query = Query::read(head.uri.query(), content_type(&head.headers), &body);
     let method = head.method.as_str();
-    client.keep_call(json!({"name": name, "method": method, "query": query.to_json()}));
+    client.keep_call(|| json!({"name": name, "method": method, "query": query.to_json()}));
     call(&client, &name, &query).await
 }
 

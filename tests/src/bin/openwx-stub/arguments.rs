@@ -19,7 +19,8 @@ pub struct Arguments {
     /// Shows another code each so many ms; else by `stub_new_code`.
     #[arg(long)]
     pub code_ms: Option<u64>,
-    /// Ends by itself when so many codes were not scanned.
+    /// Ends by itself when so many codes were not scanned, unless it is told another
+    /// number (`qrcode_count_max`).
     #[arg(long, default_value_t = 10)]
     pub codes: usize,
     /// Sending a message takes so long, in ms. One is sent at a time.
@@ -50,6 +51,9 @@ pub struct Arguments {
     /// The same only in the first process of its directory.
     #[arg(long)]
     pub hang_once: bool,
+    /// Ends by itself without saying that it stops.
+    #[arg(long)]
+    pub silent_end: bool,
     /// Does not end when it is told to.
     #[arg(long)]
     pub ignore_term: bool,

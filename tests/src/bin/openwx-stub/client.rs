@@ -17,6 +17,9 @@ use crate::{arguments::Arguments, environment::Environment, people::People};
 
 /// How many reports `check_event` keeps (section 4).
 const EVENTS_MAX: usize = 20;
+/// How many calls are kept: more than a test makes. Those of a bench, which makes a
+/// hundred thousand a second, would take all memory.
+const CALLS_MAX: usize = 10_000;
 
 /// Where a client stands, in the clients' own words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +122,13 @@ impl Client {
         *self.state.borrow()
     }
 
+    /// After how many codes that nobody scanned it ends.
+    pub fn codes(&self) -> usize {
+        let told = self.environment.parameter("qrcode_count_max");
+        let told = told.and_then(|text| text.parse().ok());
+        told.unwrap_or(self.arguments.codes)
+    }
+
     /// Waits until its API answers.
     pub async fn until_running(&self) {
         let mut state = self.state.subscribe();
@@ -149,9 +159,12 @@ impl Client {
         locked(&self.sent).clone()
     }
 
-    /// Keeps a call of the API.
-    pub fn keep_call(&self, call: Value) {
-        locked(&self.calls).push(call);
+    /// Keeps a call of the API, as long as there are few.
+    pub fn keep_call(&self, call: impl FnOnce() -> Value) {
+        let mut calls = locked(&self.calls);
+        if calls.len() < CALLS_MAX {
+            calls.push(call());
+        }
     }
 
     /// How the API was called.

@@ -124,7 +124,7 @@ fn state(client: &Client) -> Value {
             {"auto_call": 1, "call_on_load": 0, "name": "Mojo::Weixin::Plugin::ShowMsg", "priority": 100},
         ],
         "previous_state": locked(&client.previous).as_str(),
-        "qrcode_count_max": client.arguments.codes,
+        "qrcode_count_max": client.codes(),
         "qrcode_path": environment.qrcode_path,
         "start_time": client.started_s.to_string(),
         "state": client.now().as_str(),

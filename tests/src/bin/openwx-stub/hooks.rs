@@ -50,6 +50,7 @@ pub async fn answer(client: &Arc<Client>, name: &str, request: Request) -> Respo
         "headers" => headers(&query),
         "silent" => std::future::pending().await,
         "crash" => std::process::exit(3),
+        "print" => print(&query),
         "stop" => told(&client.ending),
         "scan" => told(&client.scanned),
         "new_code" => told(&client.next_code),
@@ -62,6 +63,12 @@ pub async fn answer(client: &Arc<Client>, name: &str, request: Request) -> Respo
         "report" => inject(client, &body).await,
         _ => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+/// Prints a line.
+fn print(query: &Query) -> Response {
+    println!("{}", query.get("text").unwrap_or_default());
+    Json(json!({"code": 0})).into_response()
 }
 
 fn told(whom: &Notify) -> Response {

@@ -33,6 +33,9 @@ pub async fn live(client: Arc<Client>) -> Result<ExitCode> {
         outcome = run(&client) => outcome?,
         () = client.ending.notified() => {}
     }
+    if client.arguments.silent_end {
+        return Ok(ExitCode::SUCCESS);
+    }
     go(&client, State::Stop).await?;
     tell(&client, event("stop", json!([]))).await;
     files::end(&client);
@@ -100,7 +103,7 @@ async fn scanned(client: &Arc<Client>) -> Result<bool> {
     let scan_ms = arguments.scan_after_ms.unwrap_or(u64::MAX);
     let scan = sleep(Duration::from_millis(scan_ms));
     tokio::pin!(scan);
-    for number in 0..arguments.codes {
+    for number in 0..client.codes() {
         let image = files::write_code(client, number)?;
         let path = client.environment.qrcode_path.display().to_string();
         let shown = json!([path, base64::lines(&image), null]);

@@ -16,7 +16,8 @@ use crate::{
     table::{Aim, Table},
 };
 
-/// How many connections ask at the same time.
+/// How many connections ask at the same time. Each asks another client, directly as
+/// well as passed on, so that no client is what holds them up.
 const CONNECTIONS: u32 = 8;
 /// How much of a call's speed is left when it is passed on.
 const PASSED_ON_AIM: Aim = Aim::AtLeast(0.5);
@@ -94,18 +95,25 @@ async fn idle(host: &Host, plan: Plan, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
+/// The same questions both ways: as many connections, all kept, to the same clients.
 async fn passed_on(host: &Host, plan: Plan, table: &mut Table) -> Result<()> {
-    let status = host.client(&name(0)).await?;
-    let port = status["port"].as_u64().context("no port")?;
-    let direct = target(&format!("127.0.0.1:{port}"), "get_user_info");
-    let through = target(
-        host.address()?,
-        &format!("get_user_info?client={}", name(0)),
-    );
+    let (mut direct, mut through) = (Vec::new(), Vec::new());
+    for number in 0..CONNECTIONS.min(plan.clients) {
+        let name = name(number);
+        let port = host.client(&name).await?["port"].as_u64();
+        let address = format!("127.0.0.1:{}", port.context("no port")?);
+        // Both are asked the same, letter for letter.
+        let path = format!("get_user_info?client={name}");
+        direct.push(target(&address, &path));
+        through.push(target(host.address()?, &path));
+    }
+    for targets in [&direct, &through] {
+        per_second(targets, plan.warm_up).await?;
+    }
     let (mut directly, mut passed) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds {
-        directly.push(per_second(&direct, CONNECTIONS, plan.round).await?);
-        passed.push(per_second(&through, CONNECTIONS, plan.round).await?);
+        directly.push(per_second(&direct, plan.round).await?);
+        passed.push(per_second(&through, plan.round).await?);
     }
     let (directly, passed) = (median(directly), median(passed));
     table.row("get_user_info: directly".to_owned(), directly, "/s", None);
@@ -119,7 +127,7 @@ async fn states(host: &Host, plan: Plan, table: &mut Table) -> Result<()> {
     let one = format!("check_client?client={}", name(0));
     for (what, path) in [("one client", one.as_str()), ("all", "check_client")] {
         let target = target(host.address()?, path);
-        let rate = per_second(&target, 1, plan.round).await?;
+        let rate = per_second(&[target], plan.round).await?;
         let name = match what {
             "all" => format!("check_client: all {}", plan.clients),
             _ => format!("check_client: {what}"),
@@ -136,11 +144,11 @@ fn target(address: &str, path: &str) -> Target {
     }
 }
 
-/// How often so many connections are answered in this time.
-async fn per_second(target: &Target, connections: u32, time: Duration) -> Result<f64> {
+/// How often these are answered in this time, over one connection each.
+async fn per_second(targets: &[Target], time: Duration) -> Result<f64> {
     let began = Instant::now();
     let mut asking = Vec::new();
-    for _ in 0..connections {
+    for target in targets {
         let (target, until) = (target.clone(), began + time);
         asking.push(tokio::spawn(async move { ask(&target, until).await }));
     }

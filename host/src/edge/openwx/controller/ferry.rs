@@ -25,6 +25,10 @@ use tokio::sync::mpsc;
 /// How long a caller may take to read what was sent before.
 const STALL_MAX: Duration = Duration::from_secs(60);
 
+/// A body of so many bytes at most is taken whole into the server's buffer, whether
+/// its caller reads or not: it needs no ferry.
+const SMALL_BYTES: u64 = 16 * 1024;
+
 type Piece = Result<Frame<Bytes>, BoxError>;
 
 /// What is left of an answer for its caller.
@@ -41,6 +45,13 @@ where
 {
     if body.is_end_stream() {
         return Body::empty();
+    }
+    if body
+        .size_hint()
+        .upper()
+        .is_some_and(|upper| upper <= SMALL_BYTES)
+    {
+        return Body::new(body);
     }
     // One piece is on its way while the next is fetched.
     let (send, pieces) = mpsc::channel(1);

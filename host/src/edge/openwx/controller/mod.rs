@@ -16,6 +16,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 mod watched;
+mod wires;
 
 use axum::{
     Router,

@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use axum::{
-    body::Body,
     extract::Request,
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header,
@@ -15,11 +14,6 @@ use axum::{
         uri::{self, PathAndQuery},
     },
     response::Response,
-};
-use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
 };
 
 use super::{
@@ -30,6 +24,7 @@ use super::{
     seats::{Seat, Seats},
     standing,
     watched::{Progress, REST_MAX, Watched},
+    wires::{Answering, Fault, Wires},
 };
 use crate::{
     domain::{
@@ -40,13 +35,6 @@ use crate::{
     edge::openwx::wire::is_slow,
 };
 
-/// How long a connection may take: it is to this machine.
-const CONNECT_TIME: Duration = Duration::from_secs(1);
-/// How long an idle connection is kept: less than the 5 s of Mojolicious, so that
-/// none is used while the client closes it.
-const IDLE_TIME: Duration = Duration::from_secs(2);
-/// Idle connections to one client.
-const IDLE_MAX: usize = 16;
 /// What waits for an answer of somebody in WeChat, as long as it is told.
 const CONSULT: &str = "consult";
 /// The longest `timeout` of a `consult` that is waited for.
@@ -70,30 +58,16 @@ const HOP_BY_HOP: [&str; 10] = [
 ];
 
 /// Speaks to clients. A cheap handle.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Courier {
-    http: legacy::Client<HttpConnector, Watched<Body, ()>>,
+    wires: Wires,
     seats: Seats,
 }
 
 impl Courier {
     /// Without any connection yet.
     pub(super) fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_TIME));
-        connector.set_nodelay(true);
-        let http = legacy::Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIME)
-            .pool_max_idle_per_host(IDLE_MAX)
-            .http1_preserve_header_case(true)
-            .set_host(false)
-            .build(connector);
-        Self {
-            http,
-            seats: Seats::default(),
-        }
+        Self::default()
     }
 }
 
@@ -117,9 +91,9 @@ impl Openwx {
         let (parts, body) = asked.into_request()?;
         let progress = Progress::new();
         let body = Watched::new(body, progress.clone(), ());
-        let request = outgoing(parts, body, &address)
+        let request = outgoing(parts, body, address.port)
             .map_err(|error| Answer::failure(format!("can't be passed on: {error}")))?;
-        let answer = self.controller().courier.http.request(request);
+        let answer = self.controller().courier.wires.send(request, &address);
         match progress.limit(limit, answer).await {
             Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 let reason = "it wants to speak another protocol, which can't be passed on";
@@ -146,11 +120,11 @@ impl Openwx {
         asked.check_media(&dir).await
     }
 
-    fn lost(&self, client: &ClientStatus, error: &legacy::Error) -> Answer {
+    fn lost(&self, client: &ClientStatus, error: &Fault) -> Answer {
         let now = self.service().native().status(&client.name);
         let gone = now.as_deref().and_then(standing::why_gone);
         let cause = root_cause(error);
-        let reason = match (gone, error.is_connect(), client.phase) {
+        let reason = match (gone, matches!(error, Fault::Connect(_)), client.phase) {
             (Some(gone), _, _) => gone,
             (None, true, Phase::Spawned) => {
                 format!("it was started and does not take connections yet ({cause})")
@@ -206,38 +180,26 @@ fn answer_time(policy: &ClientPolicy, path: &str, timeout: Option<&str>) -> Dura
 }
 
 /// The request as the client gets it.
-fn outgoing<B>(
-    mut parts: Parts,
-    body: B,
-    address: &Address,
-) -> Result<Request<B>, axum::http::Error> {
-    parts.uri = place(&parts.uri, address)?;
+fn outgoing<B>(mut parts: Parts, body: B, port: u16) -> Result<Request<B>, axum::http::Error> {
+    parts.uri = place(&parts.uri)?;
     parts.version = Version::HTTP_11;
     drop_hop_by_hop(&mut parts.headers);
-    let host = HeaderValue::try_from(format!("127.0.0.1:{}", address.port))?;
+    let host = HeaderValue::try_from(format!("127.0.0.1:{port}"))?;
     parts.headers.insert(header::HOST, host);
     Ok(Request::from_parts(parts, body))
 }
 
-/// Where it goes. The process stands before the host like a user's name: nobody is
-/// told of it, but connections are kept under the whole of it, so that one to an
-/// earlier process of this port is never used.
-fn place(asked: &Uri, address: &Address) -> Result<Uri, axum::http::Error> {
+/// What is asked for, as clients know it.
+fn place(asked: &Uri) -> Result<Uri, axum::http::Error> {
     let path = asked.path_and_query().map_or("/", PathAndQuery::as_str);
     uri::Builder::new()
-        .scheme(uri::Scheme::HTTP)
-        .authority(format!(
-            "{}@127.0.0.1:{}",
-            address.start.as_str(),
-            address.port
-        ))
         .path_and_query(format!("{PREFIX}{path}"))
         .build()
 }
 
 /// The answer as the client gave it. Its port and its place in the queue are held
 /// until it has ended.
-fn handed_back(response: axum::http::Response<Incoming>, held: (Address, Seat)) -> Response {
+fn handed_back(response: axum::http::Response<Answering>, held: (Address, Seat)) -> Response {
     let (mut parts, body) = response.into_parts();
     parts.version = Version::HTTP_11;
     drop_hop_by_hop(&mut parts.headers);

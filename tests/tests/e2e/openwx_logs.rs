@@ -1,0 +1,197 @@
+//! What clients print: kept within bounds, read, followed, and in nobody's way.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use wxhost_tests::{
+    Host, Result, check,
+    host::Settings,
+    openwx::{Stub, process},
+    poll,
+};
+
+use crate::openwx_clients::{SOON, log_of, until_another};
+
+/// How much of a log is kept in these tests, in bytes.
+const LOG_BYTES_MAX: u64 = 256 * 1024;
+
+#[tokio::test]
+async fn what_a_client_prints_can_be_read_and_followed_and_has_a_bound() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--print-lines", "20000"])?
+        .set("openwx.log_bytes_max", LOG_BYTES_MAX);
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let started = openwx.start("a1").await?;
+    Stub::up(started.port).await?;
+    poll::until("the last line is there", SOON, async || {
+        let log = log_of(&host, "a1").await?;
+        Ok(log.contains("line 19999 of a1").then_some(()))
+    })
+    .await?;
+    let log = log_of(&host, "a1").await?;
+    check!(!log.contains("line 0 of a1"), "the oldest lines are gone");
+
+    let printed = host.cli(&["client", "log", "a1"]).await?;
+    check!(printed.status.success(), "{printed:?}");
+    check!(
+        String::from_utf8_lossy(&printed.stdout).contains("line 19999 of a1"),
+        "the CLI shows it"
+    );
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_log_is_followed_while_it_grows() -> Result<()> {
+    let settings = Settings::default().clients(10)?;
+    let host = Host::with(settings.template("default", &["--cookie-login"])?).await?;
+    let started = host.openwx()?.start("a1").await?;
+    Stub::up(started.port).await?;
+    let mut line = TcpStream::connect(host.address()?).await?;
+    let request = format!(
+        "GET /api/v1/clients/a1/log?from=0&follow=true HTTP/1.1\r\nHost: x\r\n\
+         Authorization: Bearer {}\r\n\r\n",
+        host.token()?
+    );
+    line.write_all(request.as_bytes()).await?;
+    let mut text = Vec::new();
+    let mut until = async |needle: String| -> Result<()> {
+        poll::within(&needle.clone(), SOON, async {
+            while wxhost_tests::http::find(&text, needle.as_bytes()).is_none() {
+                check!(line.read_buf(&mut text).await? > 0, "the log ends");
+            }
+            Ok(())
+        })
+        .await
+    };
+    until(format!("a1 begins as process {}", started.pid)).await?;
+    process::kill9(started.pid)?;
+    let status = until_another(&host, "a1", started.pid).await?;
+    until(format!("a1 begins as process {}", status["pid"])).await?;
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_log_that_can_t_be_written_stops_nobody() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--print-lines", "3000"])?;
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    // One that ran before shows where its log is.
+    let started = openwx.start("a1").await?;
+    Stub::up(started.port).await?;
+    let logs = poll::until("its log is on disk", SOON, async || {
+        let logs = files_with(&host.data().join("openwx"), "line 2999 of a1")?;
+        Ok((!logs.is_empty()).then_some(logs))
+    })
+    .await?;
+    openwx.stop("a1").await?;
+    openwx.until_gone("a1").await?;
+    for log in logs {
+        fs::remove_file(&log)?;
+        std::os::unix::fs::symlink("/dev/full", &log)?;
+    }
+    let started = openwx.start("a1").await?;
+    let stub = Stub::up(started.port).await?;
+    stub.scan().await?;
+    openwx.until_state("a1", "running").await?;
+    assert_eq!(
+        openwx.json("get_user_info?client=a1").await?["account"],
+        "a1"
+    );
+    assert_eq!(host.client("a1").await?["restarts"], 0);
+    host.end().await
+}
+
+fn files_with(folder: &Path, text: &str) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)?.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text)?);
+        } else if wxhost_tests::http::find(&fs::read(&path).unwrap_or_default(), text.as_bytes())
+            .is_some()
+        {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+#[tokio::test]
+async fn a_log_is_at_no_time_larger_than_it_may_be() -> Result<()> {
+    let settings = Settings::default()
+        .clients(10)?
+        .template("default", &["--print-lines", "40000"])?
+        .set("openwx.log_bytes_max", LOG_BYTES_MAX);
+    let host = Host::with(settings).await?;
+    host.openwx()?.start("a1").await?;
+    let mut most = 0;
+    poll::until("the last line is there", SOON, async || {
+        for _ in 0..20 {
+            most = most.max(log_bytes(&host.client_dir("a1"))?);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let log = log_of(&host, "a1").await?;
+        Ok(log.contains("line 39999 of a1").then_some(()))
+    })
+    .await?;
+    most = most.max(log_bytes(&host.client_dir("a1"))?);
+    check!(most <= LOG_BYTES_MAX, "{most} bytes on disk");
+    check!(
+        most > LOG_BYTES_MAX / 4,
+        "no more than {most} bytes are kept"
+    );
+    host.end().await
+}
+
+/// The size of all files that hold what a client printed. One that is renamed
+/// meanwhile may be missed, but never counts twice.
+fn log_bytes(folder: &Path) -> Result<u64> {
+    let mut files = std::collections::BTreeMap::new();
+    for entry in fs::read_dir(folder)?.flatten() {
+        use std::os::unix::fs::MetadataExt;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Ok(data) = entry.metadata()
+            && name.contains(".log")
+        {
+            files.insert(data.ino(), data.len());
+        }
+    }
+    Ok(files.values().sum())
+}
+
+#[tokio::test]
+async fn a_log_whose_file_is_removed_goes_on() -> Result<()> {
+    let host = Host::with(Settings::default().clients(10)?).await?;
+    let started = host.openwx()?.start("a1").await?;
+    let stub = Stub::up(started.port).await?;
+    stub.print("before").await?;
+    poll::until("it is kept", SOON, async || {
+        Ok(log_of(&host, "a1").await?.contains("before").then_some(()))
+    })
+    .await?;
+    for log in files_with(&host.client_dir("a1"), "before")? {
+        fs::remove_file(log)?;
+    }
+    // What is printed just then may be lost with the file.
+    poll::until("what comes later is kept", SOON, async || {
+        stub.print("afterwards").await?;
+        let log = log_of(&host, "a1").await?;
+        Ok(log.contains("afterwards").then_some(()))
+    })
+    .await?;
+    let on_disk = files_with(&host.client_dir("a1"), "afterwards")?;
+    check!(!on_disk.is_empty(), "it is on no disk");
+    assert_eq!(host.client("a1").await?["restarts"], 0);
+    host.end().await
+}
