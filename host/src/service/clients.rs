@@ -91,7 +91,7 @@ impl Service {
     }
 
     /// A client that runs is not started again, and does not count against those that
-    /// may run. Nor does one that was told to end.
+    /// may run. Every other one that has a process does, even if it was told to end.
     fn check_client_is_new(&self, name: &ClientName) -> Result<(), Error> {
         let all = self.0.native.all();
         let runs = |phase: Phase| !phase.is_over() && phase != Phase::Stopping;
@@ -100,7 +100,9 @@ impl Service {
             return Err(StartError::Exists(Arc::clone(status)).into());
         }
         let max = self.0.policies.clients.max_clients;
-        match all.iter().filter(|status| runs(status.phase)).count() < max {
+        let counts = |status: &ClientStatus| runs(status.phase) || status.pid.is_some();
+        let others = all.iter().filter(|status| status.name != *name);
+        match others.filter(|status| counts(status)).count() < max {
             true => Ok(()),
             false => Err(Error::TooManyClients(max)),
         }

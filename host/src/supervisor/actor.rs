@@ -153,7 +153,7 @@ impl Actor {
         watchers.spawn(probe::listening(
             Arc::clone(shared),
             Arc::clone(slot),
-            facts.port.number(),
+            facts.clone(),
         ));
         watchers.spawn(probe::answering(
             Arc::clone(shared),

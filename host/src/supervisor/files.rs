@@ -4,16 +4,16 @@
 use std::{
     fs,
     io::{self, Read},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rustix::{fs::OFlags, io::Errno};
 use serde_json::{Map, Value};
 
+use super::inside::{self, Inside};
 use crate::{
     domain::{
         ClientName,
@@ -33,6 +33,15 @@ const PIECE_BYTES: u64 = 256 * 1024;
 /// a clock that ticks every few ms.
 pub const CLOCK_TICK: Duration = Duration::from_millis(20);
 
+/// How the files are usually called that tell of a client and that nobody is given as
+/// one of the files it has fetched.
+const USUAL: [&str; 4] = [
+    "mojo_weixin_state_",
+    "mojo_weixin_qrcode_",
+    "mojo_weixin_pid_",
+    "mojo_weixin_cookie_",
+];
+
 /// Where the files of a client lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
@@ -48,6 +57,8 @@ pub struct Paths {
     pub pid: PathBuf,
     /// What it logs in with without a scan.
     pub cookie: PathBuf,
+    /// The log that it keeps itself, if it is told to.
+    log: Option<PathBuf>,
 }
 
 /// A process that writes files.
@@ -98,16 +109,17 @@ impl Paths {
             code: or("qrcode_path", format!("mojo_weixin_qrcode_{name}.jpg")),
             pid: or("pid_path", format!("mojo_weixin_pid_{name}.pid")),
             cookie: or("cookie_path", format!("mojo_weixin_cookie_{name}.dat")),
+            log: parameters.get("log_path").map(|given| dir.join(given)),
         }
     }
 
     /// Makes the directories. Blocks.
     pub fn prepare(&self) -> io::Result<()> {
         files::private_dir(&self.dir)?;
+        let inside = Inside::of(&self.dir)?;
         let parents = [&self.state, &self.code, &self.pid, &self.cookie].map(|it| it.parent());
-        let others = parents.into_iter().flatten().chain([self.tmpdir.as_path()]);
-        for dir in others.filter(|dir| *dir != self.dir) {
-            files::private_dir(dir)?;
+        for dir in parents.into_iter().flatten().chain([self.tmpdir.as_path()]) {
+            inside.make_dirs(self.way(dir)?)?;
         }
         self.clear();
         Ok(())
@@ -115,14 +127,23 @@ impl Paths {
 
     /// Removes what tells of a process that is no more. Blocks.
     pub fn clear(&self) {
+        let Ok(inside) = Inside::of(&self.dir) else {
+            return;
+        };
         for path in [&self.state, &self.code, &self.pid] {
-            let _ = fs::remove_file(path);
+            let _ = self.way(path).and_then(|way| inside.remove(way));
         }
+    }
+
+    /// The way to something in the directory.
+    fn way<'a>(&self, path: &'a Path) -> io::Result<&'a Path> {
+        let way = path.strip_prefix(&self.dir);
+        way.map_err(|_| io::Error::other("it lies outside of the client's directory"))
     }
 
     /// What this process has written as its state. Blocks.
     pub fn read_state(&self, writer: Writer) -> Result<StateFile, ClientFileError> {
-        let (at, bytes) = read(&self.state, writer, STATE_MAX_BYTES)?;
+        let (at, bytes) = self.read(&self.state, writer, STATE_MAX_BYTES)?;
         let object: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
             ClientFileError::Unreadable(format!("the state file is no JSON object: {error}"))
         })?;
@@ -142,24 +163,73 @@ impl Paths {
 
     /// The code that this process shows. Blocks.
     pub fn read_code(&self, writer: Writer) -> Result<Bytes, ClientFileError> {
-        let (_, bytes) = read(&self.code, writer, CODE_MAX_BYTES)?;
+        let (_, bytes) = self.read(&self.code, writer, CODE_MAX_BYTES)?;
         match bytes.is_empty() {
             true => Err(ClientFileError::Missing),
             false => Ok(bytes),
         }
     }
 
-    /// Opens a file in the client's directory by the path that the client gave.
-    /// Blocks.
+    /// Opens a file in the client's directory by the path that the client gave: one
+    /// that it has fetched, none that tells of the client itself. Blocks.
     pub fn open(&self, path: &str) -> Result<(u64, Box<dyn BlobReader>), ClientFileError> {
-        let path = fs::canonicalize(self.dir.join(path)).map_err(unread)?;
-        let dir = fs::canonicalize(&self.dir).map_err(unread)?;
-        if !path.starts_with(dir) {
+        let path = self.dir.join(path);
+        let whole = fs::canonicalize(&self.dir).map_err(unread)?;
+        let way = path
+            .strip_prefix(&self.dir)
+            .or_else(|_| path.strip_prefix(whole));
+        let way = way.map_err(|_| ClientFileError::Outside)?;
+        if self.tells_of_client(way) {
             return Err(ClientFileError::Outside);
         }
-        let file = open_plain(&path)?;
+        let inside = Inside::of(&self.dir).map_err(unread)?;
+        let file = inside.open(way).map_err(unread)?;
         let size_bytes = file.metadata().map_err(unread)?.len();
         Ok((size_bytes, Box::new(Reader(Some(file)))))
+    }
+
+    /// Earlier processes may have used the usual names.
+    fn tells_of_client(&self, way: &Path) -> bool {
+        let path = self.dir.join(way);
+        let known = [&self.state, &self.code, &self.pid, &self.cookie];
+        let mut known = known.into_iter().chain(&self.log);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        known.any(|it| *it == path) || USUAL.iter().any(|usual| name.starts_with(usual))
+    }
+
+    /// Whether anything is left with which the account can log in without a scan, or
+    /// may be. Blocks.
+    pub fn can_log_in_again(&self) -> bool {
+        let is_gone = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+        let cookie = fs::symlink_metadata(&self.cookie);
+        let names = || fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        !cookie.is_err_and(is_gone)
+            || names().any(|entry| entry.file_name().to_string_lossy().contains("cookie"))
+    }
+
+    /// Reads a whole file that this process has written.
+    fn read(
+        &self,
+        path: &Path,
+        writer: Writer,
+        max_bytes: u64,
+    ) -> Result<(SystemTime, Bytes), ClientFileError> {
+        let inside = Inside::of(&self.dir).map_err(unread)?;
+        let opened = self.way(path).and_then(|way| inside.open(way));
+        let file = opened.map_err(unread)?;
+        let at = file.metadata().and_then(|it| it.modified());
+        let at = at.map_err(unread)?;
+        if at + CLOCK_TICK < writer.since() {
+            return Err(ClientFileError::Missing);
+        }
+        let mut bytes = Vec::new();
+        let mut limited = file.take(max_bytes + 1);
+        limited.read_to_end(&mut bytes).map_err(unread)?;
+        if bytes.len() as u64 > max_bytes {
+            let problem = format!("it has more than {max_bytes} bytes");
+            return Err(ClientFileError::Unreadable(problem));
+        }
+        Ok((at, bytes.into()))
     }
 }
 
@@ -173,51 +243,10 @@ fn is_pid(value: &Value, pid: u32) -> bool {
     number.is_none_or(|number| number == u64::from(pid))
 }
 
-/// Reads a whole file that this process has written.
-fn read(
-    path: &Path,
-    writer: Writer,
-    max_bytes: u64,
-) -> Result<(SystemTime, Bytes), ClientFileError> {
-    let file = open_plain(path)?;
-    let at = file
-        .metadata()
-        .and_then(|it| it.modified())
-        .map_err(unread)?;
-    if at + CLOCK_TICK < writer.since() {
-        return Err(ClientFileError::Missing);
-    }
-    let mut bytes = Vec::new();
-    let mut limited = file.take(max_bytes + 1);
-    limited.read_to_end(&mut bytes).map_err(unread)?;
-    if bytes.len() as u64 > max_bytes {
-        let problem = format!("it has more than {max_bytes} bytes");
-        return Err(ClientFileError::Unreadable(problem));
-    }
-    Ok((at, bytes.into()))
-}
-
-/// Opens what is a file and nothing else: no link out of the directory, and nothing
-/// that one may wait at for ever.
-fn open_plain(path: &Path) -> Result<fs::File, ClientFileError> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let opened = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits() as i32)
-        .open(path);
-    let file = opened.map_err(|error| match Errno::from_io_error(&error) {
-        Some(Errno::LOOP) => ClientFileError::Outside,
-        _ => unread(error),
-    })?;
-    match file.metadata().map_err(unread)?.is_file() {
-        true => Ok(file),
-        false => Err(ClientFileError::Outside),
-    }
-}
-
 fn unread(error: io::Error) -> ClientFileError {
     match error.kind() {
         io::ErrorKind::NotFound => ClientFileError::Missing,
+        _ if inside::is_odd(&error) => ClientFileError::Outside,
         _ => ClientFileError::Unreadable(error.to_string()),
     }
 }
@@ -371,8 +400,39 @@ mod tests {
             let refused = paths.open(path).map(|(size, _)| size);
             assert_eq!(refused, Err(ClientFileError::Outside), "{path}");
         }
+        for path in [&paths.cookie, &paths.state, &paths.pid, &paths.code] {
+            fs::write(path, "secret").unwrap();
+            let refused = paths.open(path.to_str().unwrap()).map(|(size, _)| size);
+            assert_eq!(refused, Err(ClientFileError::Outside), "{path:?}");
+        }
         let gone = paths.open("gone").map(|(size, _)| size);
         assert_eq!(gone, Err(ClientFileError::Missing));
+    }
+
+    #[test]
+    fn a_link_that_the_client_made_leads_nobody_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        fs::create_dir(&victim).unwrap();
+        fs::write(victim.join("precious"), "p").unwrap();
+        let own = dir.path().join("a1");
+        fs::create_dir(&own).unwrap();
+        std::os::unix::fs::symlink(&victim, own.join("sub")).unwrap();
+        let name = ClientName::try_from("a1").unwrap();
+        let given = Parameters::from([("pid_path".to_owned(), "sub/precious".to_owned())]);
+        let paths = Paths::new(&own, &name, &given);
+        assert!(paths.prepare().is_err());
+        paths.clear();
+        assert!(victim.join("precious").exists());
+    }
+
+    #[test]
+    fn whoever_has_a_cookie_can_log_in_again() {
+        let (_dir, paths, _) = client();
+        fs::write(paths.dir.join("photo.jpg"), "photo").unwrap();
+        assert!(!paths.can_log_in_again());
+        fs::write(paths.dir.join("old_cookie"), "c").unwrap();
+        assert!(paths.can_log_in_again());
     }
 
     #[test]

@@ -129,6 +129,7 @@ fn spawn(
         .stdin(Stdio::null())
         .stdout(printed.try_clone()?)
         .stderr(printed);
-    let process = Process::new(command.spawn()?)?;
+    let start = || Process::new(command.spawn()?);
+    let process = setup.children.start(start)?;
     Ok((process, output.into()))
 }

@@ -103,7 +103,9 @@ fn rounds(kill: impl Fn() -> usize) -> usize {
     all
 }
 
-fn is_marked(pid: u32, tmpdir: &Path, names: Option<&HashSet<String>>) -> bool {
+/// Whether a process says by its environment that it belongs to one of these clients,
+/// or to any of this directory. Blocks.
+pub fn is_marked(pid: u32, tmpdir: &Path, names: Option<&HashSet<String>>) -> bool {
     let mut environment = Vec::new();
     let read = fs::File::open(proc::path(pid, "environ")).and_then(|file| {
         file.take(ENVIRONMENT_MAX_BYTES)

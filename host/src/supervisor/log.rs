@@ -14,10 +14,13 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::locked;
-use crate::domain::{
-    client::LOG_FILES,
-    ports::{LogFrom, LogPiece},
+use super::{inside::open_plain, locked};
+use crate::{
+    domain::{
+        client::LOG_FILES,
+        ports::{LogFrom, LogPiece},
+    },
+    files,
 };
 
 /// The file that is written to.
@@ -160,7 +163,10 @@ fn is_blank(line: &[u8]) -> bool {
 impl Inner {
     /// What an earlier host has left goes on.
     fn found(dir: &Path) -> Self {
-        let size = |name| fs::metadata(dir.join(name)).map_or(0, |it| it.len());
+        let size = |name| {
+            let found = fs::symlink_metadata(dir.join(name));
+            found.map_or(0, |it| if it.is_file() { it.len() } else { 0 })
+        };
         let newer = size(OLDER);
         Self {
             older: 0,
@@ -228,10 +234,11 @@ impl Inner {
         let file = match self.file.take() {
             Some(file) => file,
             None => {
-                fs::create_dir_all(dir)?;
+                files::private_dir(dir)?;
                 let mut options = fs::OpenOptions::new();
                 let options = options.append(true).create(true);
-                std::os::unix::fs::OpenOptionsExt::mode(options, 0o600).open(dir.join(NEWER))?
+                let options = std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+                open_plain(options, &dir.join(NEWER))?
             }
         };
         Ok(self.file.insert(file))
@@ -282,7 +289,7 @@ impl Inner {
 }
 
 fn read_at(path: &Path, skip: u64, max_bytes: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
-    let mut file = match fs::File::open(path) {
+    let mut file = match open_plain(fs::OpenOptions::new().read(true), path) {
         Ok(file) => file,
         // Somebody has removed it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -398,6 +405,19 @@ mod tests {
             text(&log, LogFrom::Place(0), 100),
             "[wxhost: 14 bytes were not kept: the disk took no more]\nkept\n"
         );
+    }
+
+    #[test]
+    fn a_pipe_in_its_place_holds_nobody_up() {
+        let (dir, log) = log();
+        let dir = dir.path().join("log");
+        fs::create_dir(&dir).unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(dir.join(NEWER))
+            .status();
+        assert!(made.unwrap().success());
+        log.write(b"lost\n");
+        assert_eq!(text(&log, LogFrom::Place(0), 100), "");
     }
 
     #[test]

@@ -12,9 +12,12 @@ mod directory;
 mod drain;
 mod environment;
 mod files;
+mod inside;
 mod launch;
 mod leftovers;
+mod listener;
 mod log;
+mod orphans;
 mod ports;
 mod probe;
 mod proc;
@@ -74,7 +77,10 @@ pub fn open(
         launcher: Some(LAUNCHER.into()),
         ..Setup::new(policy, data, base_url, clock)?
     };
-    Ok(Arc::new(Supervisor(Shared::open(setup)?)))
+    let (children, tmpdir) = (setup.children.clone(), setup.places.tmpdir.clone());
+    let shared = Shared::open(setup)?;
+    children.adopt(tmpdir)?;
+    Ok(Arc::new(Supervisor(shared)))
 }
 
 /// What does not change while the host runs.
@@ -85,6 +91,7 @@ struct Setup {
     base_url: String,
     clock: Clock,
     ports: Arc<ports::Ports>,
+    children: orphans::Children,
     /// What runs a command line so that it ends with the host. None to run it as it
     /// is.
     launcher: Option<PathBuf>,
@@ -105,6 +112,7 @@ impl Setup {
             base_url: base_url.to_owned(),
             clock,
             ports: ports::Ports::new(policy.backend_start_port..=policy.backend_end_port),
+            children: orphans::Children::default(),
             launcher: None,
         })
     }
@@ -164,7 +172,9 @@ impl Clients for Supervisor {
     }
 
     fn address(&self, name: &ClientName) -> Option<Address> {
-        let facts = self.0.slot(name)?.facts()?;
+        let slot = self.0.slot(name)?;
+        let facts = slot.facts()?;
+        slot.listens(&facts.start).then_some(())?;
         Some(Address {
             port: facts.port.number(),
             start: facts.start,
@@ -241,11 +251,16 @@ impl Clients for Supervisor {
         start: &StartId,
         call: ApiCall,
     ) -> Result<ApiAnswer, CallFault> {
-        let facts = self.0.slot(name).and_then(|slot| slot.facts());
+        let slot = self.0.slot(name);
+        let facts = slot.as_ref().and_then(|slot| slot.facts());
         let Some(facts) = facts.filter(|facts| facts.start == *start) else {
             let problem = "its process has ended".to_owned();
             return Err(CallFault::Unreached(problem));
         };
+        if !slot.is_some_and(|slot| slot.listens(start)) {
+            let problem = "it does not take connections yet".to_owned();
+            return Err(CallFault::Unreached(problem));
+        }
         // The port stays this process's until the call is over.
         self.0.api.call(facts.port.number(), &call).await
     }

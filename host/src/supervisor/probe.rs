@@ -3,9 +3,14 @@
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpStream, time::sleep};
+use tokio::{net::TcpStream, task::spawn_blocking, time::sleep};
 
-use super::{Shared, launch::Facts, slot::Slot};
+use super::{
+    Shared,
+    launch::Facts,
+    listener::{self, Listener},
+    slot::Slot,
+};
 use crate::domain::{
     client::{ClientStatus, NativeState},
     ports::ApiCall,
@@ -13,8 +18,10 @@ use crate::domain::{
 
 /// The first wait for a port. Each one after it is twice as long.
 const WAIT_MIN: Duration = Duration::from_millis(50);
-/// The longest.
-const WAIT_MAX: Duration = Duration::from_secs(1);
+/// The longest. Nothing is passed on to the client before.
+const WAIT_MAX: Duration = Duration::from_millis(250);
+/// The wait while another program listens: finding that out costs more.
+const WAIT_OTHER: Duration = Duration::from_secs(1);
 /// How long an answer may take at most.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// The shortest time between two questions, whatever the settings say.
@@ -22,14 +29,28 @@ const PROBE_MIN: Duration = Duration::from_millis(10);
 /// What is asked: it costs the client next to nothing.
 const QUESTION: &str = "get_client_info";
 
-/// Tells the slot when this port takes connections, and is done then.
-pub async fn listening(shared: Arc<Shared>, slot: Arc<Slot>, port: u16) {
+/// Tells the slot when the client's port takes connections, and is done then. Another
+/// program that was there first does not count.
+pub async fn listening(shared: Arc<Shared>, slot: Arc<Slot>, facts: Facts) {
+    let (port, group) = (facts.port.number(), facts.writer.pid);
     let mut wait = WAIT_MIN;
-    while !is_open(port).await {
-        sleep(wait).await;
-        wait = (wait * 2).min(WAIT_MAX);
+    let mut is_told = false;
+    loop {
+        while !is_open(port).await {
+            sleep(wait).await;
+            wait = (wait * 2).min(WAIT_MAX);
+        }
+        match spawn_blocking(move || listener::of(port, group)).await {
+            Ok(Listener::Ours) => return slot.listening(shared.now()),
+            Ok(Listener::Other(pid)) if !is_told => {
+                is_told = true;
+                let client = &slot.name;
+                tracing::warn!(%client, port, pid, "another program listens on a client's port");
+            }
+            Ok(Listener::Other(_) | Listener::Nobody) | Err(_) => {}
+        }
+        sleep(WAIT_OTHER).await;
     }
-    slot.listening(shared.now());
 }
 
 /// A connection to a port that nobody listens on may meet itself.

@@ -12,6 +12,8 @@ use std::{
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use tokio::io::{Interest, unix::AsyncFd};
 
+use super::orphans;
+
 /// A process that was started and not yet reaped. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Process {
@@ -19,6 +21,8 @@ pub struct Process {
     /// Readable once it has ended.
     end: OwnedFd,
     reaped: bool,
+    /// Says till then that it is no orphan.
+    known: Option<orphans::Child>,
 }
 
 impl Process {
@@ -30,6 +34,7 @@ impl Process {
                 child,
                 end,
                 reaped: false,
+                known: None,
             }),
             Err(error) => {
                 let _ = child.kill();
@@ -37,6 +42,12 @@ impl Process {
                 Err(error)
             }
         }
+    }
+
+    /// It is known as this one of the host's children until it was reaped.
+    pub fn known_as(mut self, child: orphans::Child) -> Self {
+        self.known = Some(child);
+        self
     }
 
     /// Its id.

@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
 };
@@ -21,6 +22,7 @@ use super::{
     actor::Actor,
     api::Api,
     directory,
+    files::Paths,
     leftovers::{self, Leftovers},
     locked,
     log::Log,
@@ -40,6 +42,9 @@ use crate::domain::{
 /// How much longer than it may take to end a client is waited for: what it left is
 /// looked for, and its log is read to the end.
 const END_GRACE: Duration = Duration::from_secs(5);
+
+/// Where what is being removed lies: an earlier host may have been killed meanwhile.
+const GONE: &str = "clients/.gone";
 
 /// What all clients share.
 #[derive(Debug)]
@@ -84,6 +89,7 @@ impl Shared {
         if killed > 0 {
             tracing::warn!(killed, "processes that an earlier host left were killed");
         }
+        let _ = fs::remove_dir_all(places.tmpdir.join(GONE));
         records::write_pid(places)?;
         let shared = Arc::new(Self {
             spawner: Spawner::start()?,
@@ -179,7 +185,7 @@ impl Shared {
     }
 
     fn add(&self, table: &mut Table, wanted: &Wanted) -> Arc<Slot> {
-        let dir = self.setup.places.client_dir(&wanted.name);
+        let dir = self.setup.places.log_dir(&wanted.name);
         let log = Log::new(dir, self.setup.policy.log_bytes_max);
         let revisions = Arc::clone(&self.revisions);
         let slot = Slot::new(wanted, Arc::new(log), revisions, self.now());
@@ -226,7 +232,7 @@ impl Shared {
         let mut table = locked(&self.table);
         match before {
             Some(before) if slot.phase() != Some(Phase::Stopping) => slot.put_back(&before),
-            _ => remove(&mut table, slot),
+            _ => self.remove(&mut table, slot),
         }
     }
 
@@ -254,7 +260,7 @@ impl Shared {
         slot.stop(self.now());
         let status = slot.status();
         if over {
-            remove(&mut table, &slot);
+            self.remove(&mut table, &slot);
         }
         status
     }
@@ -294,7 +300,42 @@ impl Shared {
 
     /// A client has ended, and is known no more.
     pub fn forget(&self, slot: &Arc<Slot>) {
-        remove(&mut locked(&self.table), slot);
+        self.remove(&mut locked(&self.table), slot);
+    }
+
+    /// Forgets a client, and no other one that has its name by now.
+    fn remove(&self, table: &mut Table, slot: &Arc<Slot>) {
+        let known = table.slots.get(&slot.name);
+        if known.is_some_and(|known| Arc::ptr_eq(known, slot)) {
+            // The next host starts those that end with this one.
+            if !table.ending {
+                self.clear_away(slot);
+            }
+            table.slots.remove(&slot.name);
+        }
+        slot.forget();
+    }
+
+    /// Removes what only a client that is known needs. It is out of the way of the
+    /// next one of this name when this returns, and gone soon.
+    fn clear_away(&self, slot: &Slot) {
+        let Some(status) = slot.status() else {
+            return;
+        };
+        let places = &self.setup.places;
+        let dir = places.client_dir(&slot.name);
+        let keeps = Paths::new(&dir, &slot.name, &status.parameters).can_log_in_again();
+        let aside = places.tmpdir.join(GONE).join(status.revision.to_string());
+        let mut moved = fs::create_dir_all(&aside);
+        if !keeps {
+            moved = moved.and(put_aside(&dir, aside.join("dir")));
+        }
+        moved = moved.and(put_aside(&places.log_dir(&slot.name), aside.join("log")));
+        if let Err(error) = moved {
+            let client = &slot.name;
+            tracing::warn!(%client, %error, "what a client has left can't be removed");
+        }
+        spawn_blocking(move || fs::remove_dir_all(aside));
     }
 
     /// The next client that nobody was told of.
@@ -339,19 +380,23 @@ impl Shared {
             let _ = list.await;
         }
         let places = self.setup.places.clone();
+        let adopted = self.setup.launcher.is_some();
+        let children = self.setup.children.clone();
         let _ = spawn_blocking(move || {
             leftovers::kill_all(&places);
+            if adopted {
+                children.sweep(&places.tmpdir);
+            }
             records::remove(&places);
         })
         .await;
     }
 }
 
-/// Forgets a client, and no other one that has its name by now.
-fn remove(table: &mut Table, slot: &Arc<Slot>) {
-    let known = table.slots.get(&slot.name);
-    if known.is_some_and(|known| Arc::ptr_eq(known, slot)) {
-        table.slots.remove(&slot.name);
+/// Moves a directory away, if there is one.
+fn put_aside(from: &Path, to: PathBuf) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        moved => moved,
     }
-    slot.forget();
 }

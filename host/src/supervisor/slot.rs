@@ -278,6 +278,12 @@ impl Slot {
         });
     }
 
+    /// Whether this process takes connections: till it does, another program may.
+    pub fn listens(&self, start: &StartId) -> bool {
+        let status = self.status();
+        status.is_some_and(|it| it.start.as_ref() == Some(start) && it.listening_ms.is_some())
+    }
+
     /// This process said something about its state.
     pub fn heard(&self, start: &StartId, word: Word) {
         let mut held = locked(&self.current);

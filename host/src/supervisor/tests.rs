@@ -184,7 +184,60 @@ async fn a_client_is_started_told_of_stopped_and_forgotten() {
     assert!(world.clients.status(&name).is_none());
     assert!(world.clients.changed(&name, revision).await.is_none());
     assert!(world.clients.stop(&name).is_none());
-    assert!(world.file("a1", "").is_dir());
+    assert!(!world.file("a1", "").exists());
+}
+
+#[tokio::test]
+async fn a_client_that_is_forgotten_leaves_its_cookie_and_nothing_else() {
+    let world = World::of("echo hello; echo c > $MOJO_WEIXIN_COOKIE_PATH; exec sleep 60");
+    world.start("a1").await.unwrap();
+    world.read("a1", "mojo_weixin_cookie_a1.dat").await;
+    let name = called("a1");
+    timeout(PATIENCE, world.clients.log_grown(&name, 0))
+        .await
+        .unwrap();
+    let log = world.clients.0.setup.places.log_dir(&name);
+    assert!(log.join("console.log").is_file());
+    world.stop("a1").await;
+    assert!(world.file("a1", "mojo_weixin_cookie_a1.dat").exists());
+    assert!(!log.exists());
+    let again = World::opened(
+        &policy("exec sleep 60"),
+        world.dir.path().join("b").as_path(),
+    );
+    again.start(wanted("a1")).await.unwrap();
+    let dir = again.0.setup.places.client_dir(&name);
+    again.end().await;
+    assert!(dir.exists(), "the next host goes on with it");
+}
+
+/// A socket that processes which are started from now on have open, too: whoever
+/// listens on it, they do.
+fn shared_socket(port: u16) -> tokio::net::TcpSocket {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, port).into()).unwrap();
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn whoever_else_listens_on_its_port_is_not_the_client() {
+    let world = World::of("exec sleep 60");
+    let (name, status) = (called("a1"), world.start("a1").await.unwrap());
+    let port = status.port.unwrap();
+    let _squatter = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    sleep(Duration::from_millis(700)).await;
+    assert_eq!(world.clients.status(&name).unwrap().listening_ms, None);
+    assert!(world.clients.address(&name).is_none());
+    let call = ApiCall {
+        path: "stick".to_owned(),
+        parameters: Vec::new(),
+        time: PATIENCE,
+    };
+    let start = status.start.clone().unwrap();
+    let called = world.clients.call(&name, &start, call).await;
+    assert!(matches!(called, Err(CallFault::Unreached(_))));
 }
 
 #[tokio::test]
@@ -363,8 +416,10 @@ async fn a_client_is_logged_in_when_it_listens_and_says_so() {
         format!("{STATE} say scaning; echo code > $MOJO_WEIXIN_QRCODE_PATH; exec sleep 60");
     let mut policy = policy(&script);
     policy.probe_ms = 60_000;
+    let socket = shared_socket(policy.backend_start_port);
     let world = World::with(&policy);
     let status = world.start("a1").await.unwrap();
+    assert_eq!(status.port, Some(policy.backend_start_port));
     let shown = world
         .when("a1", |it| it.code.is_some() && it.state.is_some())
         .await;
@@ -372,7 +427,7 @@ async fn a_client_is_logged_in_when_it_listens_and_says_so() {
     assert_eq!(shown.state.unwrap().source, StateSource::File);
     let name = called("a1");
     assert_eq!(world.clients.code(&name).await.unwrap(), "code\n");
-    let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, status.port.unwrap())).unwrap();
+    let _listener = socket.listen(1).unwrap();
     let listening = world.in_phase("a1", Phase::Listening).await;
     assert!(listening.listening_ms.is_some());
     let start = status.start.clone().unwrap();
@@ -507,9 +562,15 @@ async fn a_start_that_fails_leaves_nothing_and_says_why() {
 
 #[tokio::test]
 async fn a_port_that_is_spoken_to_is_not_given_to_another() {
-    let world = World::of("exec sleep 60");
+    let policy = policy("exec sleep 60");
+    let socket = shared_socket(policy.backend_start_port);
+    let world = World::with(&policy);
     world.start("a1").await.unwrap();
+    assert!(world.clients.address(&called("a1")).is_none());
+    let listener = socket.listen(1).unwrap();
+    world.in_phase("a1", Phase::Listening).await;
     let address = world.clients.address(&called("a1")).unwrap();
+    drop(listener);
     world.stop("a1").await;
     let other = world.start("a2").await.unwrap();
     assert_ne!(other.port.unwrap(), address.port);

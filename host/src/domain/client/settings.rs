@@ -387,6 +387,12 @@ impl Places {
     pub fn client_dir(&self, name: &super::ClientName) -> PathBuf {
         self.tmpdir.join("clients").join(name.as_str())
     }
+
+    /// Where what a client prints is kept: not where the client itself puts files. No
+    /// client's name begins with a dot.
+    pub fn log_dir(&self, name: &super::ClientName) -> PathBuf {
+        self.tmpdir.join("clients/.logs").join(name.as_str())
+    }
 }
 
 #[cfg(test)]

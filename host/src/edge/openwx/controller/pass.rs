@@ -15,6 +15,7 @@ use axum::{
     },
     response::Response,
 };
+use tokio::time::timeout;
 
 use super::{
     Openwx, PREFIX,
@@ -35,6 +36,9 @@ use crate::{
     edge::openwx::wire::is_slow,
 };
 
+/// How long a client that was just started is waited for to take connections. That it
+/// does is found out within half of this.
+const LISTEN_TIME: Duration = Duration::from_millis(500);
 /// What waits for an answer of somebody in WeChat, as long as it is told.
 const CONSULT: &str = "consult";
 /// The longest `timeout` of a `consult` that is waited for.
@@ -79,8 +83,7 @@ impl Openwx {
         let client = native.status(&name).ok_or_else(Answer::unknown_client)?;
         check_alive(&client)?;
         self.check_media(&name, &mut asked).await?;
-        let address = native.address(&name);
-        let address = address.ok_or_else(|| Answer::unreachable(&client, "it has no process"))?;
+        let address = self.address(&client).await?;
         let seat = self.controller().courier.seats.enter(&name);
         let seat = seat.map_err(|full| Answer::busy(full.to_string()))?;
         let told = match asked.path() == CONSULT {
@@ -118,6 +121,35 @@ impl Openwx {
         let dir = self.service().client_dir(name);
         let dir = dir.map_err(|error| Answer::refused(name, error))?;
         asked.check_media(&dir).await
+    }
+
+    /// Where the client listens. One that was just started is given a moment.
+    async fn address(&self, client: &ClientStatus) -> Result<Address, Answer> {
+        let (native, name) = (self.service().native(), &client.name);
+        let listens = async {
+            let mut revision = client.revision;
+            loop {
+                if let Some(address) = native.address(name) {
+                    return Some(address);
+                }
+                let status = native.changed(name, revision).await?;
+                if status.phase != Phase::Spawned {
+                    return native.address(name);
+                }
+                revision = status.revision;
+            }
+        };
+        let address = match client.phase {
+            Phase::Spawned => timeout(LISTEN_TIME, listens).await.ok().flatten(),
+            _ => native.address(name),
+        };
+        address.ok_or_else(|| {
+            let reason = match client.phase {
+                Phase::Spawned => "it was started and does not take connections yet",
+                _ => "it has no process that takes connections",
+            };
+            Answer::unreachable(client, reason)
+        })
     }
 
     fn lost(&self, client: &ClientStatus, error: &Fault) -> Answer {

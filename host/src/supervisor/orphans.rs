@@ -1,0 +1,132 @@
+//! Children of the host that it has not started: what a client's processes start is
+//! handed to the host when its own parent ends. Wherever such a process went and
+//! whatever has become of its environment, it ends here.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid,
+};
+use tokio::{task::spawn_blocking, time::sleep};
+
+use super::{leftovers, locked, proc, process::Process};
+
+/// How often it is looked for them: so long may one outlive its client.
+const EVERY: Duration = Duration::from_secs(1);
+/// Where the system lists the children of a thread, if it does.
+const OF_THREAD: &str = "children";
+
+/// The host's own children. Each leads the group of a client, or was there before.
+#[derive(Debug, Clone, Default)]
+pub struct Children(Arc<Mutex<HashSet<u32>>>);
+
+/// One of them, until this is dropped: after it was reaped.
+#[derive(Debug)]
+pub struct Child {
+    pid: u32,
+    children: Children,
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        locked(&self.children.0).remove(&self.pid);
+    }
+}
+
+impl Children {
+    /// Starts one. It is never taken for an orphan before it is known.
+    pub fn start(&self, start: impl FnOnce() -> io::Result<Process>) -> io::Result<Process> {
+        let mut known = locked(&self.0);
+        let process = start()?;
+        let pid = process.id();
+        known.insert(pid);
+        let children = self.clone();
+        Ok(process.known_as(Child { pid, children }))
+    }
+
+    /// From now on the system hands orphans to this process, and they are looked for
+    /// until the runtime ends. Needs tokio's runtime.
+    pub fn adopt(&self, tmpdir: PathBuf) -> io::Result<()> {
+        locked(&self.0).extend(children());
+        set_child_subreaper(Some(getpid()))?;
+        let known = self.clone();
+        tokio::spawn(async move {
+            loop {
+                sleep(EVERY).await;
+                let (known, tmpdir) = (known.clone(), tmpdir.clone());
+                let _ = spawn_blocking(move || known.sweep(&tmpdir)).await;
+            }
+        });
+        Ok(())
+    }
+
+    /// Reaps the orphans that have ended, and kills those that are in no client's
+    /// group and do not say whose they are: the others end with their client. Blocks.
+    pub fn sweep(&self, tmpdir: &Path) {
+        // Held all the time, so that none is started meanwhile.
+        let known = locked(&self.0);
+        for pid in children().into_iter().filter(|pid| !known.contains(pid)) {
+            let Some(child) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+                continue;
+            };
+            if !matches!(waitpid(Some(child), WaitOptions::NOHANG), Ok(None)) {
+                continue;
+            }
+            let group = proc::stat(pid).map(|it| it.group);
+            let is_clients = group.is_some_and(|group| known.contains(&group));
+            // The first process of all is handed what is not its clients', too.
+            if !is_clients && !leftovers::is_marked(pid, tmpdir, None) && !getpid().is_init() {
+                tracing::warn!(pid, "a process that hid from its client was killed");
+                // It was not reaped yet: this number means no other one.
+                let _ = kill_process(child, Signal::KILL);
+            }
+        }
+    }
+}
+
+/// All children of this process. Blocks.
+fn children() -> Vec<u32> {
+    let threads = fs::read_dir("/proc/self/task");
+    let threads = threads.into_iter().flatten().flatten();
+    let lists: Vec<String> = threads
+        .filter_map(|thread| fs::read_to_string(thread.path().join(OF_THREAD)).ok())
+        .collect();
+    match lists.is_empty() {
+        // Not every system has them.
+        true => {
+            let own = std::process::id();
+            let all = proc::all().into_iter().filter(|it| it.parent == own);
+            all.map(|it| it.pid).collect()
+        }
+        false => {
+            let pids = lists.iter().flat_map(|list| list.split_whitespace());
+            pids.filter_map(|pid| pid.parse().ok()).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_child_is_known_until_it_was_reaped() {
+        let known = Children::default();
+        let start = || Process::new(Command::new("sleep").arg("60").spawn()?);
+        let process = known.start(start).unwrap();
+        let pid = process.id();
+        assert!(children().contains(&pid));
+        assert!(locked(&known.0).contains(&pid));
+        drop(process);
+        assert!(!children().contains(&pid));
+        assert!(!locked(&known.0).contains(&pid));
+    }
+}
