@@ -5,7 +5,7 @@
 
 mod wanted;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -118,10 +118,7 @@ impl Service {
                 problem: self.unknown_template(&template),
             });
         }
-        let dir = policies.clients.places(&policies.data);
-        // `openwx.tmpdir` may be relative, and clients run elsewhere.
-        let dir = std::path::absolute(dir.client_dir(&request.name))
-            .map_err(|error| Error::Host(error.to_string()))?;
+        let dir = self.client_dir(&request.name)?;
         let rules = policies.clients.parameter_policy();
         Ok(Wanted {
             parameters: rules.check(request.parameters, &dir)?,
@@ -130,6 +127,14 @@ impl Service {
             asked_ms: self.0.store.now(),
             over: None,
         })
+    }
+
+    /// A client's own directory, as an absolute path.
+    pub fn client_dir(&self, name: &ClientName) -> Result<PathBuf, Error> {
+        let policies = &self.0.policies;
+        let places = policies.clients.places(&policies.data);
+        // `openwx.tmpdir` may be relative, and clients run elsewhere.
+        std::path::absolute(places.client_dir(name)).map_err(|error| Error::Host(error.to_string()))
     }
 
     fn unknown_template(&self, name: &str) -> String {

@@ -102,7 +102,7 @@ fn request(port: u16, call: &ApiCall) -> Result<Request<Full<Bytes>>, CallFault>
             .uri(url)
             .body(Full::from(form))
     };
-    request.map_err(|error| CallFault::Unreached(error.to_string()))
+    request.map_err(|error| CallFault::Unfit(format!("{}: {error}", call.path)))
 }
 
 /// An error with what lies behind it.
@@ -181,6 +181,14 @@ mod tests {
         drop(listener);
         let fault = Api::new().call(port, &call("stick", 2_000)).await;
         assert!(matches!(fault, Err(CallFault::Unreached(_))), "{fault:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_too_long_for_an_address_is_not_tried_again() {
+        let mut long = call("get_user_info", 2_000);
+        long.parameters = vec![("x".to_owned(), "y".repeat(70_000))];
+        let fault = Api::new().call(9, &long).await;
+        assert!(matches!(fault, Err(CallFault::Unfit(_))), "{fault:?}");
     }
 
     #[tokio::test]

@@ -46,6 +46,11 @@ pub fn command_line(
         let cure = format!("add [openwx.template.{template}] to the configuration");
         bad(template, format!("there is no such template: {cure}"))
     })?;
+    if name.as_str().starts_with('-') && words.iter().any(|it| it == "{client}") {
+        let cure = "write the argument as --name={client}, or take another name";
+        let problem = format!("its program would take the name {name} for an option: {cure}");
+        return Err(bad(template, problem));
+    }
     let mut words = words.iter().map(|word| expanded(word, places, name));
     let Some(program) = words.next().filter(|it| !it.is_empty()) else {
         return Err(bad(template, "its command is empty: name a program"));
@@ -147,6 +152,27 @@ mod tests {
         std::fs::create_dir_all(&places.tmpdir).unwrap();
         let name = ClientName::try_from("a1").unwrap();
         command_line(&policy, &places, "t", &name)
+    }
+
+    #[test]
+    fn a_name_is_never_an_option() {
+        let data = tempfile::tempdir().unwrap();
+        let mut policy = ClientPolicy::default();
+        for (number, word) in ["{client}", "--name={client}"].into_iter().enumerate() {
+            let command = vec!["sh".to_owned(), word.to_owned()];
+            policy
+                .template
+                .insert(format!("t{number}"), Template { command });
+        }
+        let places = policy.places(data.path());
+        let name = ClientName::try_from("-e").unwrap();
+        let refused = command_line(&policy, &places, "t0", &name).unwrap_err();
+        assert!(
+            refused.to_string().contains("take another name"),
+            "{refused}"
+        );
+        let line = command_line(&policy, &places, "t1", &name).unwrap();
+        assert_eq!(line.arguments, ["--name=-e"]);
     }
 
     fn problem(words: &[&str], data: &Path) -> String {

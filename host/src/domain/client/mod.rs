@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountId, Digest, Millis, id::BadId};
 
-pub use parameters::{BadParameter, LOG_FILES, ParameterPolicy, Parameters, VALUE_MAX_BYTES};
+pub use parameters::{
+    BadParameter, LOG_FILES, ParameterPolicy, Parameters, VALUE_MAX_BYTES, check_media,
+};
 pub use report_url::{escaped, merged_url, report_url};
 pub use restart::{Crashes, RestartPolicy, Verdict, codes_max};
 pub use settings::{Auth, ClientPolicy, Places, Replies, TEMPLATE_DEFAULT, Template};
@@ -38,11 +40,19 @@ impl ClientName {
     }
 }
 
+/// Letters and digits but for those that show nothing, or look like others that they
+/// are a form of: two names that look the same would be taken for each other.
+fn is_visible_letter(c: char) -> bool {
+    let blank = matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}');
+    let form = matches!(c, '\u{2100}'..='\u{218f}' | '\u{ff00}'..='\u{ffef}');
+    c.is_alphanumeric() && !blank && !form
+}
+
 impl TryFrom<&str> for ClientName {
     type Error = BadId;
 
     fn try_from(text: &str) -> Result<Self, BadId> {
-        let odd = |c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '@'));
+        let odd = |c: char| !(is_visible_letter(c) || matches!(c, '-' | '_' | '.' | '@'));
         let long = text.chars().count() > NAME_MAX_CHARS || text.len() > NAME_MAX_BYTES;
         if text.is_empty() || long || text.starts_with('.') || text.contains(odd) {
             return Err(BadId(
@@ -352,4 +362,35 @@ pub struct Over {
     pub at_ms: Millis,
     /// Why.
     pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_letters_of_any_script_that_can_be_seen() {
+        for name in ["a1", "小明", "Ünal", "-x", "имя.2", "@a_b", "がぎ"] {
+            assert!(ClientName::try_from(name).is_ok(), "{name}");
+        }
+        for name in [
+            "",
+            ".a",
+            "a b",
+            "a/b",
+            "\u{115f}",
+            "a\u{1160}",
+            "\u{3164}",
+            "a\u{ffa0}",
+            "ａ１",
+            "ﾅ",
+            "\u{212a}",
+            "\u{2160}",
+            "e\u{301}",
+            "a\u{200d}b",
+            "a\u{202e}b",
+        ] {
+            assert!(ClientName::try_from(name).is_err(), "{name:?}");
+        }
+    }
 }

@@ -26,8 +26,10 @@ enum Meaning {
     Number,
     LogLevel,
     Encoding,
-    /// A file or directory in the client's own directory.
-    Place,
+    /// A file in the client's own directory.
+    File,
+    /// A directory there.
+    Dir,
     Url,
     Plugins,
     /// Whatever it is: the configuration names it.
@@ -37,7 +39,7 @@ enum Meaning {
 /// The parameters that are documented for Mojo-Weixin's `new`, and for its plugin
 /// Openwx.
 const DOCUMENTED: [(&str, Meaning); 44] = [
-    ("cookie_path", Meaning::Place),
+    ("cookie_path", Meaning::File),
     ("disable_color", Meaning::Number),
     ("download_media", Meaning::Number),
     ("emoji_to_text", Meaning::Number),
@@ -54,26 +56,26 @@ const DOCUMENTED: [(&str, Meaning); 44] = [
     ("log_console", Meaning::Number),
     ("log_encoding", Meaning::Encoding),
     ("log_level", Meaning::LogLevel),
-    ("log_path", Meaning::Place),
+    ("log_path", Meaning::File),
     ("log_unicode", Meaning::Number),
     ("media_chunk_size", Meaning::Number),
-    ("media_dir", Meaning::Place),
+    ("media_dir", Meaning::Dir),
     ("media_size_max", Meaning::Number),
-    ("pid_path", Meaning::Place),
+    ("pid_path", Meaning::File),
     ("poll_api", Meaning::Url),
     ("poll_interval", Meaning::Number),
     ("post_api", Meaning::Url),
     ("post_event", Meaning::Number),
     ("post_media_data", Meaning::Number),
     ("qrcode_count_max", Meaning::Number),
-    ("qrcode_path", Meaning::Place),
+    ("qrcode_path", Meaning::File),
     ("send_interval", Meaning::Number),
-    ("state_path", Meaning::Place),
+    ("state_path", Meaning::File),
     ("stop_with_mobile", Meaning::Number),
     ("sync_interval", Meaning::Number),
     ("synccheck_delay", Meaning::Number),
     ("synccheck_interval", Meaning::Number),
-    ("tmpdir", Meaning::Place),
+    ("tmpdir", Meaning::Dir),
     ("ua_connect_timeout", Meaning::Number),
     ("ua_debug", Meaning::Number),
     ("ua_debug_req_body", Meaning::Number),
@@ -81,6 +83,17 @@ const DOCUMENTED: [(&str, Meaning); 44] = [
     ("ua_inactivity_timeout", Meaning::Number),
     ("ua_request_timeout", Meaning::Number),
     ("ua_retry_times", Meaning::Number),
+];
+
+/// What somebody has sent to a client.
+const MEDIA: &str = "client's media";
+/// How the usual names of a client's files begin, and which parameter names them.
+const OWN_FILES: [(&str, &str); 5] = [
+    ("mojo_weixin_cookie_", "cookie_path"),
+    ("mojo_weixin_media_", MEDIA),
+    ("mojo_weixin_pid_", "pid_path"),
+    ("mojo_weixin_qrcode_", "qrcode_path"),
+    ("mojo_weixin_state_", "state_path"),
 ];
 
 /// What clients know as levels of their log.
@@ -126,6 +139,7 @@ impl ParameterPolicy {
             }
             checked.insert(name, value);
         }
+        check_places(&checked, dir)?;
         Ok(checked)
     }
 
@@ -141,7 +155,7 @@ impl ParameterPolicy {
             return Err("holds a control character".to_owned());
         }
         match meaning {
-            Meaning::Place => place(&value, dir),
+            Meaning::File | Meaning::Dir => place(&value, dir),
             Meaning::Plugins => plugins(&value, dir),
             meaning => check_plain(meaning, &value).map(|()| value),
         }
@@ -178,7 +192,7 @@ fn check_plain(meaning: Meaning, value: &str) -> Result<(), String> {
         Meaning::LogLevel => check_log_level(value),
         Meaning::Encoding => check_encoding(value),
         Meaning::Url => check_url(value),
-        Meaning::Place | Meaning::Plugins | Meaning::Text => Ok(()),
+        Meaning::File | Meaning::Dir | Meaning::Plugins | Meaning::Text => Ok(()),
     }
 }
 
@@ -242,6 +256,82 @@ fn check_number(value: &str) -> Result<(), String> {
         true => Ok(()),
         false => Err("takes a number, such as 1 or 0.5".to_owned()),
     }
+}
+
+/// Whether a client may be told to send this file: one in its own directory, or one
+/// of another host.
+pub fn check_media(value: &str, dir: &Path) -> Result<(), String> {
+    match value.starts_with("http://") || value.starts_with("https://") {
+        true => Ok(()),
+        false => own_file(value, dir),
+    }
+}
+
+fn own_file(value: &str, dir: &Path) -> Result<(), String> {
+    let path = place(value, dir)?;
+    let below = Path::new(&path).strip_prefix(dir).unwrap_or(Path::new(""));
+    match file_of(below) {
+        None | Some(MEDIA | "qrcode_path") if !below.as_os_str().is_empty() => Ok(()),
+        _ => Err("is what the client keeps for itself: send another file".to_owned()),
+    }
+}
+
+/// Refuses paths by which a file would be taken for another, or be loaded that
+/// somebody else has sent.
+fn check_places(all: &Parameters, dir: &Path) -> Result<(), BadParameter> {
+    let places: Vec<(&str, Meaning, &Path)> = all
+        .iter()
+        .filter_map(|(name, value)| {
+            let (_, meaning) = DOCUMENTED.iter().find(|(known, _)| known == name)?;
+            let path = Path::new(value);
+            let is_place = matches!(meaning, Meaning::File | Meaning::Dir)
+                || *meaning == Meaning::Plugins && path.starts_with(dir);
+            is_place.then_some((name.as_str(), *meaning, path))
+        })
+        .collect();
+    for &(name, meaning, path) in &places {
+        check_place(name, meaning, path, dir).map_err(|problem| bad(name, problem))?;
+        for &(other, other_meaning, other_path) in &places {
+            let clash = other != name && clash((meaning, path), (other_meaning, other_path));
+            if clash {
+                let problem = format!("is, or lies in, what {other} names: give it another path");
+                return Err(bad(name, problem));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_place(name: &str, meaning: Meaning, path: &Path, dir: &Path) -> Result<(), String> {
+    let below = path.strip_prefix(dir).unwrap_or(path);
+    if name == "media_dir" && below.as_os_str().is_empty() {
+        return Err("is where the client's own files lie: name a directory below it".to_owned());
+    }
+    match file_of(below) {
+        Some(known) if meaning == Meaning::Plugins || known != name => Err(format!(
+            "is, or lies below, the {known}: give it a name of its own"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether something can't be at the one path because of what is at the other. Files
+/// hold nothing else, and what comes in by media is no plugin.
+fn clash((meaning, path): (Meaning, &Path), (other, other_path): (Meaning, &Path)) -> bool {
+    let may_hold = other == Meaning::Dir && meaning != Meaning::Plugins;
+    path.starts_with(other_path) && !may_hold
+}
+
+/// The parameter that names a file of this kind, or what else it is: by the first
+/// part of a path that has such a file's usual name.
+fn file_of(below: &Path) -> Option<&'static str> {
+    let mut names = below
+        .components()
+        .filter_map(|part| part.as_os_str().to_str());
+    names.find_map(|name| {
+        let known = OWN_FILES.iter().find(|(start, _)| name.starts_with(start));
+        known.map(|(_, known)| *known)
+    })
 }
 
 /// The absolute form of a path that lies in the directory, as far as its text tells.
@@ -468,6 +558,85 @@ mod tests {
                 let problem = check(name, path).unwrap_err();
                 assert!(problem.contains("own directory"), "{problem}");
             }
+        }
+    }
+
+    fn check_all(given: &[(&str, &str)]) -> Result<Parameters, String> {
+        let given = given
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
+        let checked = ParameterPolicy::with(&[]).check(given, Path::new(DIR));
+        checked.map_err(|bad| bad.to_string())
+    }
+
+    #[test]
+    fn no_file_of_the_client_is_taken_for_another() {
+        for (name, value) in [
+            ("qrcode_path", "mojo_weixin_cookie_小明.dat"),
+            ("qrcode_path", "./mojo_weixin_cookie_小明.dat/x"),
+            ("state_path", "console.log"),
+            ("log_path", "console.1.log"),
+            ("pid_path", "mojo_weixin_state_小明.json"),
+            ("tmpdir", "mojo_weixin_state_小明.json"),
+            ("load", "./mojo_weixin_media_ab.pm"),
+            ("media_dir", "."),
+            ("media_dir", DIR),
+        ] {
+            let problem = check_all(&[(name, value)]).unwrap_err();
+            assert!(problem.starts_with(name), "{problem}");
+        }
+        taken("tmpdir", &[DIR]);
+        let own = format!("{DIR}/x/mojo_weixin_cookie_小明.dat");
+        taken("cookie_path", &[&own]);
+    }
+
+    #[test]
+    fn no_two_parameters_name_one_file() {
+        for (one, other) in [
+            (("qrcode_path", "a"), ("state_path", "./a")),
+            (("qrcode_path", "a"), ("state_path", "a/b")),
+            (("cookie_path", "a/b"), ("qrcode_path", "a")),
+            (("tmpdir", "a/b"), ("qrcode_path", "a")),
+            (("media_dir", "a"), ("qrcode_path", "a")),
+            (("media_dir", "a"), ("load", "a/Own.pm")),
+            (("tmpdir", "."), ("load", "a/Own.pm")),
+            (("load", "a/Own.pm"), ("log_path", "a/Own.pm")),
+        ] {
+            let problem = check_all(&[one, other]).unwrap_err();
+            assert!(problem.contains("another path"), "{problem}");
+        }
+        for fit in [
+            [("tmpdir", "a"), ("qrcode_path", "a/b")],
+            [("tmpdir", "a"), ("media_dir", "a/b")],
+            [("qrcode_path", "a"), ("state_path", "ab")],
+            [("media_dir", "a"), ("load", "plugins/Own.pm")],
+            [("tmpdir", "a"), ("load", "ShowMsg")],
+        ] {
+            assert!(check_all(&fit).is_ok(), "{fit:?}");
+        }
+    }
+
+    #[test]
+    fn media_comes_from_elsewhere_or_from_the_clients_own_directory() {
+        let media = |value: &str| check_media(value, Path::new(DIR));
+        for fit in [
+            "http://h/1.png",
+            "https://h/1",
+            "out/1.png",
+            &format!("{DIR}/1.png"),
+        ] {
+            assert_eq!(media(fit), Ok(()), "{fit}");
+        }
+        for bad in [
+            "/etc/passwd",
+            "../x",
+            "HTTP:/../../x",
+            "",
+            ".",
+            "mojo_weixin_cookie_小明.dat",
+            "console.log",
+        ] {
+            assert!(media(bad).is_err(), "{bad:?}");
         }
     }
 

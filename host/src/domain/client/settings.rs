@@ -65,6 +65,9 @@ pub struct ClientPolicy {
     pub template_path: Option<PathBuf>,
     /// Who may use the controller API.
     pub auth: Auth,
+    /// Whether those who use the controller API may have clients send files of this
+    /// machine, by their paths. Else those in a client's own directory only.
+    pub local_media: bool,
     /// Report to the host and to a `post_api` as well.
     pub tee: bool,
     /// How a bot's answers reach the client.
@@ -145,6 +148,7 @@ impl Default for ClientPolicy {
             log_encoding: None,
             template_path: None,
             auth: Auth::Token,
+            local_media: false,
             tee: false,
             replies: Replies::Answer,
             template: BTreeMap::new(),

@@ -80,6 +80,9 @@ pub enum CallFault {
     /// The client may have done it or not.
     #[error("the client did not answer: {0}")]
     Unanswered(String),
+    /// No client can be told that, now or later.
+    #[error("the call can't be made: {0}")]
+    Unfit(String),
 }
 
 /// Why a file of a client's is not read.

@@ -223,7 +223,9 @@ impl Errands {
                     wire::outcome(call, &given)
                 }
                 Err(CallFault::Unreached(reason)) if done == 0 => return Err(Unreached(reason)),
-                Err(fault @ CallFault::Unreached(_)) => Outcome::Failed(fault.to_string()),
+                Err(fault @ (CallFault::Unreached(_) | CallFault::Unfit(_))) => {
+                    Outcome::Failed(fault.to_string())
+                }
                 Err(fault @ CallFault::Unanswered(_)) => Outcome::Unknown(fault.to_string()),
             };
             match outcome {
@@ -296,7 +298,9 @@ impl Errands {
         let answer = match self.call(&call).await {
             Ok(answer) => answer,
             Err(CallFault::Unreached(reason)) => return Err(Unreached(reason)),
-            Err(fault @ CallFault::Unanswered(_)) => return Ok(Err(failed(fault))),
+            Err(fault @ (CallFault::Unanswered(_) | CallFault::Unfit(_))) => {
+                return Ok(Err(failed(fault)));
+            }
         };
         Ok(
             parse(&answer.body).ok_or_else(|| match wire::outcome(&call, &answer) {
@@ -393,7 +397,7 @@ impl Errands {
         let answer = match self.call(call).await {
             Ok(answer) => answer,
             Err(CallFault::Unreached(reason)) => return Err(Unreached(reason)),
-            Err(fault @ CallFault::Unanswered(_)) => {
+            Err(fault @ (CallFault::Unanswered(_) | CallFault::Unfit(_))) => {
                 return Ok(self.missing(task, &fault.to_string()).await);
             }
         };

@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    path::Path,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -11,7 +12,7 @@ use std::{
 use axum::{
     body::{Body, HttpBody},
     extract::Request,
-    http::{HeaderValue, header, request::Parts, uri::PathAndQuery},
+    http::{HeaderMap, HeaderValue, header, request::Parts, uri::PathAndQuery},
 };
 use bytes::Bytes;
 use futures_util::stream;
@@ -24,7 +25,7 @@ use super::{
     door::{Door, TOKEN},
 };
 use crate::{
-    domain::ClientName,
+    domain::{ClientName, client::check_media},
     edge::body::{BodyError, BodyReader, Deadline, next_piece},
 };
 
@@ -32,10 +33,19 @@ use crate::{
 pub(super) const FORM_MAX_BYTES: usize = 1024 * 1024;
 /// How long that may take.
 const FORM_TIME: Duration = Duration::from_secs(60);
+/// How much of a form is read to find a token in it. Whoever sends it may be anybody:
+/// so much is not counted (see `body`).
+pub(super) const STRANGER_MAX_BYTES: usize = 64 * 1024;
+/// How long that may take.
+const STRANGER_TIME: Duration = Duration::from_secs(5);
 /// The longest boundary (RFC 2046, section 5.1.1).
 const BOUNDARY_MAX_BYTES: usize = 70;
 /// The parameter that names the client.
 pub(super) const CLIENT: &str = "client";
+/// The parameter that names a file to send: a path, unless it is an address.
+const MEDIA: &str = "media_path";
+/// What the names of calls hold that take it.
+const SENDING: [&str; 3] = ["send_", "upload_media", "consult"];
 
 /// Names and values, decoded, in their order.
 pub(super) type Pairs = Vec<(String, String)>;
@@ -74,10 +84,7 @@ impl<'a> Asked<'a> {
     pub(super) fn of(request: Request, openwx: &'a Openwx) -> Self {
         let (mut parts, body) = request.into_parts();
         let door = &openwx.controller().door;
-        let mut has_token = door.knows_bearer(&parts.headers);
-        if has_token {
-            parts.headers.remove(header::AUTHORIZATION);
-        }
+        let mut has_token = take_from_headers(&mut parts.headers, door);
         has_token |= take_from_query(&mut parts, door);
         let query = parts.uri.query().unwrap_or_default();
         let query = form_urlencoded::parse(query.as_bytes());
@@ -97,8 +104,7 @@ impl<'a> Asked<'a> {
             return self.openwx.controller().door.check_origin(&self.parts);
         }
         if !self.has_token {
-            // Only a form can have it now.
-            self.form().await?;
+            self.look_for_token().await?;
         }
         match self.has_token {
             true => Ok(()),
@@ -107,6 +113,20 @@ impl<'a> Asked<'a> {
                  (the token is in the file openwx-token in the host's data directory)",
             )),
         }
+    }
+
+    /// Only a form can have it now.
+    async fn look_for_token(&mut self) -> Result<(), Answer> {
+        if let Some(kind) = kind(&self.parts)
+            && !self.body.is_end_stream()
+        {
+            let strangers = &self.openwx.controller().strangers;
+            let bounds = (STRANGER_MAX_BYTES, Deadline::after(STRANGER_TIME));
+            let form = self.read_form(kind, strangers, bounds).await?;
+            // What follows is looked at once it is known who asks.
+            self.form = (!form.partial).then_some(form);
+        }
+        Ok(())
     }
 
     /// The method and headers, and the path below `/openwx`.
@@ -176,14 +196,38 @@ impl<'a> Asked<'a> {
             .collect())
     }
 
-    /// The request, to be passed on. Refused when our token would go with it. Whoever
-    /// was let in by the query or a header may have put it into the form as well: one
-    /// that is read whole is looked through.
-    pub(super) async fn into_request(mut self) -> Result<(Parts, Body), Answer> {
-        let all = self.body.size_hint().upper();
-        if all.is_some_and(|bytes| bytes <= FORM_MAX_BYTES as u64) {
-            self.form().await?;
+    /// Looks into the body before it is passed on: our token may be there as well.
+    pub(super) async fn look(&mut self) -> Result<(), Answer> {
+        self.form().await.map(drop)
+    }
+
+    /// Looks into the body, and refuses to have a client send a file of this machine
+    /// that does not lie in its directory.
+    pub(super) async fn check_media(&mut self, dir: &Path) -> Result<(), Answer> {
+        let sends = is_sending(self.path());
+        let hides = hides_form(&self.parts) && !self.body.is_end_stream();
+        let partial = self.form().await?.partial;
+        if sends && (partial || hides) {
+            return Err(Answer::failure(format!(
+                "body: must be one form of at most {FORM_MAX_BYTES} bytes that can be read, \
+                 since it may hold {MEDIA}, unless openwx.local_media is set"
+            )));
         }
+        let form = self.form.iter().flat_map(|form| &form.pairs);
+        let all = self.query.iter().chain(form);
+        for (_, value) in all.filter(|(name, _)| name == MEDIA) {
+            check_media(value, dir).map_err(|problem| {
+                Answer::failure(format!(
+                    "{MEDIA}: {problem}; files of this machine are sent by their paths only when \
+                     openwx.local_media is set, others by an http or https address"
+                ))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The request, to be passed on. Refused when our token would go with it.
+    pub(super) fn into_request(self) -> Result<(Parts, Body), Answer> {
         match self.form.is_some_and(|form| form.holds_token) {
             true => Err(Answer::forbidden(
                 "token: can't be in a multipart form that is passed on to a client: put it into \
@@ -197,7 +241,11 @@ impl<'a> Asked<'a> {
     async fn form(&mut self) -> Result<&Form, Answer> {
         if self.form.is_none() {
             let form = match kind(&self.parts) {
-                Some(kind) if !self.body.is_end_stream() => self.read_form(kind).await?,
+                Some(kind) if !self.body.is_end_stream() => {
+                    let forms = &self.openwx.controller().forms;
+                    let bounds = (FORM_MAX_BYTES, Deadline::after(FORM_TIME));
+                    self.read_form(kind, forms, bounds).await?
+                }
                 _ => Form::default(),
             };
             self.form = Some(form);
@@ -205,8 +253,13 @@ impl<'a> Asked<'a> {
         Ok(self.form.get_or_insert_default())
     }
 
-    async fn read_form(&mut self, kind: Kind) -> Result<Form, Answer> {
-        let head = Head::read(&mut self.body, &self.openwx.controller().forms).await;
+    async fn read_form(
+        &mut self,
+        kind: Kind,
+        room: &BodyReader,
+        bounds: (usize, Deadline),
+    ) -> Result<Form, Answer> {
+        let head = Head::read(&mut self.body, room, bounds).await;
         let mut head = head.map_err(|error| unread(&error))?;
         let door = &self.openwx.controller().door;
         let is_ours = |name: &str, value: &str| name == TOKEN && door.knows(value);
@@ -251,6 +304,31 @@ fn only<'p>(pairs: &'p Pairs, name: &str) -> Result<Option<&'p str>, &'static st
     }
 }
 
+/// Whether a client may take this path for a call that sends: it decodes it, and knows
+/// some by further names.
+fn is_sending(path: &str) -> bool {
+    let path = percent_decode(path);
+    SENDING.iter().any(|name| path.contains(name))
+}
+
+fn percent_decode(path: &str) -> String {
+    // A + is no space here, and in no name that matters.
+    let pairs = path.replace('&', "%26").replace('=', "%3D");
+    let decoded = form_urlencoded::parse(pairs.as_bytes()).next();
+    decoded.map_or_else(String::new, |(name, _)| name.into_owned())
+}
+
+/// Whether a client may find a form in the body where none is found here.
+fn hides_form(parts: &Parts) -> bool {
+    let kinds = parts.headers.get_all(header::CONTENT_TYPE);
+    let is_form = |kind: &HeaderValue| {
+        let kind = String::from_utf8_lossy(kind.as_bytes()).to_ascii_lowercase();
+        kind.contains("form") || kind.contains("multipart")
+    };
+    let several = kinds.iter().count() > 1;
+    several || kind(parts).is_none() && kinds.iter().any(is_form)
+}
+
 fn kind(parts: &Parts) -> Option<Kind> {
     let value = parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let essence = value.split(';').next().unwrap_or_default().trim();
@@ -259,6 +337,30 @@ fn kind(parts: &Parts) -> Option<Kind> {
     }
     let boundary = multer::parse_boundary(value).ok()?;
     (boundary.len() <= BOUNDARY_MAX_BYTES).then_some(Kind::Multipart(boundary))
+}
+
+/// Takes our tokens out of the headers. True when one of them lets the caller in.
+fn take_from_headers(headers: &mut HeaderMap, door: &Door) -> bool {
+    if headers
+        .get_all(header::REFERER)
+        .iter()
+        .any(|page| door.knows_page(page))
+    {
+        headers.remove(header::REFERER);
+    }
+    let given: Vec<HeaderValue> = headers
+        .get_all(header::AUTHORIZATION)
+        .iter()
+        .cloned()
+        .collect();
+    if !given.iter().any(|value| door.knows_bearer(value)) {
+        return false;
+    }
+    headers.remove(header::AUTHORIZATION);
+    for value in given.into_iter().filter(|value| !door.knows_bearer(value)) {
+        headers.append(header::AUTHORIZATION, value);
+    }
+    true
 }
 
 /// Takes our tokens out of the query. True when there were any.
@@ -343,7 +445,8 @@ async fn read_multipart(
             Err(_) => break,
         };
         let name = field.name().unwrap_or_default().to_owned();
-        if field.file_name().is_some() || name.is_empty() {
+        let is_file = field.file_name().is_some() && name != MEDIA;
+        if is_file || name.is_empty() {
             continue;
         }
         let Ok(value) = field.text().await else {
@@ -365,10 +468,13 @@ struct Head {
 }
 
 impl Head {
-    async fn read(body: &mut Body, room: &BodyReader) -> Result<Self, BodyError> {
-        let deadline = Deadline::after(FORM_TIME);
+    async fn read(
+        body: &mut Body,
+        room: &BodyReader,
+        (mut left, deadline): (usize, Deadline),
+    ) -> Result<Self, BodyError> {
         let mut gathered = room.gather();
-        let (mut left, mut more) = (FORM_MAX_BYTES, Bytes::new());
+        let mut more = Bytes::new();
         let mut is_whole = false;
         while more.is_empty() && !is_whole {
             match next_piece(body, deadline).await? {
@@ -504,7 +610,8 @@ mod tests {
             let pieces: Vec<_> = bytes.chunks(100_000).map(<[u8]>::to_vec).collect();
             let pieces = pieces.into_iter().map(Ok::<_, std::io::Error>);
             let mut body = Body::from_stream(stream::iter(pieces));
-            let head = Head::read(&mut body, &room).await.unwrap();
+            let bounds = (FORM_MAX_BYTES, Deadline::after(FORM_TIME));
+            let head = Head::read(&mut body, &room, bounds).await.unwrap();
             assert_eq!(head.is_whole, size <= FORM_MAX_BYTES, "{size}");
             let replayed = head.before(body).collect().await.unwrap().to_bytes();
             assert_eq!(replayed, bytes);

@@ -1,7 +1,9 @@
 //! Who may use the controller API: whoever has its token or the admin token, or,
 //! if the settings say so, everybody on this machine but web pages of others.
 
-use axum::http::{HeaderMap, header, request::Parts, uri::Authority};
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, HeaderValue, header, request::Parts, uri::Authority};
 use url::Url;
 
 use super::answer::Answer;
@@ -65,9 +67,17 @@ impl Door {
         self.admin.verify(token) | own
     }
 
-    /// Whether the header holds one of our tokens.
-    pub(super) fn knows_bearer(&self, headers: &HeaderMap) -> bool {
-        auth::bearer(headers).is_some_and(|token| self.knows(token))
+    /// Whether this value of `Authorization` holds one of our tokens.
+    pub(super) fn knows_bearer(&self, value: &HeaderValue) -> bool {
+        auth::bearer_of(value).is_some_and(|token| self.knows(token))
+    }
+
+    /// Whether this value of `Referer` holds one: browsers name the page that they
+    /// come from with its query.
+    pub(super) fn knows_page(&self, value: &HeaderValue) -> bool {
+        let query = value.as_bytes().splitn(2, |&byte| byte == b'?').nth(1);
+        let mut pairs = form_urlencoded::parse(query.unwrap_or_default());
+        pairs.any(|(_, value)| self.knows(&value))
     }
 
     /// Refuses what a web page of somebody else has a browser send: without a token,
@@ -78,7 +88,7 @@ impl Door {
         if host.is_some_and(|host| !self.is_our_host(host)) {
             // A name that somebody else has pointed to this machine.
             return Err(Answer::forbidden(
-                "the header Host names a host that is not this one: use its IP address, \
+                "the header Host names a host that is not this machine: use 127.0.0.1, [::1], \
                  localhost, or the name in server.public_url",
             ));
         }
@@ -86,7 +96,10 @@ impl Door {
         let origin = header_text(headers, header::ORIGIN.as_str());
         let foreign_site = site.is_some_and(|site| !matches!(site, "same-origin" | "none"));
         let foreign_origin = origin.is_some_and(|origin| !is_origin_of(origin, host));
-        match foreign_site || foreign_origin {
+        // Browsers tell hosts without TLS no site, and of a picture no origin.
+        let referer = header_text(headers, header::REFERER.as_str());
+        let foreign_referer = referer.is_some_and(|page| !is_origin_of(origin_of(page), host));
+        match foreign_site || foreign_origin || foreign_referer {
             true => Err(Answer::forbidden(
                 "web pages of other sites may not use the controller API: set openwx.auth = \
                  \"token\" and send the token",
@@ -102,10 +115,22 @@ impl Door {
         let name = authority.host();
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         let public = self.public_host.as_deref();
-        bare.parse::<std::net::IpAddr>().is_ok()
+        // Any other, such as 0.0.0.0, a browser does not take for this machine, and
+        // says nothing of the page that asks.
+        bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
             || name.eq_ignore_ascii_case("localhost")
             || public.is_some_and(|public| name.eq_ignore_ascii_case(public))
     }
+}
+
+/// The origin of a page's address.
+fn origin_of(page: &str) -> &str {
+    let host = page.find("://").map_or(0, |at| at + 3);
+    let rest = page.get(host..).unwrap_or_default();
+    let end = rest
+        .find(['/', '?', '#'])
+        .map_or(page.len(), |at| host + at);
+    page.get(..end).unwrap_or_default()
 }
 
 /// Whether a page of this origin asks its own host.
@@ -154,7 +179,7 @@ mod tests {
             "localhost:2000",
             "LOCALHOST",
             "bots.example",
-            "10.1.2.3",
+            "127.8.9.10:2000",
         ] {
             assert!(lets_in(&[("host", host)]), "{host}");
         }
@@ -169,6 +194,10 @@ mod tests {
             ("host", "localhost"),
             ("sec-fetch-site", "none")
         ]));
+        for page in ["http://localhost:2000", "http://localhost:2000/a?b=://c"] {
+            let headers = [("host", "localhost:2000"), ("referer", page)];
+            assert!(lets_in(&headers), "{page}");
+        }
     }
 
     #[test]
@@ -179,6 +208,11 @@ mod tests {
             ("origin", "http://localhost:3000"),
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-site", "same-site"),
+            ("referer", "http://evil.example/page"),
+            ("referer", "http://localhost:3000/"),
+            ("referer", "http://evil.example?http://localhost:2000"),
+            ("referer", "localhost:2000"),
+            ("referer", ""),
         ] {
             let headers = [("host", "localhost:2000"), (name, value)];
             assert!(!lets_in(&headers), "{name}: {value}");
@@ -193,6 +227,11 @@ mod tests {
             "",
             "127.0.0.1.nip.io",
             "user@evil.example",
+            "10.1.2.3",
+            "0.0.0.0:2000",
+            "0",
+            "[::]:2000",
+            "[::ffff:7f00:1]:2000",
         ] {
             assert!(!lets_in(&[("host", host)]), "{host}");
         }

@@ -21,6 +21,7 @@ mod wires;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
+    http::Method,
     middleware,
     response::{IntoResponse, Response},
     routing::any,
@@ -29,7 +30,7 @@ use axum::{
 pub(crate) use self::door::Door;
 use self::{
     answer::Answer,
-    asked::{Asked, FORM_MAX_BYTES},
+    asked::{Asked, FORM_MAX_BYTES, STRANGER_MAX_BYTES},
     own::Api,
     pass::Courier,
 };
@@ -48,6 +49,8 @@ pub(super) struct Controller {
     courier: Courier,
     /// Reads forms to find their client.
     forms: BodyReader,
+    /// The same, of those who have shown no token yet.
+    strangers: BodyReader,
 }
 
 impl Controller {
@@ -57,6 +60,7 @@ impl Controller {
             door,
             courier: Courier::new(),
             forms: BodyReader::new(FORM_MAX_BYTES),
+            strangers: BodyReader::new(STRANGER_MAX_BYTES),
         }
     }
 }
@@ -94,6 +98,7 @@ impl Openwx {
     async fn carry_out(&self, asked: Asked<'_>) -> Response {
         let api = match asked.path() {
             "" => Err(Answer::no_api()),
+            _ if asked.parts().method == Method::CONNECT => Err(Answer::wrong_method("GET, POST")),
             path => Api::of(&asked.parts().method, path),
         };
         let answered = match api {

@@ -189,7 +189,12 @@ impl Openwx {
 
     async fn code_of(&self, name: &ClientName) -> Option<Bytes> {
         match self.service().native().code(name).await {
-            Ok(image) => Some(image),
+            Ok(image) if infer::is_image(&image) => Some(image),
+            // Whatever it is, it is not for showing: its file has the wrong name.
+            Ok(_) => {
+                tracing::warn!(client = %name, "a client's code is no image");
+                None
+            }
             Err(ClientFileError::Missing) => None,
             Err(error) => {
                 tracing::warn!(client = %name, %error, "a client's code can't be read");
@@ -236,5 +241,7 @@ fn image_of(image: Bytes) -> Response {
     // Not image/jpeg: what the seed's controller says.
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/jpg"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     response
 }

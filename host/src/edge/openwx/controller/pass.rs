@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     domain::{
+        ClientName,
         client::{ClientPolicy, ClientStatus, Phase},
         ports::Address,
     },
@@ -81,6 +82,7 @@ impl Openwx {
         let native = self.service().native();
         let client = native.status(&name).ok_or_else(Answer::unknown_client)?;
         check_alive(&client)?;
+        self.check_media(&name, &mut asked).await?;
         let address = self.address(&client).await?;
         let seat = self.controller().courier.seats.enter(&name);
         let seat = seat.map_err(|full| Answer::busy(full.to_string()))?;
@@ -89,13 +91,17 @@ impl Openwx {
             false => None,
         };
         let limit = answer_time(self.policy(), asked.path(), told.as_deref());
-        let (parts, body) = asked.into_request().await?;
+        let (parts, body) = asked.into_request()?;
         let progress = Progress::new();
         let body = Watched::new(body, progress.clone(), ());
         let request = outgoing(parts, body, address.port)
             .map_err(|error| Answer::failure(format!("can't be passed on: {error}")))?;
         let answer = self.controller().courier.wires.send(request, &address);
         match progress.limit(limit, answer).await {
+            Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                let reason = "it wants to speak another protocol, which can't be passed on";
+                Err(Answer::unreachable(&client, reason))
+            }
             Some(Ok(response)) => Ok(handed_back(response, (address, seat))),
             Some(Err(_)) if progress.is_broken() => Err(Answer::failure(format!(
                 "body: ended early, or nothing more of it came for {} s",
@@ -105,6 +111,16 @@ impl Openwx {
             Some(Err(error)) => Err(self.lost(&client, &error)),
             None => Err(self.silent(&client, limit)),
         }
+    }
+
+    /// Refuses to have a client send any file of this machine, unless that is allowed.
+    async fn check_media(&self, name: &ClientName, asked: &mut Asked<'_>) -> Result<(), Answer> {
+        if self.policy().local_media {
+            return asked.look().await;
+        }
+        let dir = self.service().client_dir(name);
+        let dir = dir.map_err(|error| Answer::refused(name, error))?;
+        asked.check_media(&dir).await
     }
 
     /// Where the client listens. One that was just started is given a moment.
@@ -219,8 +235,20 @@ fn handed_back(response: axum::http::Response<Answering>, held: (Address, Seat))
     let (mut parts, body) = response.into_parts();
     parts.version = Version::HTTP_11;
     drop_hop_by_hop(&mut parts.headers);
+    estrange(&mut parts.headers);
     let body = Watched::new(body, Progress::new(), held);
     Response::from_parts(parts, ferried(body))
+}
+
+/// To a browser all that the host answers is of one site. What clients answer is kept
+/// from acting as a page of it, and from leaving cookies that go to other clients.
+fn estrange(headers: &mut HeaderMap) {
+    headers.remove(header::SET_COOKIE);
+    // A policy of the client's own holds as well.
+    let sandbox = HeaderValue::from_static("sandbox");
+    headers.append(header::CONTENT_SECURITY_POLICY, sandbox);
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
 }
 
 fn drop_hop_by_hop(headers: &mut HeaderMap) {

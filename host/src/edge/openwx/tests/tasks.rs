@@ -62,6 +62,20 @@ async fn what_did_not_reach_the_client_is_tried_again() {
 }
 
 #[tokio::test]
+async fn what_no_client_can_be_told_holds_up_nothing() {
+    let rig = rig().await;
+    rig.running("s1").await;
+    let unfit = Err(CallFault::Unfit("uri too long".to_owned()));
+    rig.native.next("send_friend_message", unfit);
+    let first = rig.submit(text("1")).await;
+    let second = rig.submit(text("2")).await;
+    let failed = rig.ended(&first).await;
+    assert_eq!(failed.state, TaskState::Failed);
+    assert!(failed.reason.unwrap().contains("uri too long"));
+    assert_eq!(rig.ended(&second).await.state, TaskState::Done);
+}
+
+#[tokio::test]
 async fn a_message_in_parts_stops_at_the_first_that_fails() {
     let rig = rig().await;
     rig.running("s1").await;

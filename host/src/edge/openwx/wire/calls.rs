@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::media;
 use crate::domain::{
     Action, ClientKind,
     action::{Refused, Segment, is_group},
@@ -230,6 +231,7 @@ fn send(
                     let Some(url) = file.url() else {
                         return unsupported("send that");
                     };
+                    check_media("url", url)?;
                     calls.push(message(conversation, "media_path", url));
                 }
             }
@@ -292,9 +294,8 @@ fn raw(json: &str) -> Result<Call, Refused> {
     let mut parameters = Vec::with_capacity(params.len());
     for (name, value) in params {
         let value = plain(value)?;
-        // Else a bot could send files of the machine that it runs on.
-        if name == "media_path" && !is_address(&value) {
-            return invalid("json", "`media_path` takes an http or https address");
+        if name == "media_path" {
+            check_media("json", &value)?;
         }
         parameters.push((name.into(), value));
     }
@@ -318,8 +319,8 @@ fn plain(value: Value) -> Result<String, Refused> {
     }
 }
 
-fn is_address(text: &str) -> bool {
-    text.starts_with("http://") || text.starts_with("https://")
+fn check_media(field: &'static str, url: &str) -> Result<(), Refused> {
+    media::check(url).or_else(|problem| invalid(field, problem))
 }
 
 fn invalid<T>(field: &'static str, problem: &str) -> Result<T, Refused> {

@@ -6,6 +6,7 @@
 
 mod calls;
 mod events;
+mod media;
 mod messages;
 mod objects;
 mod outcome;

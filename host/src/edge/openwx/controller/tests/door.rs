@@ -79,6 +79,19 @@ async fn both_tokens_are_taken_wherever_they_stand() {
 }
 
 #[tokio::test]
+async fn of_strangers_little_is_read() {
+    let rig = rig().await;
+    let early = |length: usize| format!("client=a1&token={}&x={}", rig.token, "y".repeat(length));
+    let started = status(&rig, "POST start_client", &[FORM], &early(100)).await;
+    assert_eq!(started, 200);
+    // Once it is known who asks, the rest is read.
+    let long = status(&rig, "POST check_client", &[FORM], &early(200_000)).await;
+    assert_ne!(long, 403);
+    let late = format!("x={}&token={}", "y".repeat(70_000), rig.token);
+    assert_eq!(status(&rig, "POST start_client", &[FORM], &late).await, 403);
+}
+
+#[tokio::test]
 async fn with_auth_none_programs_here_are_let_in_and_web_pages_are_not() {
     let rig = rig_with(|it| it.auth = Auth::None).await;
     let line = "GET start_client?client=a1";

@@ -337,6 +337,11 @@ async fn a_code_is_an_image_and_all_codes_are_a_list() {
     assert_eq!(got.headers["content-type"], "image/jpg");
     assert_eq!(got.headers["cache-control"], "no-cache");
     assert_eq!(&got.body[..], b"\xff\xd8\xff");
+    assert_eq!(got.headers["x-content-type-options"], "nosniff");
+    rig.clients.add("a3", |one| {
+        one.code = Ok(Bytes::from_static(b"wxuin=1; wxsid=2"))
+    });
+    assert_eq!(rig.get("get_qrcode?client=a3").await.status, 404);
     let none = rig.get("get_qrcode?client=a2").await;
     assert_eq!((none.status.as_u16(), none.text()), (404, ""));
     let all = rig.get("get_qrcode").await;

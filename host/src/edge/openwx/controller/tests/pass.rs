@@ -218,13 +218,155 @@ async fn an_answer_comes_back_as_it_is() {
     let native = with_client(&rig, Manner::BreaksOff(ANSWER)).await;
     let got = rig.get("x?client=a1").await;
     assert_eq!((got.status.as_u16(), got.text()), (403, "abc"));
-    let cookies: Vec<_> = got.headers.get_all("set-cookie").iter().collect();
-    assert_eq!(cookies, ["mojo=1", "b=2"]);
+    // A browser would give them to every other client.
+    assert!(!got.headers.contains_key("set-cookie"));
+    assert_eq!(got.headers["content-security-policy"], "sandbox");
+    assert_eq!(got.headers["x-content-type-options"], "nosniff");
     assert!(!got.headers.contains_key("x-hop") && !got.headers.contains_key("connection"));
     // There is no jar: the next request carries none of them.
     rig.get("x?client=a1").await;
     let requests = native.requests.lock().unwrap();
     assert!(!String::from_utf8_lossy(&requests[1]).contains("mojo=1"));
+}
+
+#[tokio::test]
+async fn a_clients_own_policy_holds_as_well() {
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Security-Policy: default-src 'none'\r\n\
+                          Content-Length: 2\r\n\r\nok";
+    let rig = rig().await;
+    with_client(&rig, Manner::Answers(ANSWER)).await;
+    let got = rig.get("x?client=a1").await;
+    let policies = got.headers.get_all("content-security-policy");
+    let policies: Vec<_> = policies.iter().collect();
+    assert_eq!(policies, ["default-src 'none'", "sandbox"]);
+}
+
+#[tokio::test]
+async fn no_other_protocol_is_spoken() {
+    const SWITCH: &str =
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    let rig = rig().await;
+    with_client(&rig, Manner::Answers(SWITCH)).await;
+    let got = rig.get("x?client=a1").await;
+    assert_eq!((got.status.as_u16(), got.code()), (502, 6));
+    let got = rig.ask("CONNECT x?client=a1").await;
+    assert_eq!(got.status, 405);
+}
+
+type Headers = &'static [(&'static str, &'static str)];
+
+const URLENCODED: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+
+#[tokio::test]
+async fn our_tokens_are_found_wherever_they_go_along() {
+    let own = rig().await;
+    let native = with_client(&own, Manner::Answers(OK)).await;
+    let page = format!("http://localhost/openwx/get_qrcode?token={}", own.token);
+    let line = format!("POST x?client=a1&token={}", own.token);
+    let request = own
+        .request(&line)
+        .header("Authorization", "Basic eDp5")
+        .header("Authorization", format!("Bearer {}", super::ADMIN))
+        .header("Referer", page)
+        .header(URLENCODED.0, URLENCODED.1)
+        .body(Body::from(format!("a=1&token={}&b=2", own.token)));
+    assert_eq!(own.send(request.unwrap()).await.status, 200);
+    let request = native.request();
+    assert!(
+        !request.contains(&own.token) && !request.contains(super::ADMIN),
+        "{request}"
+    );
+    assert!(!request.to_lowercase().contains("referer"), "{request}");
+    assert!(
+        request.contains("Basic eDp5") && request.ends_with("a=1&b=2"),
+        "{request}"
+    );
+    let theirs = [("Referer", "http://localhost/?token=theirs")];
+    let (request, _) = passed_on("GET x?client=a1", &theirs, Body::empty()).await;
+    assert!(request.contains("?token=theirs"), "{request}");
+}
+
+#[tokio::test]
+async fn no_file_of_this_machine_is_sent_by_its_path() {
+    let field = |name: &str| {
+        format!("--b\r\nContent-Disposition: form-data; {name}\r\n\r\n/etc/passwd\r\n--b--\r\n")
+    };
+    const MULTIPART: (&str, &str) = ("Content-Type", "multipart/form-data; boundary=b");
+    let long = format!("content={}&media_path=/etc/passwd", "x".repeat(MIB));
+    let cases: [(&str, Headers, String); 9] = [
+        (
+            "GET send_friend_message?client=a1&media_path=%2Fetc%2Fpasswd",
+            &[],
+            String::new(),
+        ),
+        (
+            "GET consult?client=a1&media_path=../../wxh",
+            &[],
+            String::new(),
+        ),
+        (
+            "GET x?client=a1&media%5Fpath=http://h/1&media_path=/x",
+            &[],
+            String::new(),
+        ),
+        (
+            "POST upload_media?client=a1",
+            &[URLENCODED],
+            "media_path=/etc/passwd".to_owned(),
+        ),
+        (
+            "POST upload_media?client=a1",
+            &[MULTIPART],
+            field("name=media_path"),
+        ),
+        (
+            "POST upload_media?client=a1",
+            &[MULTIPART],
+            field("name=media_path; filename=x"),
+        ),
+        (
+            "POST send_friend_message?client=a1",
+            &[URLENCODED],
+            long.clone(),
+        ),
+        ("POST send%5ffriend_message?client=a1", &[URLENCODED], long),
+        (
+            "POST send_friend_message?client=a1",
+            &[("Content-Type", "x-application/x-www-form-urlencoded")],
+            "media_path=/etc/passwd".to_owned(),
+        ),
+    ];
+    for (line, headers, body) in cases {
+        let rig = rig().await;
+        let native = with_client(&rig, Manner::Answers(OK)).await;
+        let mut request = rig.request(line);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let got = rig.send(request.body(Body::from(body)).unwrap()).await;
+        assert_eq!(got.code(), 3, "{line}");
+        assert!(
+            got.reason().contains("openwx.local_media"),
+            "{}",
+            got.reason()
+        );
+        assert_eq!(native.began.load(Ordering::SeqCst), 0, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn files_are_sent_from_elsewhere_from_the_own_directory_or_when_allowed() {
+    for media in ["https://h/1.png", "out/1.png"] {
+        let line = format!("POST send_friend_message?client=a1&media_path={media}");
+        let (_, got) = passed_on(&line, &[URLENCODED], Body::from("content=x")).await;
+        assert_eq!(got.json()["code"], 0, "{media}");
+    }
+    let rig = rig_with(|it| it.local_media = true).await;
+    with_client(&rig, Manner::Answers(OK)).await;
+    let got = rig
+        .get("send_friend_message?client=a1&media_path=/a/1.png")
+        .await;
+    assert_eq!(got.code(), 0);
 }
 
 #[tokio::test]

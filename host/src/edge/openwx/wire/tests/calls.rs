@@ -123,6 +123,28 @@ fn a_message_is_one_call_per_text_and_file() {
 }
 
 #[test]
+fn no_file_is_fetched_from_this_machine() {
+    let own = "http://127.0.0.1:3000/openwx/send_friend_message?id=@f&content=x";
+    let source = || FileSource::Url(own.to_owned());
+    for segment in [
+        Segment::Image(source()),
+        Segment::Sticker(source()),
+        Segment::Voice(source()),
+        Segment::Video(source()),
+        Segment::Document(source()),
+    ] {
+        let send = Action::Send {
+            conversation: "@f".to_owned(),
+            segments: vec![Segment::Text("look".to_owned()), segment],
+        };
+        let refused = check(&send).unwrap_err().to_string();
+        assert!(refused.starts_with("url: names this machine"), "{refused}");
+    }
+    let json = json!({"path": "send_friend_message", "params": {"media_path": own}}).to_string();
+    assert!(check(&Action::Raw { json }).is_err());
+}
+
+#[test]
 fn raw_calls_reach_no_further_than_the_api() {
     let raw = |json: Value| {
         check(&Action::Raw {
