@@ -186,6 +186,9 @@ impl Inner {
             return self.lose(bytes.len(), &error);
         }
         self.lost_bytes = 0;
+        if self.was_removed() {
+            self.begin_anew(dir);
+        }
         let before = self.end;
         if let Err(error) = self.append(dir, file_max_bytes, bytes) {
             let kept = (self.end - before) as usize;
@@ -197,16 +200,26 @@ impl Inner {
     fn turn(&mut self, dir: &Path) -> io::Result<()> {
         match fs::rename(dir.join(NEWER), dir.join(OLDER)) {
             Ok(()) => self.older = self.newer,
-            // Somebody has removed it: what is before it is not followed by what comes.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let _ = fs::remove_file(dir.join(OLDER));
-                self.older = self.end;
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.begin_anew(dir),
             Err(error) => return Err(error),
         }
         self.file = None;
         self.newer = self.end;
         Ok(())
+    }
+
+    /// Somebody has removed the file: what is before it is not followed by what comes.
+    fn begin_anew(&mut self, dir: &Path) {
+        let _ = fs::remove_file(dir.join(OLDER));
+        self.file = None;
+        (self.older, self.newer) = (self.end, self.end);
+    }
+
+    /// Whether the file that is open has no name any more.
+    fn was_removed(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let data = self.file.as_ref().and_then(|file| file.metadata().ok());
+        data.is_some_and(|data| data.nlink() == 0)
     }
 
     /// Counts each byte as it is written: a disk may become full within a write. No
