@@ -100,9 +100,8 @@ impl Service {
             return Err(StartError::Exists(Arc::clone(status)).into());
         }
         let max = self.0.policies.clients.max_clients;
-        let counts = |status: &ClientStatus| runs(status.phase) || status.pid.is_some();
         let others = all.iter().filter(|status| status.name != *name);
-        match others.filter(|status| counts(status)).count() < max {
+        match others.filter(|status| !status.phase.is_over()).count() < max {
             true => Ok(()),
             false => Err(Error::TooManyClients(max)),
         }

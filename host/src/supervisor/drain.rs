@@ -65,27 +65,30 @@ async fn write(mut waiting: mpsc::Receiver<Vec<u8>>, log: Arc<Log>) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use std::io::{Read, Write};
+    use std::io::Write;
 
     #[tokio::test]
     async fn printing_goes_on_while_the_disk_stands_still() {
         let dir = tempfile::tempdir().unwrap();
-        // It is not even opened before somebody reads it.
-        let disk = dir.path().join("console.log");
-        let made = std::process::Command::new("mkfifo").arg(&disk).status();
-        assert!(made.unwrap().success());
-        let log = Arc::new(Log::new(dir.path().to_owned(), 64 * 1024 * 1024));
+        let disk = dir.path().join("log/console.log");
+        let log = Arc::new(Log::new(dir.path().join("log"), 64 * 1024 * 1024));
+        let (go_on, waiting) = std::sync::mpsc::channel::<()>();
+        let (stands, still) = tokio::sync::oneshot::channel();
+        let stalled = Arc::clone(&log);
+        let stall = spawn_blocking(move || {
+            let _disk = stalled.stall();
+            let _ = stands.send(());
+            let _ = waiting.recv();
+        });
+        still.await.unwrap();
         let (output, mut printed) = io::pipe().unwrap();
         let drained = tokio::spawn(drain(output.into(), log));
         let print = spawn_blocking(move || printed.write_all(&[b'x'; 1024 * 1024]));
         print.await.unwrap().unwrap();
-        let read = spawn_blocking(move || {
-            let mut text = Vec::new();
-            std::fs::File::open(disk)?.read_to_end(&mut text)?;
-            io::Result::Ok(text)
-        });
+        go_on.send(()).unwrap();
+        stall.await.unwrap();
         drained.await.unwrap();
-        let kept = read.await.unwrap().unwrap().len();
+        let kept = std::fs::read(disk).unwrap().len();
         // What waited, what the pipe held, and a note of what was lost.
         let most = 3 * WAITING_MAX * PIECE_BYTES;
         assert!((PIECE_BYTES..most).contains(&kept), "{kept}");

@@ -115,12 +115,12 @@ fn children() -> Vec<u32> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use std::process::Command;
+    use std::{os::unix::process::CommandExt, process::Command};
 
     #[test]
     fn a_child_is_known_until_it_was_reaped() {
         let known = Children::default();
-        let start = || Process::new(Command::new("sleep").arg("60").spawn()?);
+        let start = || Process::new(Command::new("sleep").arg("60").process_group(0).spawn()?);
         let process = known.start(start).unwrap();
         let pid = process.id();
         assert!(children().contains(&pid));

@@ -303,6 +303,10 @@ async fn only_clients_that_run_count_against_those_that_may() {
     let cleared = host.service.clear_client(&name("a")).await;
     assert!(matches!(cleared, Err(Error::TooManyClients(2))));
     host.service.stop_client(&name("b")).await.unwrap();
+    let cleared = host.service.clear_client(&name("a")).await;
+    let still = matches!(cleared, Err(Error::TooManyClients(2)));
+    assert!(still, "its process has not ended yet");
+    host.native.ends("b");
     host.service.clear_client(&name("a")).await.unwrap();
 }
 
