@@ -57,7 +57,9 @@ struct Idle {
 #[derive(Debug)]
 struct Wire {
     sender: http1::SendRequest<Sent>,
-    connection: Pin<Box<Connection>>,
+    /// None once it has ended. A request that it has not taken by then is given back
+    /// when it is dropped, and not before.
+    connection: Option<Pin<Box<Connection>>>,
 }
 
 /// Why there is no answer.
@@ -125,8 +127,7 @@ impl Wires {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_process = kept.get_mut(start)?;
         while let Some(Idle { mut wire, since }) = of_process.pop() {
-            let is_open = wire.connection.as_mut().poll(&mut context).is_pending();
-            if is_open && wire.sender.is_ready() && since.elapsed() < IDLE_TIME {
+            if wire.goes_on(&mut context) && since.elapsed() < IDLE_TIME {
                 return Some(wire);
             }
         }
@@ -175,8 +176,23 @@ impl Wire {
         let (sender, connection) = made.map_err(Fault::Lost)?;
         Ok(Self {
             sender,
-            connection: Box::pin(connection),
+            connection: Some(Box::pin(connection)),
         })
+    }
+
+    /// Does what can be done now.
+    fn poll(&mut self, context: &mut Context<'_>) {
+        if let Some(connection) = &mut self.connection
+            && connection.as_mut().poll(context).is_ready()
+        {
+            self.connection = None;
+        }
+    }
+
+    /// Whether it is open and good for another request.
+    fn goes_on(&mut self, context: &mut Context<'_>) -> bool {
+        self.poll(context);
+        self.connection.is_some() && self.sender.is_ready()
     }
 
     /// Sends a request, and waits for the head of its answer.
@@ -185,9 +201,8 @@ impl Wire {
         request: Request<Sent>,
     ) -> Result<http::Response<Incoming>, hyper::client::conn::TrySendError<Request<Sent>>> {
         let mut answer = pin!(self.sender.try_send_request(request));
-        let mut ended = false;
         poll_fn(|context| {
-            ended = ended || self.connection.as_mut().poll(context).is_ready();
+            self.poll(context);
             answer.as_mut().poll(context)
         })
         .await
@@ -207,8 +222,7 @@ impl Answering {
     /// The connection is kept for others, if it is good for another request.
     fn give_back(&mut self, context: &mut Context<'_>) {
         if let Some(mut wire) = self.wire.take()
-            && wire.connection.as_mut().poll(context).is_pending()
-            && wire.sender.is_ready()
+            && wire.goes_on(context)
         {
             self.wires.keep(&self.start, wire);
         }
@@ -223,10 +237,8 @@ impl Answering {
         if polled.is_ready() {
             return polled;
         }
-        if let Some(wire) = &mut self.wire
-            && wire.connection.as_mut().poll(context).is_ready()
-        {
-            self.wire = None;
+        if let Some(wire) = &mut self.wire {
+            wire.poll(context);
         }
         Pin::new(&mut self.body).poll_frame(context)
     }
@@ -255,5 +267,111 @@ impl HttpBody for Answering {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use http_body_util::BodyExt;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        time::timeout,
+    };
+
+    use super::*;
+    use crate::{domain::ports::Lease, edge::openwx::controller::watched::Progress};
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    #[derive(Debug)]
+    struct NoLease;
+
+    impl Lease for NoLease {}
+
+    async fn client() -> (TcpListener, Address) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = Address {
+            port,
+            start: StartId::random().unwrap(),
+            lease: Arc::new(NoLease),
+        };
+        (listener, address)
+    }
+
+    fn request() -> Request<Sent> {
+        let body = Watched::new(Body::empty(), Progress::new(), ());
+        Request::get("/openwx/x").body(body).unwrap()
+    }
+
+    /// Answers one request of this connection.
+    async fn answer(stream: &mut TcpStream) {
+        let mut head = [0; 1024];
+        assert!(stream.read(&mut head).await.unwrap() > 0);
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        stream.write_all(answer).await.unwrap();
+    }
+
+    async fn ask(wires: &Wires, to: &Address) -> Bytes {
+        let answer = timeout(SOON, wires.send(request(), to)).await.unwrap();
+        let body = answer.unwrap().into_body().collect().await;
+        body.unwrap().to_bytes()
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_again_by_the_same_process_only() {
+        let (listener, one) = client().await;
+        let wires = Wires::default();
+        let served = tokio::spawn(async move {
+            let (mut first, _) = listener.accept().await.unwrap();
+            answer(&mut first).await;
+            answer(&mut first).await;
+            let (mut second, _) = listener.accept().await.unwrap();
+            answer(&mut second).await;
+        });
+        assert_eq!(&ask(&wires, &one).await[..], b"ok");
+        assert_eq!(&ask(&wires, &one).await[..], b"ok");
+        let next = Address {
+            start: StartId::random().unwrap(),
+            ..one
+        };
+        assert_eq!(&ask(&wires, &next).await[..], b"ok");
+        served.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_closed_connection_has_not_taken_is_given_back() {
+        let (listener, to) = client().await;
+        let mut wire = Wire::open(to.port).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let served = tokio::spawn(async move {
+            answer(&mut stream).await;
+        });
+        let first = timeout(SOON, wire.send(request())).await.unwrap();
+        first.unwrap();
+        served.await.unwrap();
+        // The client has closed it, and nobody has looked since.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let refused = timeout(SOON, wire.send(request())).await.unwrap();
+        assert!(refused.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_request_goes_over_another_connection_when_the_one_kept_was_closed() {
+        let (listener, to) = client().await;
+        let wires = Wires::default();
+        let served = tokio::spawn(async move {
+            for _ in 0..20 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                answer(&mut stream).await;
+            }
+        });
+        for _ in 0..20 {
+            assert_eq!(&ask(&wires, &to).await[..], b"ok");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        served.await.unwrap();
     }
 }
