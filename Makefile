@@ -30,8 +30,8 @@ bench-quick: ## The same in a minute, for a first look
 	target/release/wxhost-bench --quick
 
 chaos: build guests ## The long fault campaigns: more kills than `make test` has time for
-	WXHOST_KILLS=200 $(CARGO) test --locked --package wxhost-tests --test e2e durability -- --nocapture
-	WXHOST_CLIENT_KILLS=1000 $(CARGO) test --locked --package wxhost-tests --test e2e openwx_chaos -- --nocapture
+	WXHOST_KILLS=200 $(CARGO) test --locked --workspace --test e2e durability -- --nocapture
+	WXHOST_CLIENT_KILLS=1000 $(CARGO) test --locked --workspace --test e2e openwx_chaos -- --nocapture
 
 fmt: ## Formats the code
 	$(CARGO) fmt --all

@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    path::Path,
+    path::PathBuf,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -202,8 +202,11 @@ impl<'a> Asked<'a> {
     }
 
     /// Looks into the body, and refuses to have a client send a file of this machine
-    /// that does not lie in its directory.
-    pub(super) async fn check_media(&mut self, dir: &Path) -> Result<(), Answer> {
+    /// that does not lie in its directory, which few requests are asked for.
+    pub(super) async fn check_media(
+        &mut self,
+        dir: impl Fn() -> Result<PathBuf, Answer>,
+    ) -> Result<(), Answer> {
         let sends = is_sending(self.path());
         let hides = hides_form(&self.parts) && !self.body.is_end_stream();
         let partial = self.form().await?.partial;
@@ -216,7 +219,7 @@ impl<'a> Asked<'a> {
         let form = self.form.iter().flat_map(|form| &form.pairs);
         let all = self.query.iter().chain(form);
         for (_, value) in all.filter(|(name, _)| name == MEDIA) {
-            check_media(value, dir).map_err(|problem| {
+            check_media(value, &dir()?).map_err(|problem| {
                 Answer::failure(format!(
                     "{MEDIA}: {problem}; files of this machine are sent by their paths only when \
                      openwx.local_media is set, others by an http or https address"

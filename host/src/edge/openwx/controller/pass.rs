@@ -118,9 +118,11 @@ impl Openwx {
         if self.policy().local_media {
             return asked.look().await;
         }
-        let dir = self.service().client_dir(name);
-        let dir = dir.map_err(|error| Answer::refused(name, error))?;
-        asked.check_media(&dir).await
+        let dir = || {
+            let dir = self.service().client_dir(name);
+            dir.map_err(|error| Answer::refused(name, error))
+        };
+        asked.check_media(dir).await
     }
 
     /// Where the client listens. One that was just started is given a moment.
