@@ -356,7 +356,7 @@ export interface Message {
   quote: Quote | null;
   /**
    * True when the account itself wrote it, e.g. on the phone. Such messages
-   * reach a bot only if its configuration says `own-messages = "true"`.
+   * reach a bot only if it was granted `own-messages`.
    */
   outgoing: boolean;
   /** What it holds. */

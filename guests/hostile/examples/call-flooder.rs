@@ -1,9 +1,9 @@
 //! Calls the host a million times, whatever it answers.
 use wxhost_sdk::prelude::*;
 
-wxhost_sdk::bot!(on_event);
+wxhost_hostile::on_message!(run);
 
-fn on_event(_: Event) -> Result<(), Error> {
+fn run(_: Event) -> Result<(), Error> {
     for _ in 0..1_000_000 {
         let _ = contacts::get_contact("nobody");
     }

@@ -1,9 +1,9 @@
 //! Answers, writes the key "never", then refuses: none of it may happen.
 use wxhost_sdk::prelude::*;
 
-wxhost_sdk::bot!(on_event);
+wxhost_hostile::on_message!(run);
 
-fn on_event(_: Event) -> Result<(), Error> {
+fn run(_: Event) -> Result<(), Error> {
     chat::reply("never to be seen")?;
     kv::set("never", "to be seen")?;
     kv::increment("never-counted", 1)?;

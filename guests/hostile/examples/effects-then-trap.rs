@@ -2,9 +2,9 @@
 #![allow(clippy::panic, reason = "what this guest is for")]
 use wxhost_sdk::prelude::*;
 
-wxhost_sdk::bot!(on_event);
+wxhost_hostile::on_message!(run);
 
-fn on_event(_: Event) -> Result<(), Error> {
+fn run(_: Event) -> Result<(), Error> {
     chat::reply("never to be seen")?;
     kv::set("never", "to be seen")?;
     kv::increment("never-counted", 1)?;

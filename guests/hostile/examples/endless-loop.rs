@@ -2,9 +2,9 @@
 use std::hint::black_box;
 use wxhost_sdk::prelude::*;
 
-wxhost_sdk::bot!(on_event);
+wxhost_hostile::on_message!(run);
 
-fn on_event(_: Event) -> Result<(), Error> {
+fn run(_: Event) -> Result<(), Error> {
     loop {
         black_box(());
     }

@@ -1,9 +1,9 @@
 //! Calls itself until the stack is full.
 use wxhost_sdk::prelude::*;
 
-wxhost_sdk::bot!(on_event);
+wxhost_hostile::on_message!(run);
 
-fn on_event(event: Event) -> Result<(), Error> {
+fn run(event: Event) -> Result<(), Error> {
     log::info(dive(event.at));
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Opens a million stores and gives none back.
 use wxhost_sdk::prelude::*;
 
-wxhost_sdk::bot!(on_event);
+wxhost_hostile::on_message!(run);
 
-fn on_event(_: Event) -> Result<(), Error> {
+fn run(_: Event) -> Result<(), Error> {
     for opened in 0..1_000_000 {
         match kv::bucket() {
             Ok(bucket) => std::mem::forget(bucket),

@@ -2,9 +2,9 @@
 use std::io::Write;
 use wxhost_sdk::prelude::*;
 
-wxhost_sdk::bot!(on_event);
+wxhost_hostile::on_message!(run);
 
-fn on_event(_: Event) -> Result<(), Error> {
+fn run(_: Event) -> Result<(), Error> {
     let line = "flood ".repeat(170) + "over";
     for _ in 0..(1 << 30) / (2 * line.len()) {
         log::info(&line);

@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use wxhost_sdk::prelude::*;
 
-wxhost_sdk::bot!(on_event);
+wxhost_hostile::on_message!(run);
 
-fn on_event(_: Event) -> Result<(), Error> {
+fn run(_: Event) -> Result<(), Error> {
     loop {
         std::mem::forget(black_box(vec![1u8; 1 << 20]));
     }

@@ -2,9 +2,9 @@
 use std::{thread, time::Duration};
 use wxhost_sdk::prelude::*;
 
-wxhost_sdk::bot!(on_event);
+wxhost_hostile::on_message!(run);
 
-fn on_event(_: Event) -> Result<(), Error> {
+fn run(_: Event) -> Result<(), Error> {
     thread::sleep(Duration::from_secs(60));
     Ok(())
 }

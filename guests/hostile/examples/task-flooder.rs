@@ -1,9 +1,9 @@
 //! Asks for a hundred thousand messages, whatever the host answers.
 use wxhost_sdk::prelude::*;
 
-wxhost_sdk::bot!(on_event);
+wxhost_hostile::on_message!(run);
 
-fn on_event(event: Event) -> Result<(), Error> {
+fn run(event: Event) -> Result<(), Error> {
     let to = event
         .message()
         .map_or(&event.account, |message| &message.conversation);

@@ -2,8 +2,8 @@
 #![allow(clippy::panic, reason = "what this guest is for")]
 use wxhost_sdk::prelude::*;
 
-wxhost_sdk::bot!(on_event);
+wxhost_hostile::on_message!(run);
 
-fn on_event(_: Event) -> Result<(), Error> {
+fn run(_: Event) -> Result<(), Error> {
     panic!("trapped on purpose")
 }

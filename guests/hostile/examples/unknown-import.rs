@@ -6,9 +6,9 @@ mod bindings {
     wit_bindgen::generate!({ path: "wit-unknown", world: "needy" });
 }
 
-wxhost_sdk::bot!(on_event);
+wxhost_hostile::on_message!(run);
 
-fn on_event(event: Event) -> Result<(), Error> {
+fn run(event: Event) -> Result<(), Error> {
     let answer = bindings::elsewhere::unknown::oracle::ask(&event.id);
     chat::reply(&answer)?;
     Ok(())

@@ -321,7 +321,10 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use crate::{
-        domain::{ClientKind, Digest, handler::FailureKind},
+        domain::{
+            ClientKind, Digest,
+            handler::{FailureKind, Used, VersionNumber},
+        },
         edge::control::wire::SessionView,
     };
 
@@ -340,7 +343,9 @@ mod tests {
             failures: Some(vec![BotFailure {
                 event: "msg-1".into(),
                 handler: "echo".try_into().unwrap(),
+                version: VersionNumber(3),
                 digest: Digest::of(b"x"),
+                used: Used::default(),
                 kind: FailureKind::CpuTime,
                 message: "computed for too long\n  at echo::run\n".into(),
                 output: String::new(),

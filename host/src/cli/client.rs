@@ -3,11 +3,15 @@
 use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::{
+    Method, RequestBuilder, Response, StatusCode, Url,
+    multipart::{Form, Part},
+    redirect,
+};
 use serde::de::DeserializeOwned;
 
 use super::{failure::Failure, target::Target};
-use crate::edge::error::Document;
+use crate::edge::{control::wire::DeployOptions, error::Document};
 
 /// How long to wait for a connection. The host is near, or not there.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -121,12 +125,19 @@ impl Client {
     }
 
     /// Uploads a component.
-    pub async fn deploy(&self, name: &str, component: Vec<u8>) -> Result<Reply, Failure> {
+    pub async fn deploy(
+        &self,
+        name: &str,
+        component: Vec<u8>,
+        options: &DeployOptions,
+    ) -> Result<Reply, Failure> {
+        let options = serde_json::to_string(options);
+        let options = options.map_err(|error| Failure::Usage(error.to_string()))?;
+        let form = Form::new()
+            .text("options", options)
+            .part("component", Part::bytes(component));
         let request = self.request(Method::PUT, &["handlers", name])?;
-        let request = request
-            .header("Content-Type", "application/wasm")
-            .timeout(DEPLOY_LIMIT)
-            .body(component);
+        let request = request.timeout(DEPLOY_LIMIT).multipart(form);
         self.send(request).await
     }
 

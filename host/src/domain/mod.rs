@@ -27,7 +27,7 @@ pub use client::ClientName;
 pub use contact::{Contact, ContactKind, Group, Member, User};
 pub use event::{Event, Happening, Message};
 pub use file::FileRequest;
-pub use handler::{Binding, Failure, FailureKind, Handler};
+pub use handler::{Binding, Deployment, Failure, FailureKind, Handler};
 pub use id::{AccountId, Digest, EventKey, HandlerName, LoginId, TaskId, TaskNumber};
 pub use login::{Login, LoginState};
 pub use pacing::Pause;

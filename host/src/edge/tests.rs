@@ -1,11 +1,14 @@
 //! What the edge's tests share.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::domain::{
-    Digest,
-    ports::{Answer, Ask, Call, CallError, Component, ComponentError, Effects, Runtime},
+    Deployment, Digest,
+    handler::Used,
+    ports::{Answer, Ask, Call, CallError, Component, ComponentError, Effects, InUse, Runtime},
 };
 
 /// Is never called: no handler is deployed.
@@ -22,13 +25,17 @@ impl Runtime for NoRuntime {
         Ok(())
     }
 
-    async fn retain(&self, _: &[Digest]) {}
+    async fn try_out(&self, _: Arc<Deployment>) -> Result<Used, CallError> {
+        Ok(Used::default())
+    }
+
+    async fn retain(&self, _: &InUse) {}
 
     async fn call(&self, _: Call) -> Result<Effects, CallError> {
         Ok(Effects::default())
     }
 
     async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
-        Err(CallError::Unloaded(ask.handler.digest))
+        Err(CallError::Unloaded(ask.component.version.digest))
     }
 }

@@ -9,8 +9,8 @@ use super::{
     state::NotTaken,
 };
 use crate::domain::{
-    Account, AccountId, ClientKind, Contact, Digest, Event, EventKey, Group, Handler, HandlerName,
-    Happening, Member, Message, TaskId, TaskState, User,
+    Account, AccountId, ClientKind, Contact, Deployment, Digest, Event, EventKey, Group,
+    HandlerName, Happening, Member, Message, TaskId, TaskState, User,
     action::{FileSource, LinkCard, MiniProgramCard, Refused, Segment},
     callback::{
         ActionAnswer, Admission, Exits, LoginAttempt, LoginDecision, LogoutNotice, Question,
@@ -18,6 +18,7 @@ use crate::domain::{
     },
     contact::{Region, Sex},
     event::{Content, File, FriendRequest, Link},
+    handler::{Manifest, Version, VersionNumber},
     ports::{Ask, Call},
 };
 
@@ -396,10 +397,10 @@ pub fn action_verdict(answer: Option<asked::Answer>) -> Verdict {
     }))
 }
 
-/// A call for trying out a component. It is instantiated, never called.
-pub fn trial_call() -> Call {
+/// A call for trying out a bot: something that no bot knows has happened.
+pub fn trial_call(bot: Arc<Deployment>) -> Call {
     Call {
-        handler: trial_handler(),
+        bot,
         client: ClientKind::Wehub,
         me: None,
         event: Arc::new(Event {
@@ -414,9 +415,9 @@ pub fn trial_call() -> Call {
 }
 
 /// The same for a callback component.
-pub fn trial_ask() -> Ask {
+pub fn trial_ask(component: Arc<Deployment>) -> Ask {
     Ask {
-        handler: trial_handler(),
+        component,
         question: Question::UnknownAction(UnknownCall {
             appid: String::new(),
             account: AccountId::trial(),
@@ -427,14 +428,21 @@ pub fn trial_ask() -> Ask {
     }
 }
 
-fn trial_handler() -> Arc<Handler> {
-    Arc::new(Handler {
-        name: HandlerName::trial(),
-        digest: Digest::of(b""),
-        size_bytes: 0,
-        world: String::new(),
-        imports: Vec::new(),
-        deployed_ms: 0,
+/// What runs before anybody has said under which name.
+pub fn nameless() -> Arc<Deployment> {
+    Arc::new(Deployment {
+        handler: HandlerName::trial(),
+        version: Version {
+            number: VersionNumber::default(),
+            digest: Digest::of(b""),
+            size_bytes: 0,
+            world: String::new(),
+            imports: Vec::new(),
+            manifest: Manifest::default(),
+            deployed_ms: 0,
+            by: String::new(),
+            note: String::new(),
+        },
         config: BTreeMap::new(),
     })
 }

@@ -107,20 +107,20 @@ async fn decide(
 }
 
 /// Instantiates the component once: exports of the wrong type show only then.
-pub async fn try_out(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), ComponentError> {
+pub async fn start(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), ComponentError> {
     let _room = engine
         .room(&HandlerName::trial(), host.limits.queue_wait())
         .await
         .map_err(|error| ComponentError::Host(error.to_string()))?;
     let started = match guest {
         Guest::Bot(bot) => {
-            let mut wasm = new_store(engine, host, convert::trial_call());
+            let mut wasm = new_store(engine, host, convert::trial_call(convert::nameless()));
             let start = bot.instantiate_async(&mut wasm);
             let ended = tokio::time::timeout(host.limits.call_wall(), start).await;
             outcome(ended.map(|it| it.map(Ok)), wasm).map(drop)
         }
         Guest::Callback(callback) => {
-            let errand = CallbackErrand::new(convert::trial_ask());
+            let errand = CallbackErrand::new(convert::trial_ask(convert::nameless()));
             let mut wasm = new_store(engine, host, errand);
             let start = callback.instantiate_async(&mut wasm);
             let ended = tokio::time::timeout(host.limits.call_wall(), start).await;
@@ -174,7 +174,7 @@ fn refused<E: Errand>(mut message: String, state: &CallState<E>) -> CallError {
     if message.is_empty() {
         message = "the component returned an error without a text".to_owned();
     }
-    failed(kind, message, state.output.tail())
+    failed(kind, message, state)
 }
 
 fn too_slow<E: Errand>(state: &CallState<E>) -> CallError {
@@ -182,7 +182,7 @@ fn too_slow<E: Errand>(state: &CallState<E>) -> CallError {
         "more than {} ms in all, waiting included",
         state.limits.call_wall_ms
     );
-    failed(FailureKind::WallClock, message, state.output.tail())
+    failed(FailureKind::WallClock, message, state)
 }
 
 /// Finds out whose fault it was. wasmtime wraps what a host call returned in the
@@ -198,7 +198,7 @@ fn classify<E: Errand>(error: &wasmtime::Error, state: &CallState<E>) -> CallErr
         _ if is_table_full(error) || is_too_much_data(error) => FailureKind::HostCalls,
         _ => FailureKind::Trap,
     };
-    failed(kind, reason(error), state.output.tail())
+    failed(kind, reason(error), state)
 }
 
 /// The causes in the first line, then where it happened. wasmtime has them the
@@ -230,7 +230,7 @@ fn is_table_full(error: &wasmtime::Error) -> bool {
     )
 }
 
-fn failed(kind: FailureKind, mut message: String, output: String) -> CallError {
+fn failed<E: Errand>(kind: FailureKind, mut message: String, state: &CallState<E>) -> CallError {
     if message.len() > MESSAGE_MAX_BYTES {
         let end = message.floor_char_boundary(MESSAGE_MAX_BYTES);
         message.truncate(end);
@@ -239,7 +239,8 @@ fn failed(kind: FailureKind, mut message: String, output: String) -> CallError {
     CallError::Failed(CallFailure {
         kind,
         message,
-        output,
+        output: state.output.tail(),
+        used: state.used(),
     })
 }
 

@@ -26,11 +26,11 @@ pub use limits::Limits;
 
 use self::registry::Guest;
 use crate::domain::{
-    Digest, Handler,
-    handler::FailureKind,
+    Deployment, Digest,
+    handler::{FailureKind, Used},
     ports::{
         ActionCheck, Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, Effects,
-        Runtime, Store,
+        InUse, Runtime, Store,
     },
 };
 
@@ -68,33 +68,46 @@ impl Wasm {
 impl Runtime for Wasm {
     async fn take_in(&self, bytes: Bytes) -> Result<Component, ComponentError> {
         let (component, guest) = self.registry.take_in(bytes).await?;
-        invoke::try_out(&self.engine, &self.host, &guest).await?;
+        invoke::start(&self.engine, &self.host, &guest).await?;
         self.registry.keep(&component, guest);
         Ok(component)
+    }
+
+    async fn try_out(&self, deployment: Arc<Deployment>) -> Result<Used, CallError> {
+        match self.loaded(&deployment)? {
+            Guest::Bot(_) => {
+                let effects = self.call(convert::trial_call(deployment)).await?;
+                Ok(effects.used)
+            }
+            Guest::Callback(_) => {
+                let answer = self.ask(convert::trial_ask(deployment)).await?;
+                Ok(answer.used)
+            }
+        }
     }
 
     async fn prepare(&self, digest: Digest) -> Result<(), ComponentError> {
         self.registry.prepare(digest).await
     }
 
-    async fn retain(&self, in_use: &[Digest]) {
+    async fn retain(&self, components: &InUse) {
         self.engine.forget_shares();
-        self.registry.retain(in_use).await;
+        self.registry.retain(components).await;
     }
 
     async fn call(&self, call: Call) -> Result<Effects, CallError> {
-        let Guest::Bot(bot) = self.loaded(&call.handler)? else {
-            return Err(of_another_world(&call.handler));
+        let Guest::Bot(bot) = self.loaded(&call.bot)? else {
+            return Err(of_another_world(&call.bot));
         };
-        let _room = self.room(&call.handler).await?;
+        let _room = self.room(&call.bot).await?;
         invoke::call(&self.engine, &self.host, &bot, call).await
     }
 
     async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
-        let Guest::Callback(callback) = self.loaded(&ask.handler)? else {
-            return Err(of_another_world(&ask.handler));
+        let Guest::Callback(callback) = self.loaded(&ask.component)? else {
+            return Err(of_another_world(&ask.component));
         };
-        let _room = self.room(&ask.handler).await?;
+        let _room = self.room(&ask.component).await?;
         invoke::ask(&self.engine, &self.host, &callback, ask).await
     }
 }
@@ -102,23 +115,27 @@ impl Runtime for Wasm {
 impl Wasm {
     /// Not loaded here: what could not be loaded at the start would be tried, and
     /// maybe compiled, at every event.
-    fn loaded(&self, handler: &Handler) -> Result<Guest, CallError> {
-        let digest = handler.digest;
+    fn loaded(&self, deployment: &Deployment) -> Result<Guest, CallError> {
+        let digest = deployment.version.digest;
         self.registry.get(digest).ok_or(CallError::Unloaded(digest))
     }
 
-    async fn room(&self, handler: &Handler) -> Result<engine::Room, CallError> {
+    async fn room(&self, deployment: &Deployment) -> Result<engine::Room, CallError> {
         let wait = self.host.limits.queue_wait();
-        self.engine.room(&handler.name, wait).await
+        self.engine.room(&deployment.handler, wait).await
     }
 }
 
 /// Bindings are checked when they are made: it takes a mistake of ours.
-fn of_another_world(handler: &Handler) -> CallError {
+fn of_another_world(deployment: &Deployment) -> CallError {
     CallError::Failed(CallFailure {
         kind: FailureKind::Host,
-        message: format!("a component of {} can't be asked this", handler.world),
+        message: format!(
+            "a component of {} can't be asked this",
+            deployment.version.world
+        ),
         output: String::new(),
+        used: Used::default(),
     })
 }
 

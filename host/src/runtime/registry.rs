@@ -10,7 +10,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -28,7 +28,7 @@ use crate::{
     domain::{
         Digest,
         handler::{BOT_WORLD, CALLBACK_WORLD},
-        ports::{Component, ComponentError},
+        ports::{Component, ComponentError, InUse},
     },
     files,
 };
@@ -62,6 +62,13 @@ impl Guest {
     }
 }
 
+/// Components that are of no use.
+#[derive(Debug, Clone, Default)]
+struct Unused {
+    in_memory: HashSet<Digest>,
+    on_disk: HashSet<Digest>,
+}
+
 /// All components that this host knows.
 pub struct Registry {
     engine: wasmtime::Engine,
@@ -71,7 +78,7 @@ pub struct Registry {
     ready: DashMap<Digest, Guest>,
     /// What was of no use when `retain` was last called. It goes next time: an
     /// event may have chosen its bot just before that changed.
-    unused: Mutex<HashSet<Digest>>,
+    unused: Mutex<Unused>,
     /// Compiling uses every core it gets: one at a time leaves some for calls.
     compiling: Arc<Semaphore>,
     component_bytes: u64,
@@ -108,7 +115,7 @@ impl Registry {
         check_preamble(&bytes, self.component_bytes)?;
         let digest = Digest::of(&bytes);
         let size_bytes = bytes.len() as u64;
-        let wasm = self.compiled(digest, bytes.clone()).await?;
+        let (wasm, compile_ms) = self.compiled(digest, bytes.clone()).await?;
         let imports = self.imports(&wasm);
         let guest = self.link(&wasm)?;
         let path = self.source_path(digest);
@@ -121,6 +128,7 @@ impl Registry {
                 size_bytes,
                 world: guest.world().to_owned(),
                 imports,
+                compile_ms,
             },
             guest,
         ))
@@ -145,27 +153,36 @@ impl Registry {
             let problem = format!("{} is damaged: deploy the handler again", path.display());
             return Err(ComponentError::Host(problem));
         }
-        let wasm = self.compiled(digest, bytes).await?;
+        let (wasm, _) = self.compiled(digest, bytes).await?;
         self.ready.insert(digest, self.link(&wasm)?);
         Ok(())
     }
 
-    /// Drops what is none of these, and was none of those of the call before,
-    /// from memory and disk.
-    pub async fn retain(&self, in_use: &[Digest]) {
-        let in_use: HashSet<_> = in_use.iter().copied().collect();
+    /// Drops what does not serve from memory, and what is not kept from disk, if it
+    /// was so at the call before as well.
+    pub async fn retain(&self, components: &InUse) {
         let files = self.files().await;
         let held = self.ready.iter().map(|guest| *guest.key());
-        let unused: HashSet<_> = held
-            .chain(files.iter().map(|(digest, _)| *digest))
-            .filter(|digest| !in_use.contains(digest))
-            .collect();
+        let unused = Unused {
+            in_memory: held
+                .filter(|digest| !components.serving.contains(digest))
+                .collect(),
+            on_disk: files
+                .iter()
+                .map(|(digest, _)| *digest)
+                .filter(|digest| !components.kept.contains(digest))
+                .collect(),
+        };
         let former = {
             let mut kept = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *kept, unused.clone())
         };
-        let goes = |digest: &Digest| unused.contains(digest) && former.contains(digest);
-        self.ready.retain(|digest, _| !goes(digest));
+        let idle = |digest: &Digest| {
+            unused.in_memory.contains(digest) && former.in_memory.contains(digest)
+        };
+        self.ready.retain(|digest, _| !idle(digest));
+        let goes =
+            |digest: &Digest| unused.on_disk.contains(digest) && former.on_disk.contains(digest);
         for (_, path) in files.iter().filter(|(digest, _)| goes(digest)) {
             // What stays is tried again next time.
             let _ = tokio::fs::remove_file(path).await;
@@ -188,16 +205,19 @@ impl Registry {
         files
     }
 
+    /// The component, from the cache where it can, and how long compiling took in ms.
     async fn compiled(
         &self,
         digest: Digest,
         bytes: Bytes,
-    ) -> Result<WasmComponent, ComponentError> {
+    ) -> Result<(WasmComponent, u64), ComponentError> {
         let cached = self.compiled_path(digest);
         if let Some(component) = load(&self.engine, &cached) {
-            return Ok(component);
+            return Ok((component, 0));
         }
+        let began = Instant::now();
         let component = self.compile(bytes).await?;
+        let compile_ms = (began.elapsed().as_millis() as u64).max(1);
         let compiled = component
             .serialize()
             .map_err(|error| ComponentError::Host(chain(&error)))?;
@@ -205,7 +225,7 @@ impl Registry {
         if let Err(error) = write_cache(&cached, compiled.into()).await {
             tracing::warn!(path = %cached.display(), %error, "the compiled component is not cached");
         }
-        Ok(component)
+        Ok((component, compile_ms))
     }
 
     /// Compiles off the request path. Cranelift can't be interrupted: past the

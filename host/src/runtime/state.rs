@@ -1,16 +1,16 @@
 //! What the host holds for one call: its limits and what the guest asked for.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc, time::Instant};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::{Limits, invoke::Host, output::Output};
+use super::{Limits, engine::TICK, invoke::Host, output::Output};
 use crate::domain::{
-    AccountId, Action, Handler, HandlerName, Millis, TaskId, TaskNumber,
+    AccountId, Action, Deployment, HandlerName, Millis, TaskId, TaskNumber,
     action::Refused,
     callback::{Usage, Verdict},
-    handler::FailureKind,
+    handler::{FailureKind, Used},
     ports::{ActionCheck, Answer, Ask, Call, Effects, KeyValueWrite, Store, StoreError},
 };
 
@@ -40,7 +40,7 @@ pub enum Stopped {
 /// What a guest can be called for.
 pub trait Errand: Send + 'static {
     /// Which guest, with its configuration.
-    fn handler(&self) -> &Handler;
+    fn deployment(&self) -> &Deployment;
 
     /// Whose key-value store it has.
     fn account(&self) -> &AccountId;
@@ -50,8 +50,8 @@ pub trait Errand: Send + 'static {
 }
 
 impl Errand for Call {
-    fn handler(&self) -> &Handler {
-        &self.handler
+    fn deployment(&self) -> &Deployment {
+        &self.bot
     }
 
     fn account(&self) -> &AccountId {
@@ -78,8 +78,8 @@ impl CallbackErrand {
 }
 
 impl Errand for CallbackErrand {
-    fn handler(&self) -> &Handler {
-        &self.ask.handler
+    fn deployment(&self) -> &Deployment {
+        &self.ask.component
     }
 
     fn account(&self) -> &AccountId {
@@ -116,6 +116,7 @@ pub struct CallState<E: Errand = Call> {
     key_cursors: Vec<String>,
     /// What tasks and writes come to, as they are stored.
     effects_bytes: usize,
+    began: Instant,
     host_calls: u32,
     memory_bytes: usize,
     /// A request for memory was refused: explains the trap that follows.
@@ -154,6 +155,7 @@ impl<E: Errand> CallState<E> {
             written: BTreeMap::new(),
             key_cursors: Vec::new(),
             effects_bytes: 0,
+            began: Instant::now(),
             host_calls: 0,
             memory_bytes: 0,
             memory_refused: false,
@@ -190,9 +192,19 @@ impl<E: Errand> CallState<E> {
         Ok(sum)
     }
 
+    /// What the call has used so far.
+    pub fn used(&self) -> Used {
+        Used {
+            wall_us: self.began.elapsed().as_micros() as u64,
+            cpu_ms: self.ticks * TICK.as_millis() as u64,
+            memory_bytes: self.memory_bytes as u64,
+            host_calls: self.host_calls,
+        }
+    }
+
     /// The handler that runs.
     pub fn handler(&self) -> &HandlerName {
-        &self.call.handler().name
+        &self.call.deployment().handler
     }
 
     /// Resources that the guest holds.
@@ -288,6 +300,8 @@ impl CallState {
     pub fn into_effects(mut self) -> Effects {
         Effects {
             tasks: std::mem::take(&mut self.tasks),
+            output: self.output.tail(),
+            used: self.used(),
             key_values: self.into_writes(),
         }
     }
@@ -299,6 +313,8 @@ impl CallState<CallbackErrand> {
         Answer {
             verdict,
             usage: self.call.ask.usage,
+            output: self.output.tail(),
+            used: self.used(),
             key_values: self.into_writes(),
         }
     }

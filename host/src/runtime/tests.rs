@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::HashSet;
+
 use super::*;
 use crate::store;
 
@@ -29,7 +31,10 @@ fn files(dir: &tempfile::TempDir) -> usize {
 #[tokio::test]
 async fn a_bot_that_is_not_loaded_leaves_the_event_open() {
     let dir = tempfile::tempdir().unwrap();
-    let error = open(&dir).call(convert::trial_call()).await.unwrap_err();
+    let error = open(&dir)
+        .call(convert::trial_call(convert::nameless()))
+        .await
+        .unwrap_err();
     assert!(matches!(error, CallError::Unloaded(_)), "{error}");
 }
 
@@ -43,17 +48,22 @@ async fn what_is_no_longer_used_goes_one_turn_later() {
         std::fs::write(path, b"").unwrap();
     }
     std::fs::write(dir.path().join("components/other"), b"").unwrap();
-    wasm.retain(&digests).await;
-    wasm.retain(&digests[..1]).await;
+    let kept = |digests: &[Digest]| InUse {
+        serving: HashSet::new(),
+        kept: digests.iter().copied().collect(),
+    };
+    let (both, one) = (kept(&digests), kept(&digests[..1]));
+    wasm.retain(&both).await;
+    wasm.retain(&one).await;
     assert_eq!(
         files(&dir),
         3,
         "an event may have chosen its bot just before"
     );
-    wasm.retain(&digests).await;
-    wasm.retain(&digests[..1]).await;
+    wasm.retain(&both).await;
+    wasm.retain(&one).await;
     assert_eq!(files(&dir), 3, "it was used in between");
-    wasm.retain(&digests[..1]).await;
+    wasm.retain(&one).await;
     assert_eq!(files(&dir), 2);
 }
 
@@ -107,6 +117,9 @@ async fn a_callback_component_lacks_nothing_of_its_interface() {
 #[tokio::test]
 async fn a_component_that_is_not_loaded_is_not_asked() {
     let dir = tempfile::tempdir().unwrap();
-    let error = open(&dir).ask(convert::trial_ask()).await.unwrap_err();
+    let error = open(&dir)
+        .ask(convert::trial_ask(convert::nameless()))
+        .await
+        .unwrap_err();
     assert!(matches!(error, CallError::Unloaded(_)), "{error}");
 }

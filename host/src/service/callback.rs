@@ -20,11 +20,12 @@ use tokio::sync::{Mutex, MutexGuard};
 use self::places::Places;
 use super::{Error, Service, deliver::over_the_limit};
 use crate::domain::{
-    AccountId, FailureKind, Handler, HandlerName, Login, LoginId,
+    AccountId, Deployment, FailureKind, HandlerName, Login, LoginId,
     callback::{
         ActionAnswer, Exits, LoginAttempt, LoginDecision, LogoutNotice, Question, UnknownCall,
         Usage, Verdict,
     },
+    handler::Used,
     ports::{Answer, Ask, CallError, CallFailure, Commit, Committed, Epoch, StoreError},
 };
 
@@ -95,13 +96,13 @@ impl Service {
         attempt: LoginAttempt,
         qr_login: Option<LoginId>,
     ) -> Result<Asked<LoginDecision>, Error> {
-        let Some(handler) = self.callback_handler() else {
+        let Some(component) = self.callback_handler() else {
             return Ok(Asked::Nobody);
         };
         let service = self.clone();
         self.detached(async move {
             let attempt = service.informed(attempt, qr_login).await?;
-            let asked = service.ask(handler, Question::Login(attempt)).await?;
+            let asked = service.ask(component, Question::Login(attempt)).await?;
             Ok(asked.and_then(|verdict| match verdict {
                 Verdict::Login(decision) => Some(decision),
                 _ => None,
@@ -133,15 +134,15 @@ impl Service {
     }
 
     async fn decide(&self, question: Question) -> Result<Asked<Verdict>, Error> {
-        let Some(handler) = self.callback_handler() else {
+        let Some(component) = self.callback_handler() else {
             return Ok(Asked::Nobody);
         };
         let service = self.clone();
-        self.detached(async move { service.ask(handler, question).await })
+        self.detached(async move { service.ask(component, question).await })
             .await
     }
 
-    fn callback_handler(&self) -> Option<Arc<Handler>> {
+    fn callback_handler(&self) -> Option<Arc<Deployment>> {
         self.0.catalogue.now().callback().cloned()
     }
 
@@ -164,26 +165,26 @@ impl Service {
     /// Asks, and writes what the component wrote.
     async fn ask(
         &self,
-        handler: Arc<Handler>,
+        component: Arc<Deployment>,
         question: Question,
     ) -> Result<Asked<Verdict>, Error> {
         let (account, known) = asker(&question);
         let _place = self.0.desk.places.take(account, known)?;
         let mut held = self.0.desk.held().await?;
-        let usage = self.usage(&mut held, &handler.name).await?;
+        let usage = self.usage(&mut held, &component.handler).await?;
         let ask = Ask {
-            handler: Arc::clone(&handler),
+            component: Arc::clone(&component),
             question,
             usage,
         };
         match self.0.runtime.ask(ask).await {
-            Ok(answer) => self.keep(&mut held, &handler, answer).await,
-            Err(CallError::Failed(failure)) => Ok(self.failed(&handler, failure)),
+            Ok(answer) => self.keep(&mut held, &component, answer).await,
+            Err(CallError::Failed(failure)) => Ok(self.failed(&component, failure)),
             Err(busy @ CallError::Busy { .. }) => Err(Error::Busy {
                 reason: busy.to_string(),
             }),
             Err(unloaded @ CallError::Unloaded(_)) => {
-                Ok(self.failed(&handler, no_fault_of_its(unloaded.to_string())))
+                Ok(self.failed(&component, no_fault_of_its(unloaded.to_string())))
             }
             Err(CallError::Store(error)) => Err(error.into()),
         }
@@ -193,13 +194,14 @@ impl Service {
     async fn keep(
         &self,
         held: &mut Held,
-        handler: &Handler,
+        component: &Deployment,
         answer: Answer,
     ) -> Result<Asked<Verdict>, Error> {
         let Answer {
             verdict,
             key_values,
             usage,
+            ..
         } = answer;
         if key_values.is_empty() {
             return Ok(Asked::Decided(verdict));
@@ -212,11 +214,11 @@ impl Service {
         };
         match self.commit_held(held, commit).await {
             Ok(()) => {
-                held.usage = Some((handler.name.clone(), usage));
+                held.usage = Some((component.handler.clone(), usage));
                 Ok(Asked::Decided(verdict))
             }
             Err(Error::Store(error @ StoreError::TooLarge { .. })) => {
-                Ok(self.failed(handler, over_the_limit(error.to_string())))
+                Ok(self.failed(component, over_the_limit(error.to_string())))
             }
             Err(error) => Err(error),
         }
@@ -237,25 +239,25 @@ impl Service {
     }
 
     /// What a component's store comes to. Counted once, then kept.
-    async fn usage(&self, held: &mut Held, handler: &HandlerName) -> Result<Usage, Error> {
+    async fn usage(&self, held: &mut Held, component: &HandlerName) -> Result<Usage, Error> {
         match &held.usage {
-            Some((of, usage)) if of == handler => Ok(*usage),
+            Some((of, usage)) if of == component => Ok(*usage),
             _ => {
-                let usage = self.measured(handler).await?;
-                held.usage = Some((handler.clone(), usage));
+                let usage = self.measured(component).await?;
+                held.usage = Some((component.clone(), usage));
                 Ok(usage)
             }
         }
     }
 
-    async fn measured(&self, handler: &HandlerName) -> Result<Usage, Error> {
+    async fn measured(&self, component: &HandlerName) -> Result<Usage, Error> {
         let (store, account) = (&self.0.store, AccountId::callback());
         let (mut usage, mut after) = (Usage::default(), None::<String>);
         loop {
             let last = after.as_deref();
-            let keys = store.keys(&account, handler, last, KEYS_PAGE).await?;
+            let keys = store.keys(&account, component, last, KEYS_PAGE).await?;
             for key in &keys {
-                let value = store.key_value(&account, handler, key).await?;
+                let value = store.key_value(&account, component, key).await?;
                 usage = usage.with(Usage::of(key, value.as_deref()), Usage::default());
             }
             match keys.into_iter().nth(KEYS_PAGE - 1) {
@@ -265,10 +267,10 @@ impl Service {
         }
     }
 
-    fn failed(&self, handler: &Handler, failure: CallFailure) -> Asked<Verdict> {
+    fn failed(&self, component: &Deployment, failure: CallFailure) -> Asked<Verdict> {
         let failures = self.0.desk.failed.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::warn!(
-            handler = %handler.name,
+            handler = %component.handler,
             kind = ?failure.kind,
             reason = failure.message.lines().next().unwrap_or_default(),
             output = failure.output,
@@ -305,6 +307,7 @@ fn no_fault_of_its(message: String) -> CallFailure {
         kind: FailureKind::Host,
         message,
         output: String::new(),
+        used: Used::default(),
     }
 }
 

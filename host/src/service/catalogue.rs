@@ -2,37 +2,144 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
-use crate::domain::{AccountId, Binding, Digest, Handler, HandlerName, handler::Scope, ports};
+use crate::domain::{
+    AccountId, Binding, Deployment, Digest, Handler, HandlerName,
+    handler::{Scope, Score, Share, VersionNumber},
+    ports::InUse,
+};
+
+/// A handler, and what of it runs.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The handler as it is in the store.
+    pub handler: Arc<Handler>,
+    /// The versions that can be gone back to, and their components.
+    pub kept: Vec<(VersionNumber, Digest)>,
+    serving: Arc<Deployment>,
+    newer: Option<Newer>,
+}
+
+/// The version that serves some.
+#[derive(Debug, Clone)]
+struct Newer {
+    to: Share,
+    deployment: Arc<Deployment>,
+    failures_percent: u8,
+    score: Arc<Counts>,
+}
+
+/// How the calls of a version go. Counted since the host started: a restart gives a
+/// version another chance.
+#[derive(Debug, Default)]
+struct Counts {
+    calls: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Counts {
+    fn add(&self, failed: bool) -> Score {
+        let failures = self.failures.fetch_add(failed.into(), Ordering::Relaxed);
+        Score {
+            calls: self.calls.fetch_add(1, Ordering::Relaxed) + 1,
+            failures: failures + u64::from(failed),
+        }
+    }
+
+    fn score(&self) -> Score {
+        Score {
+            calls: self.calls.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Entry {
+    /// Makes a handler ready to be looked up. Calls of a version that served some
+    /// before and still does are counted on.
+    pub fn new(
+        handler: Handler,
+        kept: Vec<(VersionNumber, Digest)>,
+        former: Option<&Self>,
+    ) -> Self {
+        let former = former.and_then(|it| it.newer.as_ref());
+        let newer = handler.rollout.as_ref().map(|rollout| Newer {
+            to: rollout.to.clone(),
+            deployment: Arc::new(handler.deployment(&rollout.version)),
+            failures_percent: rollout.failures_percent,
+            score: former
+                .filter(|it| it.deployment.version.number == rollout.version.number)
+                .map(|it| Arc::clone(&it.score))
+                .unwrap_or_default(),
+        });
+        Self {
+            serving: Arc::new(handler.deployment(&handler.version)),
+            newer,
+            kept,
+            handler: Arc::new(handler),
+        }
+    }
+
+    /// What serves this account.
+    fn deployment_for(&self, account: &AccountId) -> &Arc<Deployment> {
+        let name = &self.handler.name;
+        match &self.newer {
+            Some(newer) if newer.to.reaches(name, account) => &newer.deployment,
+            _ => &self.serving,
+        }
+    }
+
+    /// How the newer version's calls went so far.
+    pub fn score(&self) -> Option<Score> {
+        self.newer.as_ref().map(|newer| newer.score.score())
+    }
+
+    /// Counts a call. Some when it was the newer version's, and too many of its calls
+    /// have failed by now.
+    pub fn judge(&self, called: &Deployment, failed: bool) -> Option<Score> {
+        let newer = self.newer.as_ref()?;
+        if newer.deployment.version.number != called.version.number {
+            return None;
+        }
+        let score = newer.score.add(failed);
+        (failed && score.fails(newer.failures_percent)).then_some(score)
+    }
+}
 
 /// Handlers and bindings at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Deployed {
     /// Every handler by name.
-    pub handlers: BTreeMap<HandlerName, Arc<Handler>>,
+    pub handlers: BTreeMap<HandlerName, Entry>,
     bindings: HashMap<AccountId, HandlerName>,
     default: Option<HandlerName>,
     callback: Option<HandlerName>,
 }
 
 impl Deployed {
-    /// As the store has it.
-    pub fn new(stored: ports::Catalogue) -> Self {
+    /// With these handlers, and these bindings of the store.
+    pub fn new(handlers: Vec<Entry>, bindings: Vec<Binding>) -> Self {
         let mut deployed = Self::default();
-        for handler in stored.handlers {
-            deployed
-                .handlers
-                .insert(handler.name.clone(), Arc::new(handler));
+        for entry in handlers {
+            deployed.put(entry);
         }
-        for binding in stored.bindings {
+        for binding in bindings {
             deployed.bind(binding);
         }
         deployed
+    }
+
+    /// Adds a handler, or replaces the one of the same name.
+    pub fn put(&mut self, entry: Entry) {
+        self.handlers.insert(entry.handler.name.clone(), entry);
     }
 
     /// Adds a binding, or replaces the one of the same scope.
@@ -55,15 +162,15 @@ impl Deployed {
         }
     }
 
-    /// The handler that serves an account.
-    pub fn handler_of(&self, account: &AccountId) -> Option<&Arc<Handler>> {
+    /// What serves an account.
+    pub fn deployment_of(&self, account: &AccountId) -> Option<&Arc<Deployment>> {
         let name = self.bindings.get(account).or(self.default.as_ref())?;
-        self.handlers.get(name)
+        Some(self.handlers.get(name)?.deployment_for(account))
     }
 
-    /// The handler that decides about the callback.
-    pub fn callback(&self) -> Option<&Arc<Handler>> {
-        self.handlers.get(self.callback.as_ref()?)
+    /// What decides about the callback.
+    pub fn callback(&self) -> Option<&Arc<Deployment>> {
+        Some(&self.handlers.get(self.callback.as_ref()?)?.serving)
     }
 
     /// Every binding, the default first, then the callback's, then by account.
@@ -96,12 +203,22 @@ impl Deployed {
             .collect()
     }
 
-    /// The components in use.
-    pub fn digests(&self) -> Vec<Digest> {
-        self.handlers
+    /// The components of use.
+    pub fn components(&self) -> InUse {
+        let serving: std::collections::HashSet<_> = self
+            .handlers
             .values()
-            .map(|handler| handler.digest)
-            .collect()
+            .flat_map(|entry| entry.handler.serving())
+            .map(|version| version.digest)
+            .collect();
+        let kept = self.handlers.values().flat_map(|entry| &entry.kept);
+        InUse {
+            kept: kept
+                .map(|(_, digest)| *digest)
+                .chain(serving.iter().copied())
+                .collect(),
+            serving,
+        }
     }
 }
 
@@ -130,17 +247,10 @@ impl Catalogue {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+    use crate::domain::handler::{Rollout, Version};
 
-    fn handler(name: &str) -> Handler {
-        Handler {
-            name: name.try_into().unwrap(),
-            digest: Digest::of(name.as_bytes()),
-            size_bytes: 1,
-            world: String::new(),
-            imports: Vec::new(),
-            deployed_ms: 0,
-            config: BTreeMap::new(),
-        }
+    fn entry(name: &str) -> Entry {
+        Entry::new(Handler::example(name), Vec::new(), None)
     }
 
     fn binding(account: &str, handler: &str) -> Binding {
@@ -150,17 +260,17 @@ mod tests {
         }
     }
 
+    fn id(account: &str) -> AccountId {
+        account.try_into().unwrap()
+    }
+
     #[test]
     fn an_account_s_own_binding_goes_before_the_one_for_all() {
-        let mut deployed = Deployed::new(ports::Catalogue {
-            handlers: vec![handler("echo"), handler("faq")],
-            bindings: vec![binding("*", "echo"), binding("a", "faq")],
-        });
+        let bindings = vec![binding("*", "echo"), binding("a", "faq")];
+        let mut deployed = Deployed::new(vec![entry("echo"), entry("faq")], bindings);
         let serves = |deployed: &Deployed, account: &str| {
-            let id = account.try_into().unwrap();
-            deployed
-                .handler_of(&id)
-                .map(|handler| handler.name.as_str().to_owned())
+            let deployment = deployed.deployment_of(&id(account));
+            deployment.map(|it| it.handler.as_str().to_owned())
         };
         assert_eq!(serves(&deployed, "a").as_deref(), Some("faq"));
         assert_eq!(serves(&deployed, "b").as_deref(), Some("echo"));
@@ -178,17 +288,72 @@ mod tests {
             binding("*callback", "gate"),
             binding("*", "echo"),
         ];
-        let mut deployed = Deployed::new(ports::Catalogue {
-            handlers: vec![handler("echo"), handler("faq"), handler("gate")],
-            bindings: bindings.to_vec(),
-        });
+        let handlers = vec![entry("echo"), entry("faq"), entry("gate")];
+        let mut deployed = Deployed::new(handlers, bindings.to_vec());
         let [own, callback, all] = bindings;
         assert_eq!(deployed.bindings(), [all, callback, own]);
-        assert_eq!(deployed.callback().map(|it| it.name.as_str()), Some("gate"));
+        assert_eq!(
+            deployed.callback().map(|it| it.handler.as_str()),
+            Some("gate")
+        );
         let gate = "gate".try_into().unwrap();
         assert_eq!(deployed.bound_to(&gate), [Scope::Callback]);
         assert!(deployed.unbind(&Scope::Callback));
         assert!(!deployed.unbind(&Scope::Callback));
         assert!(deployed.callback().is_none());
+    }
+
+    fn rolling_out(failures_percent: u8) -> Handler {
+        Handler {
+            newest: VersionNumber(2),
+            rollout: Some(Rollout {
+                version: Version {
+                    number: VersionNumber(2),
+                    ..Version::example(b"new")
+                },
+                to: Share::Accounts([id("a")].into()),
+                failures_percent,
+                began_ms: 0,
+            }),
+            ..Handler::example("faq")
+        }
+    }
+
+    #[test]
+    fn a_newer_version_serves_those_it_has_reached() {
+        let entry = Entry::new(rolling_out(20), Vec::new(), None);
+        let deployed = Deployed::new(vec![entry], vec![binding("*", "faq")]);
+        let number = |account| deployed.deployment_of(&id(account)).unwrap().version.number;
+        assert_eq!(
+            (number("a"), number("b")),
+            (VersionNumber(2), VersionNumber(1))
+        );
+        let components = deployed.components();
+        assert_eq!(components.serving.len(), 2);
+        assert_eq!(components.kept, components.serving);
+    }
+
+    #[test]
+    fn only_the_newer_version_s_failures_send_it_back() {
+        let entry = Entry::new(rolling_out(20), Vec::new(), None);
+        let (old, new) = (&entry.serving, &entry.newer.as_ref().unwrap().deployment);
+        for _ in 0..100 {
+            assert_eq!(entry.judge(old, true), None);
+        }
+        for _ in 0..19 {
+            assert_eq!(entry.judge(new, true), None);
+        }
+        let score = entry.judge(new, true).unwrap();
+        assert_eq!((score.calls, score.failures), (20, 20));
+    }
+
+    #[test]
+    fn the_count_goes_on_when_the_share_grows() {
+        let first = Entry::new(rolling_out(20), Vec::new(), None);
+        first.judge(&first.newer.as_ref().unwrap().deployment, true);
+        let mut grown = rolling_out(20);
+        grown.rollout.as_mut().unwrap().to = Share::Percent(50);
+        let grown = Entry::new(grown, Vec::new(), Some(&first));
+        assert_eq!(grown.score().unwrap().calls, 1);
     }
 }

@@ -9,9 +9,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{ContactReport, Error, Service, guard, turn::Turn};
 use crate::domain::{
-    Account, AccountId, Action, ClientKind, Contact, Event, Failure, Handler, HandlerName,
+    Account, AccountId, Action, ClientKind, Contact, Deployment, Event, Failure, HandlerName,
     Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
-    handler::FailureKind,
+    handler::{FailureKind, Used},
     ports::{
         Call, CallError, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord,
         PauseChange, Seen, StoreError, TaskFilter,
@@ -150,8 +150,8 @@ impl Service {
             event.at_ms = self.0.store.now();
         }
         guard::note_heard(turn, &event);
-        let handler = self.handler_for(&event, only.as_ref());
-        let (called, event, hushed) = self.ask_bot(turn, handler, event, client).await?;
+        let bot = self.bot_for(&event, only.as_ref());
+        let (called, event, hushed) = self.ask_bot(turn, bot, event, client).await?;
         let (called, at_once) = self.place(turn, called, &event, reply).await?;
         let settled = Settled {
             event: &event,
@@ -161,10 +161,10 @@ impl Service {
             also,
             hushed,
         };
-        let handler = called.handler();
-        match (self.commit_called(turn, called, &settled).await, handler) {
-            (Err(Error::Store(error @ StoreError::TooLarge { .. })), Some(handler)) => {
-                let failed = Called::Failed(handler, over_the_limit(error.to_string()));
+        let bot = called.bot();
+        match (self.commit_called(turn, called, &settled).await, bot) {
+            (Err(Error::Store(error @ StoreError::TooLarge { .. })), Some(bot)) => {
+                let failed = Called::Failed(bot, over_the_limit(error.to_string()));
                 self.commit_called(turn, failed, &settled).await
             }
             (committed, _) => committed,
@@ -175,20 +175,20 @@ impl Service {
     async fn ask_bot(
         &self,
         turn: &mut Turn,
-        handler: Option<Arc<Handler>>,
+        bot: Option<Arc<Deployment>>,
         mut event: Event,
         client: ClientKind,
     ) -> Result<(Called, Arc<Event>, Option<PauseChange>), Error> {
-        let Some(handler) = handler else {
+        let Some(bot) = bot else {
             return Ok((Called::Unhandled, Arc::new(event), None));
         };
-        let hush = self.hush(turn, &handler, &event);
+        let hush = self.hush(turn, &bot, &event);
         if hush.silent {
-            return Ok((Called::Paused(handler), Arc::new(event), hush.change));
+            return Ok((Called::Paused(bot), Arc::new(event), hush.change));
         }
         self.name_author(&mut event).await?;
         let event = Arc::new(event);
-        let called = self.call(turn, handler, client, &event).await?;
+        let called = self.call(turn, bot, client, &event).await?;
         Ok((called, event, hush.change))
     }
 
@@ -203,11 +203,11 @@ impl Service {
         event: &Event,
         reply: Reply,
     ) -> Result<(Called, usize), Error> {
-        let Called::Handled(handler, effects) = called else {
+        let Called::Handled(bot, effects) = called else {
             return Ok((called, 0));
         };
         if effects.tasks.is_empty() {
-            return Ok((Called::Handled(handler, effects), 0));
+            return Ok((Called::Handled(bot, effects), 0));
         }
         let waiting = match reply {
             Reply::InAnswer => self.answers_wait(turn, &event.account).await?,
@@ -222,8 +222,8 @@ impl Service {
         };
         let later = effects.tasks.len().saturating_sub(at_once);
         match self.check_queue(&event.account, later).await {
-            Ok(()) => Ok((Called::Handled(handler, effects), at_once)),
-            Err(Error::Busy { reason }) => Ok((Called::Failed(handler, over_the_limit(reason)), 0)),
+            Ok(()) => Ok((Called::Handled(bot, effects), at_once)),
+            Err(Error::Busy { reason }) => Ok((Called::Failed(bot, over_the_limit(reason)), 0)),
             Err(error) => Err(error),
         }
     }
@@ -416,12 +416,12 @@ impl Service {
     }
 
     /// Which bot gets the event, if any.
-    fn handler_for(&self, event: &Event, only: Option<&HandlerName>) -> Option<Arc<Handler>> {
-        let handler = self.handler_of(&event.account)?;
-        let handler = only
-            .is_none_or(|name| *name == handler.name)
-            .then_some(handler)?;
-        (!event.is_own_message() || handler.wants_own_messages()).then_some(handler)
+    fn bot_for(&self, event: &Event, only: Option<&HandlerName>) -> Option<Arc<Deployment>> {
+        let bot = self.deployment_of(&event.account)?;
+        let bot = only
+            .is_none_or(|name| *name == bot.handler)
+            .then_some(bot)?;
+        (!event.is_own_message() || bot.version.manifest.own_messages).then_some(bot)
     }
 
     /// Fills in the author's name, as the conversation shows it.
@@ -456,19 +456,23 @@ impl Service {
     async fn call(
         &self,
         turn: &Turn,
-        handler: Arc<Handler>,
+        bot: Arc<Deployment>,
         client: ClientKind,
         event: &Arc<Event>,
     ) -> Result<Called, Error> {
         let call = Call {
-            handler: Arc::clone(&handler),
+            bot: Arc::clone(&bot),
             client,
             me: turn.account.clone(),
             event: Arc::clone(event),
         };
-        match self.0.runtime.call(call).await {
-            Ok(effects) => Ok(Called::Handled(handler, effects)),
-            Err(CallError::Failed(failure)) => Ok(Called::Failed(handler, failure)),
+        let called = self.0.runtime.call(call).await;
+        if let Ok(_) | Err(CallError::Failed(_)) = &called {
+            self.judge(&bot, called.is_err());
+        }
+        match called {
+            Ok(effects) => Ok(Called::Handled(bot, effects)),
+            Err(CallError::Failed(failure)) => Ok(Called::Failed(bot, failure)),
             Err(busy @ CallError::Busy { .. }) => Err(Error::Busy {
                 reason: busy.to_string(),
             }),
@@ -517,6 +521,7 @@ pub(super) fn over_the_limit(message: String) -> CallFailure {
         kind: FailureKind::Effects,
         message,
         output: String::new(),
+        used: Used::default(),
     }
 }
 
@@ -525,19 +530,19 @@ enum Called {
     /// No bot was asked.
     Unhandled,
     /// The bot is silent here.
-    Paused(Arc<Handler>),
+    Paused(Arc<Deployment>),
     /// The bot handled the event.
-    Handled(Arc<Handler>, Effects),
+    Handled(Arc<Deployment>, Effects),
     /// The bot failed: nothing that it asked for happens.
-    Failed(Arc<Handler>, CallFailure),
+    Failed(Arc<Deployment>, CallFailure),
 }
 
 impl Called {
-    fn handler(&self) -> Option<Arc<Handler>> {
+    fn bot(&self) -> Option<Arc<Deployment>> {
         match self {
             Self::Unhandled => None,
-            Self::Paused(handler) | Self::Handled(handler, _) | Self::Failed(handler, _) => {
-                Some(Arc::clone(handler))
+            Self::Paused(bot) | Self::Handled(bot, _) | Self::Failed(bot, _) => {
+                Some(Arc::clone(bot))
             }
         }
     }
@@ -549,13 +554,13 @@ impl Called {
         let outcome = match self {
             Self::Unhandled => EventOutcome::Unhandled,
             Self::Paused(_) => EventOutcome::Paused,
-            Self::Handled(handler, effects) => {
-                commit.tasks = tasks(event, &handler, effects.tasks, settled.at_once, now_ms);
+            Self::Handled(bot, effects) => {
+                commit.tasks = tasks(event, &bot, effects.tasks, settled.at_once, now_ms);
                 commit.key_values = effects.key_values;
                 EventOutcome::Handled
             }
-            Self::Failed(handler, failure) => {
-                commit.failure = Some(record(event, &handler, failure, now_ms));
+            Self::Failed(bot, failure) => {
+                commit.failure = Some(record(event, &bot, failure, now_ms));
                 EventOutcome::Failed
             }
         };
@@ -577,7 +582,7 @@ impl Called {
 /// The first `at_once` go with the answer, the others into the queue.
 fn tasks(
     event: &Event,
-    handler: &Handler,
+    bot: &Deployment,
     asked: Vec<(TaskNumber, Action)>,
     at_once: usize,
     now_ms: Millis,
@@ -588,7 +593,7 @@ fn tasks(
             number,
         };
         let origin = Origin::Bot {
-            handler: handler.name.clone(),
+            handler: bot.handler.clone(),
             event: event.key.clone(),
         };
         match index < at_once {
@@ -599,15 +604,17 @@ fn tasks(
     asked.into_iter().enumerate().map(task).collect()
 }
 
-fn record(event: &Event, handler: &Handler, failure: CallFailure, now_ms: Millis) -> Failure {
+fn record(event: &Event, bot: &Deployment, failure: CallFailure, now_ms: Millis) -> Failure {
     let CallFailure {
         kind,
         message,
         output,
+        used,
     } = failure;
     tracing::warn!(
         account = %event.account,
-        handler = %handler.name,
+        handler = %bot.handler,
+        version = %bot.version.number,
         event = %event.key,
         ?kind,
         reason = message.lines().next().unwrap_or_default(),
@@ -615,11 +622,13 @@ fn record(event: &Event, handler: &Handler, failure: CallFailure, now_ms: Millis
     );
     Failure {
         event: event.key.as_str().to_owned(),
-        handler: handler.name.clone(),
-        digest: handler.digest,
+        handler: bot.handler.clone(),
+        version: bot.version.number,
+        digest: bot.version.digest,
         kind,
         message,
         output,
+        used,
         at_ms: now_ms,
     }
 }

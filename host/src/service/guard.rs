@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::{Error, Service, turn::Slot};
 use crate::domain::{
-    AccountId, Action, Event, Handler, Happening, Message, Millis, Pause, ports::PauseChange,
+    AccountId, Action, Deployment, Event, Happening, Message, Millis, Pause, ports::PauseChange,
 };
 
 /// How many pauses are read at a time.
@@ -26,7 +26,7 @@ pub(super) struct Hush {
 
 impl Service {
     /// Whether the bot is silent in the event's conversation.
-    pub(super) fn hush(&self, slot: &mut Slot, handler: &Handler, event: &Event) -> Hush {
+    pub(super) fn hush(&self, slot: &mut Slot, bot: &Deployment, event: &Event) -> Hush {
         let Happening::Message(message) = &event.what else {
             return Hush::default();
         };
@@ -43,9 +43,9 @@ impl Service {
             slot.guard.lifted(conversation);
         }
         if !slot.guard.allows(policy, conversation, now_ms) {
-            let pause = self.pause(handler, message, now_ms);
+            let pause = self.pause(bot, message, now_ms);
             tracing::warn!(
-                account = %event.account, conversation, handler = %handler.name,
+                account = %event.account, conversation, handler = %bot.handler,
                 until_ms = pause.until_ms, "the bot pauses: {LOOKS_LIKE_A_LOOP}"
             );
             return Hush {
@@ -79,10 +79,10 @@ impl Service {
         }
     }
 
-    fn pause(&self, handler: &Handler, message: &Message, now_ms: Millis) -> Pause {
+    fn pause(&self, bot: &Deployment, message: &Message, now_ms: Millis) -> Pause {
         Pause {
             conversation: message.conversation.clone(),
-            handler: handler.name.clone(),
+            handler: bot.handler.clone(),
             since_ms: now_ms,
             until_ms: now_ms.saturating_add(self.0.policies.pacing.guard_pause_ms),
             reason: LOOKS_LIKE_A_LOOP.to_owned(),

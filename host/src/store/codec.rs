@@ -15,7 +15,7 @@ use serde::{
 use crate::domain::{
     AccountId, Alarm, ClientName, ContactKind, Digest, EventKey, HandlerName, LoginId, Millis,
     TaskNumber, TaskState,
-    handler::{CALLBACK_SCOPE, Scope},
+    handler::{CALLBACK_SCOPE, Scope, VersionNumber},
     ports::StoreError,
 };
 
@@ -52,6 +52,8 @@ pub enum Table {
     LoginImage = 12,
     /// Time and text of an alarm to the alarm.
     Alarm = 13,
+    /// Handler and number to version.
+    Version = 14,
     /// Account and event key to what became of it. First of those that are swept.
     Event = 16,
     /// Account and number to task.
@@ -72,7 +74,7 @@ pub enum Table {
 }
 
 impl Table {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Meta,
         Self::Epoch,
         Self::Account,
@@ -87,6 +89,7 @@ impl Table {
         Self::Pause,
         Self::LoginImage,
         Self::Alarm,
+        Self::Version,
         Self::Event,
         Self::Task,
         Self::Failure,
@@ -213,6 +216,16 @@ pub fn account(id: &AccountId) -> Key {
 /// A handler.
 pub fn handler(name: &HandlerName) -> Key {
     Key::of(Table::Handler).end(name.as_str())
+}
+
+/// The versions of a handler.
+pub fn versions(handler: &HandlerName) -> Key {
+    Key::of(Table::Version).part(handler.as_str())
+}
+
+/// A version of a handler. The newest comes first.
+pub fn version(handler: &HandlerName, number: VersionNumber) -> Key {
+    versions(handler).falling(number.0.into())
 }
 
 /// A binding. No account's id begins with `*`, so what does can stand for others.

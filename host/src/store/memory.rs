@@ -21,7 +21,7 @@ use crate::domain::{
     FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId,
     TaskNumber, TaskState,
     client::Wanted,
-    handler::Scope,
+    handler::{Scope, Version, VersionNumber},
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, Catalogue, CatalogueChange, ClientChange, Commit,
         Committed, ContactChange, Enqueue, Enqueued, Epoch, EventRecord, ImageChange,
@@ -42,6 +42,7 @@ struct State {
     closed: bool,
     accounts: BTreeMap<String, Account>,
     handlers: BTreeMap<HandlerName, Handler>,
+    versions: BTreeMap<HandlerName, BTreeMap<VersionNumber, Version>>,
     bindings: BTreeMap<String, Binding>,
     clients: BTreeMap<ClientName, Wanted>,
     logins: Logins,
@@ -613,11 +614,19 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn versions(&self, handler: &HandlerName) -> Result<Vec<Version>, StoreError> {
+        self.with(|state| {
+            let kept = state.versions.get(handler).into_iter().flatten();
+            Ok(kept.rev().map(|(_, version)| version.clone()).collect())
+        })
+    }
+
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError> {
         let sizes: Vec<usize> = changes
             .iter()
             .map(|change| match change {
                 CatalogueChange::PutHandler(handler) => size(handler),
+                CatalogueChange::PutVersion(_, version) => size(version),
                 CatalogueChange::PutBinding(binding) => size(binding),
                 _ => 0,
             })
@@ -689,10 +698,19 @@ impl State {
         let named = |scope: Scope| String::from(scope);
         match change {
             CatalogueChange::PutHandler(handler) => {
-                self.handlers.insert(handler.name.clone(), handler);
+                self.handlers.insert(handler.name.clone(), *handler);
             }
             CatalogueChange::RemoveHandler(name) => {
                 self.handlers.remove(&name);
+            }
+            CatalogueChange::PutVersion(name, version) => {
+                let kept = self.versions.entry(name).or_default();
+                kept.insert(version.number, *version);
+            }
+            CatalogueChange::RemoveVersion(name, number) => {
+                if let Some(kept) = self.versions.get_mut(&name) {
+                    kept.remove(&number);
+                }
             }
             CatalogueChange::PutBinding(binding) => {
                 self.bindings

@@ -24,7 +24,7 @@ use crate::domain::{
     Failure, FailureKind, FileRequest, Group, Handler, HandlerName, Login, LoginId, Member, Millis,
     Pause, Task, TaskId, TaskNumber, TaskState, User,
     client::{Over, Wanted},
-    handler::Scope,
+    handler::{Scope, Used, Version, VersionNumber},
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, ClientChange, Commit, Committed,
         ContactChange, Enqueue, Enqueued, Epoch, EventOutcome, EventRecord, ImageChange,
@@ -265,7 +265,9 @@ pub fn failure(event: &str, at_ms: Millis) -> Failure {
     Failure {
         event: event.to_owned(),
         handler: name("h"),
+        version: VersionNumber::FIRST,
         digest: Digest::of(b""),
+        used: Used::default(),
         kind: FailureKind::Trap,
         message: "unreachable".to_owned(),
         output: String::new(),
@@ -299,15 +301,7 @@ fn changes(contacts: Vec<ContactChange>) -> Commit {
 }
 
 fn handler(text: &str) -> Handler {
-    Handler {
-        name: name(text),
-        digest: Digest::of(text.as_bytes()),
-        size_bytes: 1,
-        world: String::new(),
-        imports: Vec::new(),
-        deployed_ms: START,
-        config: Default::default(),
-    }
+    Handler::example(text)
 }
 
 /// Runs each of these against each backend.
@@ -341,6 +335,7 @@ contract!(
     members_belong_to_their_group,
     the_last_hundred_failures_are_kept,
     the_catalogue_changes_as_a_whole,
+    versions_are_kept_until_they_are_not,
     wanted_clients_are_kept_until_they_are_not,
     accounts_are_counted_once_and_listed,
     events_are_listed_by_key,
@@ -786,9 +781,9 @@ async fn the_catalogue_changes_as_a_whole(mut f: Fixture) {
     };
     let one = || Scope::Account(id("a"));
     let first = vec![
-        CatalogueChange::PutHandler(handler("b")),
-        CatalogueChange::PutHandler(handler("a")),
-        CatalogueChange::PutHandler(handler("gone")),
+        CatalogueChange::PutHandler(Box::new(handler("b"))),
+        CatalogueChange::PutHandler(Box::new(handler("a"))),
+        CatalogueChange::PutHandler(Box::new(handler("gone"))),
         CatalogueChange::RemoveHandler(name("gone")),
         bind(Scope::All, "a"),
         bind(one(), "a"),
@@ -807,6 +802,33 @@ async fn the_catalogue_changes_as_a_whole(mut f: Fixture) {
             handler: name("b")
         }]
     );
+}
+
+async fn versions_are_kept_until_they_are_not(mut f: Fixture) {
+    let version = |number: u32| Version {
+        number: VersionNumber(number),
+        ..Version::example(&number.to_le_bytes())
+    };
+    let put = |handler: &str, number| {
+        CatalogueChange::PutVersion(name(handler), Box::new(version(number)))
+    };
+    let changes = (1..=300).map(|number| put("a", number));
+    f.store.change_catalogue(changes.collect()).await.unwrap();
+    // Its name begins with the other's.
+    let changes = vec![
+        put("ab", 7),
+        CatalogueChange::RemoveVersion(name("a"), VersionNumber(255)),
+    ];
+    f.store.change_catalogue(changes).await.unwrap();
+    f.settle().await;
+    let expected: Vec<_> = (1..=300)
+        .rev()
+        .filter(|it| *it != 255)
+        .map(version)
+        .collect();
+    assert_eq!(f.store.versions(&name("a")).await.unwrap(), expected);
+    assert_eq!(f.store.versions(&name("ab")).await.unwrap(), [version(7)]);
+    assert_eq!(f.store.versions(&name("b")).await.unwrap(), []);
 }
 
 async fn wanted_clients_are_kept_until_they_are_not(mut f: Fixture) {

@@ -152,6 +152,25 @@ impl Api {
         self.raw(Method::PUT, &path, Some(component), &[]).await
     }
 
+    /// Deploys a component with something to say about it.
+    pub async fn deploy_with(
+        &self,
+        name: &str,
+        component: Vec<u8>,
+        options: &Value,
+    ) -> Result<Answer> {
+        let path = format!("/handlers/{name}");
+        let form = Form::new()
+            .text("options", options.to_string())
+            .part("component", Part::bytes(component));
+        let mut request = self.http.put(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let request = request.timeout(ANSWER_MAX).multipart(form);
+        Answer::read(format!("PUT {path}"), request.send().await?).await
+    }
+
     /// Asks for tasks of an account: one action, or `{"tasks": […]}`.
     pub async fn ask(&self, account: &str, body: &Value, key: Option<&str>) -> Result<Answer> {
         let path = format!("/accounts/{account}/tasks");

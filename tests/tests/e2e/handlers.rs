@@ -55,6 +55,11 @@ async fn what_is_no_bot_is_refused_with_the_reason() -> Result<()> {
             guests::bytes("unknown-import")?,
             "elsewhere:unknown/oracle",
         ),
+        (
+            "one that fails at once",
+            guests::bytes("fails-trial")?,
+            "trapped at the trial",
+        ),
     ];
     for (name, bytes, word) in refused {
         let answer = api.deploy("bot", bytes).await?;

@@ -34,3 +34,4 @@ mod qr_login;
 mod socket;
 mod tasks;
 mod uploads;
+mod versions;

@@ -156,8 +156,10 @@ async fn what_the_account_wrote_reaches_a_bot_only_if_it_asks() -> Result<()> {
     let config = json!({"report-to": "wxid_log"});
     host.configure("probe", config).await?;
     a.deliver(&own()).await?.silent()?;
-    let config = json!({"report-to": "wxid_log", "own-messages": "true"});
-    host.configure("probe", config).await?;
+    let granted = json!({"manifest": {"own_messages": true}});
+    let probe = guests::bytes("probe")?;
+    let deployed = host.api()?.deploy_with("probe", probe, &granted).await?;
+    deployed.ok()?;
     let ack = a.deliver(&own()).await?;
     let texts = ack.ok()?.to("wxid_log")?.texts();
     check!(

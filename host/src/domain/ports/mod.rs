@@ -9,7 +9,7 @@ mod store;
 pub use blobs::{Blob, BlobError, BlobReader, BlobWriter, Blobs, Room, Stored};
 pub use clients::*;
 pub use runtime::{
-    Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, Effects, Runtime,
+    Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, Effects, InUse, Runtime,
 };
 pub use store::*;
 

@@ -1,15 +1,15 @@
 //! What runs bots.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::store::{KeyValueWrite, StoreError};
 use crate::domain::{
-    Account, Action, ClientKind, Digest, Event, Handler, TaskNumber,
+    Account, Action, ClientKind, Digest, Event, TaskNumber,
     callback::{Question, Usage, Verdict},
-    handler::FailureKind,
+    handler::{Deployment, FailureKind, Used},
 };
 
 /// What a component is, as found on deploy.
@@ -23,6 +23,17 @@ pub struct Component {
     pub world: String,
     /// What it imports, sorted.
     pub imports: Vec<String>,
+    /// How long compiling took, in ms; 0 when it had been compiled before.
+    pub compile_ms: u64,
+}
+
+/// Components that are of use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InUse {
+    /// Those that serve.
+    pub serving: HashSet<Digest>,
+    /// Those that may serve again, and those that serve.
+    pub kept: HashSet<Digest>,
 }
 
 /// Why a component can't be deployed. The text is for the bot's author.
@@ -40,7 +51,7 @@ pub enum ComponentError {
 #[derive(Debug, Clone)]
 pub struct Call {
     /// Which bot, with its configuration.
-    pub handler: Arc<Handler>,
+    pub bot: Arc<Deployment>,
     /// The kind of client that drives the account.
     pub client: ClientKind,
     /// The account, when it has logged in before.
@@ -56,13 +67,17 @@ pub struct Effects {
     pub tasks: Vec<(TaskNumber, Action)>,
     /// Writes to its store, one per key.
     pub key_values: Vec<KeyValueWrite>,
+    /// The last lines that it logged or printed.
+    pub output: String,
+    /// What the call used.
+    pub used: Used,
 }
 
 /// One question to a component that decides about the callback.
 #[derive(Debug, Clone)]
 pub struct Ask {
     /// Which component, with its configuration.
-    pub handler: Arc<Handler>,
+    pub component: Arc<Deployment>,
     /// What is asked.
     pub question: Question,
     /// What the component's store comes to. It may grow up to [`Usage::MAX`].
@@ -78,6 +93,10 @@ pub struct Answer {
     pub key_values: Vec<KeyValueWrite>,
     /// What the store comes to with them.
     pub usage: Usage,
+    /// The last lines that it logged or printed.
+    pub output: String,
+    /// What the call used.
+    pub used: Used,
 }
 
 /// A call that failed: nothing that was asked for happens.
@@ -89,6 +108,8 @@ pub struct CallFailure {
     pub message: String,
     /// The last lines that the guest logged or printed.
     pub output: String,
+    /// What the call used.
+    pub used: Used,
 }
 
 /// Why a call came to nothing.
@@ -117,16 +138,21 @@ pub enum CallError {
 /// Runs bots.
 #[async_trait]
 pub trait Runtime: Send + Sync + fmt::Debug {
-    /// Compiles a component, checks that it fits a world of ours and links, and
-    /// keeps it. Compiling again is cheap.
+    /// Compiles a component, checks that it fits a world of ours, links and starts,
+    /// and keeps it. Compiling again is cheap.
     async fn take_in(&self, bytes: Bytes) -> Result<Component, ComponentError>;
+
+    /// Calls it once with an event that asks for nothing. Whatever it does about it
+    /// is dropped.
+    async fn try_out(&self, deployment: Arc<Deployment>) -> Result<Used, CallError>;
 
     /// Makes a kept component ready to be called.
     async fn prepare(&self, digest: Digest) -> Result<(), ComponentError>;
 
-    /// Drops components from disk and memory that are none of these, and were
-    /// none of those of the call before: an event may just have chosen its bot.
-    async fn retain(&self, in_use: &[Digest]);
+    /// Drops components from memory that do not serve, and from disk that are not
+    /// kept, unless they did at the time of the call before: an event may just have
+    /// chosen its bot.
+    async fn retain(&self, components: &InUse);
 
     /// Calls a bot in a fresh instance, within its limits.
     async fn call(&self, call: Call) -> Result<Effects, CallError>;

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     Account, AccountId, Alarm, Binding, ClientName, Contact, ContactKind, Digest, EventKey,
     Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task,
-    TaskId, TaskNumber, TaskState, client::Wanted, handler::Scope,
+    TaskId, TaskNumber, TaskState,
+    client::Wanted,
+    handler::{Scope, Version, VersionNumber},
 };
 
 /// How many single changes one commit may hold. Larger reports are written in
@@ -238,9 +240,13 @@ pub enum Enqueued {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CatalogueChange {
     /// This handler is so from now on.
-    PutHandler(Handler),
+    PutHandler(Box<Handler>),
     /// No such handler any more.
     RemoveHandler(HandlerName),
+    /// This version of the handler is kept.
+    PutVersion(HandlerName, Box<Version>),
+    /// This version of the handler is not kept any more.
+    RemoveVersion(HandlerName, VersionNumber),
     /// This binding is so from now on.
     PutBinding(Binding),
     /// No such binding any more.
@@ -493,6 +499,9 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// What is deployed.
     async fn catalogue(&self) -> Result<Catalogue, StoreError>;
+
+    /// The versions of a handler that are kept, newest first.
+    async fn versions(&self, handler: &HandlerName) -> Result<Vec<Version>, StoreError>;
 
     /// Changes what is deployed, all of it or nothing; durable when it returns.
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError>;

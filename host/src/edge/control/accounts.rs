@@ -37,8 +37,8 @@ pub async fn show(
 }
 
 fn view(service: &Service, account: Account) -> AccountView {
-    let handler = service.handler_of(&account.id);
-    AccountView::new(account, handler.map(|handler| handler.name.clone()))
+    let serving = service.deployment_of(&account.id);
+    AccountView::new(account, serving.map(|it| it.handler.clone()))
 }
 
 pub async fn events(

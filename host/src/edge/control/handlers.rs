@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 
 use super::{
-    input::{Body, Json, Path, Query},
-    wire::{ConfigKeys, HandlerView, List},
+    deploy::Deployment,
+    input::{Json, OptionalJson, Path, Query},
+    wire::{ConfigKeys, DeployView, HandlerView, List, RollbackRequest, RolloutRequest},
 };
-use crate::{domain::HandlerName, edge::error::Problem, service::Service};
+use crate::{
+    domain::{Handler, HandlerName, handler::Version},
+    edge::error::Problem,
+    service::{ChangeRollout, Deploy, DeployChange, Service},
+};
 
 pub async fn list(
     State(service): State<Service>,
@@ -16,7 +21,10 @@ pub async fn list(
 ) -> Result<Answer<List<HandlerView>>, Problem> {
     query.only(&[])?;
     let all = service.handlers().into_iter();
-    let views = all.map(|(handler, bound)| HandlerView::new(&handler, bound));
+    let views = all.map(|(handler, bound)| {
+        let score = service.score(&handler.name);
+        HandlerView::new(&handler, bound, score)
+    });
     Ok(Answer(List::whole(views)))
 }
 
@@ -24,26 +32,83 @@ pub async fn show(
     State(service): State<Service>,
     Path(name): Path<HandlerName>,
 ) -> Result<Answer<HandlerView>, Problem> {
-    let (handler, bound) = service.handler(&name)?;
-    Ok(Answer(HandlerView::new(&handler, bound)))
+    let (handler, _) = service.handler(&name)?;
+    Ok(Answer(view(&service, &handler)))
+}
+
+/// The handler with what is bound to it. Somebody may have removed it by now: what
+/// was done to it was done all the same.
+fn view(service: &Service, handler: &Handler) -> HandlerView {
+    let bound = service.handler(&handler.name);
+    let bound = bound.map_or_else(|_| Vec::new(), |(_, bound)| bound);
+    HandlerView::new(handler, bound, service.score(&handler.name))
 }
 
 pub async fn deploy(
     State(service): State<Service>,
     Path(name): Path<HandlerName>,
-    Body(component): Body,
-) -> Result<(StatusCode, Answer<HandlerView>), Problem> {
-    let (handler, new) = service.deploy(name, component).await?;
-    // Somebody may have removed it again by now; it was deployed all the same.
-    let bound = service
-        .handler(&handler.name)
-        .map_or_else(|_| Vec::new(), |(_, bound)| bound);
-    let status = if new {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
+    Deployment { component, options }: Deployment,
+) -> Result<(StatusCode, Answer<DeployView>), Problem> {
+    let to = options.rollout.map(RolloutRequest::share).transpose();
+    let deploy = Deploy {
+        name: name.clone(),
+        component,
+        manifest: options.manifest,
+        by: options.by,
+        note: options.note,
+        to: to.map_err(|problem| Problem::bad_field("rollout", problem))?,
     };
-    Ok((status, Answer(HandlerView::new(&handler, bound))))
+    let done = service.deploy(deploy).await?;
+    let status = match done.change {
+        DeployChange::Created => StatusCode::CREATED,
+        DeployChange::Replaced | DeployChange::RolledOut | DeployChange::Unchanged => {
+            StatusCode::OK
+        }
+    };
+    let bound = service.handler(&name);
+    let bound = bound.map_or_else(|_| Vec::new(), |(_, bound)| bound);
+    Ok((status, Answer(DeployView::new(done, bound))))
+}
+
+pub async fn versions(
+    State(service): State<Service>,
+    Path(name): Path<HandlerName>,
+) -> Result<Answer<List<Version>>, Problem> {
+    Ok(Answer(List::whole(service.versions(&name).await?)))
+}
+
+pub async fn rollback(
+    State(service): State<Service>,
+    Path(name): Path<HandlerName>,
+    OptionalJson(request): OptionalJson<RollbackRequest>,
+) -> Result<Answer<HandlerView>, Problem> {
+    let handler = service.roll_back(&name, request.to).await?;
+    Ok(Answer(view(&service, &handler)))
+}
+
+pub async fn promote(
+    State(service): State<Service>,
+    Path(name): Path<HandlerName>,
+) -> Result<Answer<HandlerView>, Problem> {
+    let handler = service.promote(&name).await?;
+    Ok(Answer(view(&service, &handler)))
+}
+
+pub async fn rollout(
+    State(service): State<Service>,
+    Path(name): Path<HandlerName>,
+    Json(request): Json<RolloutRequest>,
+) -> Result<Answer<HandlerView>, Problem> {
+    let version = request.version;
+    let share = request.share();
+    let (to, failures_percent) = share.map_err(|problem| Problem::bad_field("rollout", problem))?;
+    let change = ChangeRollout {
+        version,
+        to,
+        failures_percent,
+    };
+    let handler = service.roll_out(&name, change).await?;
+    Ok(Answer(view(&service, &handler)))
 }
 
 pub async fn remove(

@@ -12,6 +12,7 @@ pub mod wire;
 mod accounts;
 mod bindings;
 pub mod clients;
+mod deploy;
 mod files;
 mod handlers;
 mod logins;
@@ -40,6 +41,8 @@ use crate::{
 /// The largest body with a handler's configuration: twice what its keys and
 /// values may have, for quotes and escapes.
 const CONFIG_BODY_MAX_BYTES: usize = 2 * CONFIG_MAX_BYTES;
+/// What a form with a component may have beside it: its options, and its own lines.
+const DEPLOY_OPTIONS_MAX_BYTES: usize = 256 * 1024;
 /// The largest body of any other request: sixty texts of full length with their
 /// JSON.
 const BODY_MAX_BYTES: usize = 1024 * 1024;
@@ -73,7 +76,8 @@ pub(crate) fn router(
 
 fn handler_routes(component_bytes: u64) -> Router<Service> {
     let component_bytes = usize::try_from(component_bytes).unwrap_or(usize::MAX);
-    let deploy = put(handlers::deploy).layer(DefaultBodyLimit::max(component_bytes));
+    let deploy_bytes = component_bytes.saturating_add(DEPLOY_OPTIONS_MAX_BYTES);
+    let deploy = put(handlers::deploy).layer(DefaultBodyLimit::max(deploy_bytes));
     let configure = put(handlers::configure).layer(DefaultBodyLimit::max(CONFIG_BODY_MAX_BYTES));
     Router::new()
         .route("/handlers", get(handlers::list))
@@ -82,6 +86,10 @@ fn handler_routes(component_bytes: u64) -> Router<Service> {
             deploy.get(handlers::show).delete(handlers::remove),
         )
         .route("/handlers/{name}/config", configure)
+        .route("/handlers/{name}/versions", get(handlers::versions))
+        .route("/handlers/{name}/rollback", post(handlers::rollback))
+        .route("/handlers/{name}/promote", post(handlers::promote))
+        .route("/handlers/{name}/rollout", put(handlers::rollout))
 }
 
 fn account_routes() -> Router<Service> {

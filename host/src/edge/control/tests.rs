@@ -174,11 +174,12 @@ async fn bodies_have_limits() {
         slug("POST /accounts/wxid_a/tasks", tasks).await,
         "too-large"
     );
-    // A component may be as large as the settings say.
-    let component = |size: u64| vec![b' '; size as usize];
-    let fits = component(COMPONENT_BYTES);
+    // A component may be as large as the settings say, and come in a form.
+    let component = |size: usize| vec![b' '; size];
+    let most = COMPONENT_BYTES as usize + DEPLOY_OPTIONS_MAX_BYTES;
+    let fits = component(most);
     assert_ne!(slug("PUT /handlers/echo", fits).await, "too-large");
-    let large = component(COMPONENT_BYTES + 1);
+    let large = component(most + 1);
     assert_eq!(slug("PUT /handlers/echo", large).await, "too-large");
 }
 

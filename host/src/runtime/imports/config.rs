@@ -9,11 +9,17 @@ use crate::runtime::{
 impl<E: Errand> Host for CallState<E> {
     fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, Error>> {
         self.enter()?;
-        Ok(Ok(self.call.handler().config.get(&key).cloned()))
+        Ok(Ok(self.call.deployment().config.get(&key).cloned()))
     }
 
     fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, Error>> {
         self.enter()?;
-        Ok(Ok(self.call.handler().config.clone().into_iter().collect()))
+        Ok(Ok(self
+            .call
+            .deployment()
+            .config
+            .clone()
+            .into_iter()
+            .collect()))
     }
 }

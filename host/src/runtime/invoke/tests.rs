@@ -56,7 +56,7 @@ async fn failure(name: &str) -> CallFailure {
     };
     let bytes = wat::parse_str(MISBEHAVING).unwrap();
     let component = Component::new(&engine.wasm, bytes).unwrap();
-    let mut wasm = new_store(&engine, &host, convert::trial_call());
+    let mut wasm = new_store(&engine, &host, convert::trial_call(convert::nameless()));
     let instance = engine.linker.instantiate_async(&mut wasm, &component);
     let instance = instance.await.unwrap();
     let function = instance.get_typed_func::<(), ()>(&mut wasm, name).unwrap();

@@ -14,7 +14,7 @@ fn state(limits: Limits) -> CallState {
         store: store::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
     };
-    CallState::new(host, convert::trial_call())
+    CallState::new(host, convert::trial_call(convert::nameless()))
 }
 
 fn text(bytes: usize) -> Action {

@@ -14,13 +14,13 @@ use super::*;
 use crate::{
     domain::{
         Action, Digest,
-        handler::{BOT_WORLD, CALLBACK_WORLD, Scope},
+        handler::{BOT_WORLD, CALLBACK_WORLD, Scope, Used},
         ports::{
-            Call, Component, ComponentError, Effects, KeyValueWrite, NoClients, Runtime,
+            Call, Component, ComponentError, Effects, InUse, KeyValueWrite, NoClients, Runtime,
             Store as StorePort,
         },
     },
-    service::Policies,
+    service::{Deploy, Policies},
     store,
 };
 
@@ -56,6 +56,7 @@ impl Runtime for Judge {
             size_bytes: bytes.len() as u64,
             world: String::from_utf8(bytes.to_vec()).unwrap(),
             imports: Vec::new(),
+            compile_ms: 0,
         })
     }
 
@@ -63,7 +64,11 @@ impl Runtime for Judge {
         Ok(())
     }
 
-    async fn retain(&self, _: &[Digest]) {}
+    async fn try_out(&self, _: Arc<Deployment>) -> Result<Used, CallError> {
+        Ok(Used::default())
+    }
+
+    async fn retain(&self, _: &InUse) {}
 
     async fn call(&self, _: Call) -> Result<Effects, CallError> {
         panic!("nobody called a bot")
@@ -97,10 +102,12 @@ impl Judge {
             verdict: Verdict::Login(LoginDecision::Refuse((before + 1).to_string())),
             usage: ask.usage.with(more, less),
             key_values: vec![KeyValueWrite {
-                handler: ask.handler.name.clone(),
+                handler: ask.component.handler.clone(),
                 key: COUNT.to_owned(),
                 value: Some(after),
             }],
+            output: String::new(),
+            used: Used::default(),
         }
     }
 }
@@ -160,7 +167,10 @@ async fn rig(manner: Manner) -> Rig {
 impl Rig {
     async fn deploy(&self, name: &str, world: &'static str) -> Result<(), Error> {
         let bytes = Bytes::from_static(world.as_bytes());
-        let deployed = self.service.deploy(name.try_into().unwrap(), bytes).await;
+        let deployed = self
+            .service
+            .deploy(Deploy::of(name.try_into().unwrap(), bytes))
+            .await;
         deployed.map(drop)
     }
 

@@ -17,15 +17,15 @@ use super::*;
 use crate::{
     blobs,
     domain::{
-        HandlerName, TaskId, TaskNumber,
+        Deployment, HandlerName, TaskId, TaskNumber,
         file::{FilePolicy, NAME_RESTS_MS},
-        handler::Scope,
+        handler::{Scope, Used},
         ports::{
-            Answer, Ask, Call, CallError, Component, ComponentError, Effects, EventOutcome,
+            Answer, Ask, Call, CallError, Component, ComponentError, Effects, EventOutcome, InUse,
             NoClients, Runtime, Store,
         },
     },
-    service::{Policies, tasks::QUEUE_MAX},
+    service::{Deploy, Policies, tasks::QUEUE_MAX},
     store,
 };
 
@@ -46,6 +46,7 @@ impl Runtime for Bot {
             size_bytes: bytes.len() as u64,
             world: "test".to_owned(),
             imports: Vec::new(),
+            compile_ms: 0,
         })
     }
 
@@ -53,7 +54,11 @@ impl Runtime for Bot {
         Ok(())
     }
 
-    async fn retain(&self, _: &[Digest]) {}
+    async fn try_out(&self, _: Arc<Deployment>) -> Result<Used, CallError> {
+        Ok(Used::default())
+    }
+
+    async fn retain(&self, _: &InUse) {}
 
     async fn call(&self, call: Call) -> Result<Effects, CallError> {
         if self.busy.load(Ordering::SeqCst) {
@@ -67,7 +72,7 @@ impl Runtime for Bot {
     }
 
     async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
-        Err(CallError::Unloaded(ask.handler.digest))
+        Err(CallError::Unloaded(ask.component.version.digest))
     }
 }
 
@@ -102,7 +107,10 @@ async fn rig() -> Rig {
         .unwrap();
     let name: HandlerName = "bot".try_into().unwrap();
     let component = Bytes::from_static(b"a bot");
-    service.deploy(name.clone(), component).await.unwrap();
+    service
+        .deploy(Deploy::of(name.clone(), component))
+        .await
+        .unwrap();
     service.bind(Scope::All, name).await.unwrap();
     Rig {
         service,

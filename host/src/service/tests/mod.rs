@@ -23,13 +23,13 @@ use super::*;
 use crate::{
     blobs,
     domain::{
-        Account, AccountId, Action, Binding, ClientKind, ContactKind, Digest, Event, EventKey,
-        Happening, Member, Message, TaskState, User,
+        Account, AccountId, Action, Binding, ClientKind, ContactKind, Deployment, Digest, Event,
+        EventKey, Happening, Member, Message, TaskState, User,
         event::Content,
-        handler::{FailureKind, Scope},
+        handler::{FailureKind, Scope, Used},
         ports::{
             Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, ContactChange,
-            Effects, EventOutcome, NoClients, Store,
+            Effects, EventOutcome, InUse, NoClients, Store,
         },
     },
     store,
@@ -53,6 +53,7 @@ impl Runtime for Bot {
             size_bytes: bytes.len() as u64,
             world: "test".to_owned(),
             imports: Vec::new(),
+            compile_ms: 0,
         })
     }
 
@@ -60,7 +61,11 @@ impl Runtime for Bot {
         Ok(())
     }
 
-    async fn retain(&self, _: &[Digest]) {}
+    async fn try_out(&self, _: Arc<Deployment>) -> Result<Used, CallError> {
+        Ok(Used::default())
+    }
+
+    async fn retain(&self, _: &InUse) {}
 
     async fn call(&self, call: Call) -> Result<Effects, CallError> {
         if self.busy.load(Ordering::SeqCst) {
@@ -76,12 +81,12 @@ impl Runtime for Bot {
         let tasks = vec![(self.store.reserve(1), Action::text(to, text))];
         Ok(Effects {
             tasks,
-            key_values: Vec::new(),
+            ..Effects::default()
         })
     }
 
     async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
-        Err(CallError::Unloaded(ask.handler.digest))
+        Err(CallError::Unloaded(ask.component.version.digest))
     }
 }
 
@@ -189,7 +194,7 @@ async fn rig_with(fails: Option<CallError>, policies: Policies) -> Rig {
         .unwrap();
     let name: crate::domain::HandlerName = "bot".try_into().unwrap();
     service
-        .deploy(name.clone(), Bytes::from_static(b"a bot"))
+        .deploy(Deploy::of(name.clone(), Bytes::from_static(b"a bot")))
         .await
         .unwrap();
     let bound = service.bind(Scope::All, name.clone()).await.unwrap();
@@ -303,6 +308,7 @@ async fn a_bot_that_fails_settles_the_event_without_effects() {
         kind: FailureKind::Trap,
         message: "boom".to_owned(),
         output: "last words".to_owned(),
+        used: Used::default(),
     };
     let rig = rig(Some(CallError::Failed(failure))).await;
     assert_eq!(rig.service.deliver(said("1")).await.unwrap(), []);

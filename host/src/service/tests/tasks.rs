@@ -159,7 +159,10 @@ async fn how_a_task_ended_is_no_other_bot_s_business() {
     };
     let other: crate::domain::HandlerName = "other".try_into().unwrap();
     let component = Bytes::from_static(b"another bot");
-    rig.service.deploy(other.clone(), component).await.unwrap();
+    rig.service
+        .deploy(Deploy::of(other.clone(), component))
+        .await
+        .unwrap();
     rig.service.bind(Scope::All, other).await.unwrap();
     let calls = rig.bot.calls.load(Ordering::SeqCst);
     result(&rig, &asked.id).await.unwrap();

@@ -521,6 +521,11 @@ pub fn catalogue(time: &Time, changes: &[CatalogueChange]) -> Result<Changes, St
                 (codec::handler(&handler.name), Some(to.record(handler)?))
             }
             CatalogueChange::RemoveHandler(name) => (codec::handler(name), None),
+            CatalogueChange::PutVersion(name, version) => (
+                codec::version(name, version.number),
+                Some(to.record(version)?),
+            ),
+            CatalogueChange::RemoveVersion(name, number) => (codec::version(name, *number), None),
             CatalogueChange::PutBinding(binding) => {
                 (codec::binding(&binding.account), Some(to.record(binding)?))
             }

@@ -39,6 +39,7 @@ use crate::domain::{
     Account, AccountId, Alarm, Contact, ContactKind, EventKey, Failure, FileRequest, HandlerName,
     Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber,
     client::Wanted,
+    handler::Version,
     ports::{
         Catalogue, CatalogueChange, ClientChange, Commit, Committed, Enqueue, Enqueued, Epoch,
         EventRecord, LoginChange, LoginChanged, Page, Store, StoreError, TaskFilter,
@@ -465,6 +466,10 @@ impl Store for SledStore {
 
     async fn catalogue(&self) -> Result<Catalogue, StoreError> {
         self.read(|read| read.catalogue())
+    }
+
+    async fn versions(&self, handler: &HandlerName) -> Result<Vec<Version>, StoreError> {
+        self.read(|read| read.versions(handler))
     }
 
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError> {

@@ -13,6 +13,7 @@ use crate::{
         Account, AccountId, Alarm, Contact, ContactKind, EventKey, Failure, FileRequest,
         HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskState,
         client::Wanted,
+        handler::Version,
         ports::{Catalogue, EventRecord, Page, StoreError, TaskFilter},
     },
     store::codec::{self, Key, Kind, Standing, Table},
@@ -279,6 +280,12 @@ impl Read<'_> {
             handlers: self.all(Table::Handler)?,
             bindings: self.all(Table::Binding)?,
         })
+    }
+
+    /// The versions of a handler.
+    pub fn versions(self, handler: &HandlerName) -> Result<Vec<Version>, StoreError> {
+        let items = self.under(&codec::versions(handler), None);
+        self.list(items, usize::MAX, |_, _| Ok(true))
     }
 
     /// The clients that are wanted.

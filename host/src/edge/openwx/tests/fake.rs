@@ -10,13 +10,14 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use crate::domain::{
-    Action, ClientName, Digest, Happening,
+    Action, ClientName, Deployment, Digest, Happening,
     client::{ClientStatus, NativeState, Phase, StartId, Wanted},
     event::Content,
+    handler::Used,
     ports::{
         Address, Answer, ApiAnswer, ApiCall, Ask, BlobError, BlobReader, Call, CallError,
-        CallFault, ClientFileError, Clients, Component, ComponentError, Effects, LogFrom, LogPiece,
-        Runtime, StartError, Store,
+        CallFault, ClientFileError, Clients, Component, ComponentError, Effects, InUse, LogFrom,
+        LogPiece, Runtime, StartError, Store,
     },
 };
 
@@ -232,6 +233,7 @@ impl Runtime for Bot {
             size_bytes: bytes.len() as u64,
             world: "test".to_owned(),
             imports: Vec::new(),
+            compile_ms: 0,
         })
     }
 
@@ -239,7 +241,11 @@ impl Runtime for Bot {
         Ok(())
     }
 
-    async fn retain(&self, _: &[Digest]) {}
+    async fn try_out(&self, _: Arc<Deployment>) -> Result<Used, CallError> {
+        Ok(Used::default())
+    }
+
+    async fn retain(&self, _: &InUse) {}
 
     async fn call(&self, call: Call) -> Result<Effects, CallError> {
         self.heard.lock().unwrap().push(call.event.what.clone());
@@ -254,11 +260,11 @@ impl Runtime for Bot {
         let task = |n| (self.store.reserve(1), Action::text(to, format!("text {n}")));
         Ok(Effects {
             tasks: (1..=texts).map(task).collect(),
-            key_values: Vec::new(),
+            ..Effects::default()
         })
     }
 
     async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
-        Err(CallError::Unloaded(ask.handler.digest))
+        Err(CallError::Unloaded(ask.component.version.digest))
     }
 }

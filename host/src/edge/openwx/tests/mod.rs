@@ -40,7 +40,7 @@ use crate::{
         ports::CallFault,
     },
     edge::auth::AdminToken,
-    service::{Policies, Service, Submission},
+    service::{Deploy, Policies, Service, Submission},
     store,
 };
 
@@ -87,7 +87,10 @@ async fn rig_with(policy: ClientPolicy) -> Rig {
         .unwrap();
     let name: crate::domain::HandlerName = "bot".try_into().unwrap();
     let component = Bytes::from_static(b"a bot");
-    service.deploy(name.clone(), component).await.unwrap();
+    service
+        .deploy(Deploy::of(name.clone(), component))
+        .await
+        .unwrap();
     service.bind(Scope::All, name).await.unwrap();
     let token = AdminToken::load_or_create(data.path()).unwrap();
     let openwx = Openwx::new(&policy, service.clone(), token);

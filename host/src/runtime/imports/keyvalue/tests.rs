@@ -16,7 +16,7 @@ use crate::{
 /// A call on a store that has these keys.
 async fn state(stored: impl Iterator<Item = u32>) -> CallState {
     let store = stores::in_memory(Arc::new(|| 1));
-    let call = convert::trial_call();
+    let call = convert::trial_call(convert::nameless());
     let writes: Vec<_> = stored
         .map(|number| KeyValueWrite {
             handler: HandlerName::trial(),
@@ -128,7 +128,7 @@ fn asked(usage: Usage) -> CallState<CallbackErrand> {
         store: stores::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
     };
-    let mut ask = convert::trial_ask();
+    let mut ask = convert::trial_ask(convert::nameless());
     ask.usage = usage;
     CallState::new(host, CallbackErrand::new(ask))
 }

@@ -1,16 +1,21 @@
 //! `wxhost handler …`: deploying bots and saying whom they serve.
 
+mod deploy;
+mod versions;
+
 use std::{
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
-    time::Instant,
 };
 
 use clap::{Args, Subcommand};
-use reqwest::StatusCode;
 use serde_json::{Map, Value};
 
+use self::{
+    deploy::DeployArgs,
+    versions::{RollbackArgs, RolloutArgs},
+};
 use super::{
     client::Client,
     failure::Failure,
@@ -31,6 +36,9 @@ const DIGEST_SHOWN_CHARS: usize = 12;
 const EXAMPLES: &str = "\
 Examples:
   wxhost handler deploy echo target/wasm32-wasip2/release/echo.wasm
+  wxhost handler deploy faq faq.wasm --percent 10  a new version for one account in ten
+  wxhost handler promote faq                     and then for all
+  wxhost handler rollback faq                    or back to the version before
   wxhost handler bind echo --account '*'         every account without a bot of its own
   wxhost handler bind faq --account wxid_a       one account
   wxhost handler bind gatekeeper --callback      decides who may log in
@@ -50,12 +58,28 @@ pub struct HandlerArgs {
 #[derive(Subcommand)]
 enum HandlerCommand {
     /// Upload a component under a name; what the name is bound to runs it from then on
-    Deploy {
-        /// Lower case letters, digits and hyphens
+    ///
+    /// Answers once it has been compiled, linked, started and called with an event that
+    /// asks for nothing. Whatever fails before that changes nothing.
+    Deploy(DeployArgs),
+    /// List the versions that can be gone back to, newest first
+    Versions {
+        /// Which
         #[arg(value_parser = handler_name)]
         name: HandlerName,
-        /// The component, a .wasm file
-        file: PathBuf,
+    },
+    /// Go back: a rollout ends, else the version before serves again
+    ///
+    /// What bots have written to their buckets stays as it is: an older version must
+    /// be able to read it.
+    Rollback(RollbackArgs),
+    /// Have a newer version serve some accounts, or more of them
+    Rollout(RolloutArgs),
+    /// Have the version that serves some serve everybody
+    Promote {
+        /// Which
+        #[arg(value_parser = handler_name)]
+        name: HandlerName,
     },
     /// List what is deployed
     List,
@@ -138,9 +162,13 @@ impl HandlerArgs {
     pub(super) async fn run(self, client: &Client, style: &Style) -> Result<Printed, Failure> {
         let json = self.json;
         match self.command {
-            HandlerCommand::Deploy { name, file } => {
-                deploy(client, style, json, &name, &file).await
+            HandlerCommand::Deploy(deploy) => deploy.run(client, style, json).await,
+            HandlerCommand::Versions { name } => {
+                versions::versions(client, style, json, &name).await
             }
+            HandlerCommand::Rollback(rollback) => rollback.run(client, style, json).await,
+            HandlerCommand::Rollout(rollout) => rollout.run(client, style, json).await,
+            HandlerCommand::Promote { name } => versions::promote(client, style, json, &name).await,
             HandlerCommand::List => list(client, style, json).await,
             HandlerCommand::Show { name } => show(client, style, json, &name).await,
             HandlerCommand::Remove { name } => remove(client, json, &name).await,
@@ -158,32 +186,6 @@ impl HandlerArgs {
             } => configure(client, json, &name, entries, file.as_deref()).await,
         }
     }
-}
-
-async fn deploy(
-    client: &Client,
-    style: &Style,
-    json: bool,
-    name: &HandlerName,
-    file: &Path,
-) -> Result<Printed, Failure> {
-    let component = fs::read(file).map_err(|error| unreadable(file, &error))?;
-    let start = Instant::now();
-    let reply = client.deploy(name.as_str(), component).await?;
-    let took = start.elapsed();
-    if json {
-        return Ok(Printed::ok(reply.text));
-    }
-    let verb = match reply.status {
-        StatusCode::CREATED => "deployed",
-        _ => "replaced",
-    };
-    let handler: HandlerView = reply.read()?;
-    let rest = about(&handler, style);
-    Ok(Printed::ok(format!(
-        "{verb} {name} in {:.1} s\n{rest}",
-        took.as_secs_f64()
-    )))
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> Failure {
@@ -248,16 +250,63 @@ fn about(handler: &HandlerView, style: &Style) -> String {
     } else {
         scopes(&handler.bindings, "\n")
     };
-    let known = [
+    let mut known = vec![
+        ("version", version(handler)),
         ("digest", handler.digest.to_string()),
         ("world", handler.world.clone()),
         ("size", size(handler.size_bytes)),
         ("deployed", style.when(handler.deployed_ms)),
         ("imports", or_none(handler.imports.join("\n"))),
         ("config", or_none(handler.config_keys.join("\n"))),
+        ("granted", or_none(granted(handler))),
         ("serves", serves),
     ];
+    if let Some(rollout) = &handler.rollout {
+        known.push((
+            "rollout",
+            format!(
+                "version {} serves {}; {} of its {} calls failed, at most {} % may",
+                rollout.version,
+                versions::share(rollout),
+                rollout.failures,
+                rollout.calls,
+                rollout.failures_percent
+            ),
+        ));
+    }
+    if let Some(returned) = &handler.returned {
+        let (number, when) = (returned.version, style.ago(returned.at_ms));
+        known.push((
+            "returned",
+            format!("version {number}, {when}: {}", returned.reason),
+        ));
+    }
     facts(&known, style)
+}
+
+fn version(handler: &HandlerView) -> String {
+    let mut words = vec![handler.version.to_string()];
+    if !handler.by.is_empty() {
+        words.push(format!("by {}", harmless(&handler.by)));
+    }
+    if !handler.note.is_empty() {
+        words.push(format!("({})", harmless(&handler.note)));
+    }
+    words.join(" ")
+}
+
+/// What the version may do beyond answering.
+fn granted(handler: &HandlerView) -> String {
+    let manifest = &handler.manifest;
+    let grants = [
+        (manifest.own_messages, "own messages"),
+        (manifest.shared_bucket, "shared bucket"),
+    ];
+    let granted: Vec<_> = grants
+        .into_iter()
+        .filter_map(|(has, name)| has.then_some(name))
+        .collect();
+    granted.join("\n")
 }
 
 fn scopes(scopes: &[Scope], between: &str) -> String {
@@ -373,19 +422,18 @@ pub(super) fn encode(value: &impl serde::Serialize) -> Result<String, Failure> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::domain::Digest;
+    use crate::domain::{Digest, Handler, handler::Version};
 
     fn handler(bindings: Vec<Scope>) -> HandlerView {
-        HandlerView {
-            name: "echo".try_into().unwrap(),
-            digest: Digest::of(b"x"),
-            size_bytes: 2048,
-            world: "wxhost:bot/bot@0.1.0".into(),
-            imports: vec!["wxhost:bot/chat@0.1.0".into(), "wasi:config/store".into()],
-            deployed_ms: 0,
-            config_keys: vec![],
-            bindings,
-        }
+        let handler = Handler {
+            version: Version {
+                size_bytes: 2048,
+                imports: vec!["wxhost:bot/chat@0.1.0".into(), "wasi:config/store".into()],
+                ..Version::example(b"x")
+            },
+            ..Handler::example("echo")
+        };
+        HandlerView::new(&handler, bindings, None)
     }
 
     #[test]
@@ -404,12 +452,14 @@ mod tests {
         assert_eq!(
             text,
             format!(
-                "digest    {digest}\n\
+                "version   1\n\
+                 digest    {digest}\n\
                  world     wxhost:bot/bot@0.1.0\n\
                  size      2.0 KiB\n\
                  deployed  just now (1970-01-01T00:00:00Z)\n\
                  imports   wxhost:bot/chat@0.1.0\n          wasi:config/store\n\
                  config    none\n\
+                 granted   none\n\
                  serves    *\n"
             )
         );

@@ -5,15 +5,19 @@
 //! things, and what must leave something out, such as the values of a handler's
 //! configuration.
 
+mod handlers;
+
 use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
+pub use self::handlers::{
+    DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
+};
 use crate::domain::{
-    Account, AccountId, ClientKind, ClientName, Digest, EventKey, Failure, Handler, HandlerName,
-    LoginId, Logout, Millis, Session, Task, TaskId,
-    handler::Scope,
+    Account, AccountId, ClientKind, ClientName, EventKey, Failure, HandlerName, LoginId, Logout,
+    Millis, Session, Task, TaskId,
     ports::{EventOutcome, EventRecord, Page},
 };
 
@@ -40,43 +44,6 @@ impl<T> List<T> {
         Self {
             items: page.items.into_iter().map(view).collect(),
             next: page.next,
-        }
-    }
-}
-
-/// A handler, without the values of its configuration: they may be secrets.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct HandlerView {
-    /// Its name.
-    pub name: HandlerName,
-    /// Which component it runs.
-    pub digest: Digest,
-    /// The component's size.
-    pub size_bytes: u64,
-    /// The world it was built for.
-    pub world: String,
-    /// What it imports.
-    pub imports: Vec<String>,
-    /// When the component was deployed under this name.
-    pub deployed_ms: Millis,
-    /// Which keys its configuration has.
-    pub config_keys: Vec<String>,
-    /// Which accounts it serves.
-    pub bindings: Vec<Scope>,
-}
-
-impl HandlerView {
-    /// The handler and what is bound to it.
-    pub fn new(handler: &Handler, bindings: Vec<Scope>) -> Self {
-        Self {
-            name: handler.name.clone(),
-            digest: handler.digest,
-            size_bytes: handler.size_bytes,
-            world: handler.world.clone(),
-            imports: handler.imports.clone(),
-            deployed_ms: handler.deployed_ms,
-            config_keys: handler.config.keys().cloned().collect(),
-            bindings,
         }
     }
 }
@@ -290,33 +257,6 @@ mod tests {
             }),
             last_logout: None,
         }
-    }
-
-    #[test]
-    fn a_handler_shows_the_keys_of_its_configuration_only() {
-        let handler = Handler {
-            name: "echo".try_into().unwrap(),
-            digest: Digest::of(b"x"),
-            size_bytes: 1,
-            world: "wxhost:bot/bot@0.1.0".into(),
-            imports: vec!["wxhost:bot/chat@0.1.0".into()],
-            deployed_ms: 7,
-            config: [("api-key".to_owned(), "hunter2".to_owned())].into(),
-        };
-        let view = HandlerView::new(&handler, vec![Scope::All]);
-        assert_eq!(
-            serde_json::to_value(view).unwrap(),
-            json!({
-                "name": "echo",
-                "digest": handler.digest.to_string(),
-                "size_bytes": 1,
-                "world": "wxhost:bot/bot@0.1.0",
-                "imports": ["wxhost:bot/chat@0.1.0"],
-                "deployed_ms": 7,
-                "config_keys": ["api-key"],
-                "bindings": ["*"],
-            })
-        );
     }
 
     #[test]

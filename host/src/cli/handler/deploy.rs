@@ -1,0 +1,160 @@
+//! `wxhost handler deploy`: a component goes up, and what became of it is shown.
+
+use std::{collections::BTreeSet, env, fs, path::PathBuf, time::Instant};
+
+use clap::Args;
+
+use super::{about, handler_name, unreadable};
+use crate::{
+    cli::{
+        client::Client,
+        failure::Failure,
+        output::{Printed, Style, size},
+    },
+    domain::{AccountId, HandlerName, handler::Manifest, id::BadId},
+    edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
+    service::DeployChange,
+};
+
+/// `wxhost handler deploy`.
+#[derive(Args)]
+pub struct DeployArgs {
+    /// Lower case letters, digits and hyphens
+    #[arg(value_parser = handler_name)]
+    name: HandlerName,
+    /// The component, a .wasm file
+    file: PathBuf,
+    /// A word about this version, shown by `versions`
+    #[arg(long, default_value = "")]
+    note: String,
+    /// Who deploys it
+    #[arg(long, value_name = "WHO", default_value_t = user())]
+    by: String,
+    #[command(flatten)]
+    to: ShareArgs,
+    #[command(flatten)]
+    grants: GrantArgs,
+}
+
+/// What a version is granted. Without any of these: what the version before was.
+#[derive(Args)]
+#[command(next_help_heading = "What it is granted (as the version before if none is given)")]
+struct GrantArgs {
+    /// The messages that the account itself writes
+    #[arg(long)]
+    own_messages: bool,
+    /// A bucket that all its accounts have in common, beside one for each
+    #[arg(long)]
+    shared_bucket: bool,
+}
+
+/// Whom a version serves.
+#[derive(Args)]
+#[command(next_help_heading = "Whom it serves at first (everybody if nothing is given)")]
+pub struct ShareArgs {
+    /// So many of a hundred accounts; always the same ones, and more as it grows
+    #[arg(long, value_name = "1-100", value_parser = clap::value_parser!(u8).range(1..=100))]
+    percent: Option<u8>,
+    /// This account; may be given several times
+    #[arg(long, value_name = "ID", value_parser = account, conflicts_with = "percent")]
+    to_account: Vec<AccountId>,
+    /// Goes back by itself when more of its calls fail, in percent
+    #[arg(long, value_name = "0-100", value_parser = clap::value_parser!(u8).range(0..=100))]
+    failures_percent: Option<u8>,
+}
+
+fn account(text: &str) -> Result<AccountId, BadId> {
+    text.try_into()
+}
+
+fn user() -> String {
+    let names = ["USER", "LOGNAME"].into_iter();
+    names
+        .filter_map(|name| env::var(name).ok())
+        .next()
+        .unwrap_or_default()
+}
+
+impl ShareArgs {
+    /// None when it is to serve everybody.
+    pub fn request(self) -> Result<Option<RolloutRequest>, Failure> {
+        let accounts: BTreeSet<_> = self.to_account.into_iter().collect();
+        let accounts = Some(accounts).filter(|ids| !ids.is_empty());
+        if self.percent.is_none() && accounts.is_none() {
+            return match self.failures_percent {
+                None => Ok(None),
+                Some(_) => Err(Failure::Usage(
+                    "--failures-percent goes with --percent or --to-account".to_owned(),
+                )),
+            };
+        }
+        Ok(Some(RolloutRequest {
+            version: None,
+            percent: self.percent,
+            accounts,
+            failures_percent: self.failures_percent,
+        }))
+    }
+}
+
+impl GrantArgs {
+    fn manifest(self) -> Option<Manifest> {
+        let manifest = Manifest {
+            own_messages: self.own_messages,
+            shared_bucket: self.shared_bucket,
+        };
+        (manifest != Manifest::default()).then_some(manifest)
+    }
+}
+
+impl DeployArgs {
+    /// Deploys it.
+    pub async fn run(self, client: &Client, style: &Style, json: bool) -> Result<Printed, Failure> {
+        let component = fs::read(&self.file).map_err(|error| unreadable(&self.file, &error))?;
+        let options = DeployOptions {
+            manifest: self.grants.manifest(),
+            by: self.by,
+            note: self.note,
+            rollout: self.to.request()?,
+        };
+        let start = Instant::now();
+        let reply = client
+            .deploy(self.name.as_str(), component, &options)
+            .await?;
+        let took = start.elapsed();
+        if json {
+            return Ok(Printed::ok(reply.text));
+        }
+        let done: DeployView = reply.read()?;
+        Ok(Printed::ok(format!(
+            "{} in {:.1} s ({})\n{}",
+            headline(&done),
+            took.as_secs_f64(),
+            how(&done),
+            about(&done.handler, style)
+        )))
+    }
+}
+
+fn headline(done: &DeployView) -> String {
+    let (name, number) = (&done.handler.name, done.deployed.number);
+    match done.change {
+        DeployChange::Created => format!("deployed {name}, version {number}"),
+        DeployChange::Replaced => format!("replaced {name}: version {number} serves"),
+        DeployChange::RolledOut => format!("deployed {name}: version {number} serves some"),
+        DeployChange::Unchanged => format!("{name} is unchanged: version {number} is the same"),
+    }
+}
+
+/// What the host did with it, for how long.
+fn how(done: &DeployView) -> String {
+    let compiled = match done.compile_ms {
+        0 => "compiled before".to_owned(),
+        ms => format!("compiled in {:.1} s", ms as f64 / 1000.0),
+    };
+    format!(
+        "{compiled}; tried out in {:.1} ms with {}",
+        done.tried.wall_us as f64 / 1000.0,
+        size(done.tried.memory_bytes)
+    )
+}

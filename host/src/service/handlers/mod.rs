@@ -1,0 +1,439 @@
+//! Handlers: deploying, configuring, removing.
+//!
+//! Each change goes on when its caller goes away: what is in the store and what
+//! is in memory never differ.
+
+mod bindings;
+mod versions;
+
+pub use self::versions::ChangeRollout;
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Error, Service,
+    catalogue::{Deployed, Entry},
+};
+use crate::domain::{
+    Digest, Handler, HandlerName,
+    handler::{Manifest, Rollout, Scope, Share, Used, VERSIONS_KEPT, Version, VersionNumber},
+    ports::{CallError, CatalogueChange},
+};
+
+/// How many handlers a host takes. Each keeps compiled code in memory.
+pub const HANDLERS_MAX: usize = 10_000;
+/// How long the values of one handler's configuration may be together.
+pub const CONFIG_MAX_BYTES: usize = 256 * 1024;
+/// How long a note on a version may be, and the name of who deployed it.
+pub const NOTE_MAX_CHARS: usize = 500;
+
+/// A component to deploy.
+#[derive(Debug, Clone)]
+pub struct Deploy {
+    /// Under which name.
+    pub name: HandlerName,
+    /// The component.
+    pub component: Bytes,
+    /// What it is granted; none for what the version before was.
+    pub manifest: Option<Manifest>,
+    /// Who deploys it, in their own words.
+    pub by: String,
+    /// What they say about it.
+    pub note: String,
+    /// Whom it serves at first; none for everybody that the name serves.
+    pub to: Option<(Share, u8)>,
+}
+
+impl Deploy {
+    /// A component that serves everybody, granted what the version before was.
+    pub fn of(name: HandlerName, component: Bytes) -> Self {
+        Self {
+            name,
+            component,
+            manifest: None,
+            by: String::new(),
+            note: String::new(),
+            to: None,
+        }
+    }
+}
+
+/// What came of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeployDone {
+    /// The handler as it is now.
+    pub handler: Arc<Handler>,
+    /// The version that was made, or that serves already.
+    pub version: Version,
+    /// What has changed.
+    pub change: DeployChange,
+    /// How long compiling took, in ms; 0 when it had been compiled before.
+    pub compile_ms: u64,
+    /// What the call that tried it out used.
+    pub tried: Used,
+}
+
+/// What a deployment has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeployChange {
+    /// The name is new.
+    Created,
+    /// A new version serves.
+    Replaced,
+    /// A new version serves some.
+    RolledOut,
+    /// The same serves already.
+    Unchanged,
+}
+
+impl Service {
+    /// Reads what is deployed and makes it ready.
+    pub(in crate::service) async fn load_catalogue(&self) -> Result<(), Error> {
+        let stored = self.0.store.catalogue().await?;
+        let mut entries = Vec::with_capacity(stored.handlers.len());
+        for handler in stored.handlers {
+            for version in handler.serving() {
+                if let Err(error) = self.0.runtime.prepare(version.digest).await {
+                    tracing::error!(
+                        handler = %handler.name, version = %version.number, %error,
+                        "the handler can't be loaded"
+                    );
+                }
+            }
+            let kept = self.kept(&handler.name).await?;
+            entries.push(Entry::new(handler, kept, None));
+        }
+        let deployed = Deployed::new(entries, stored.bindings);
+        self.0.catalogue.replace(deployed);
+        Ok(())
+    }
+
+    async fn kept(&self, name: &HandlerName) -> Result<Vec<(VersionNumber, Digest)>, Error> {
+        let versions = self.0.store.versions(name).await?;
+        Ok(versions.iter().map(|it| (it.number, it.digest)).collect())
+    }
+
+    /// Deploys a component under a name, once it has been compiled, linked, started
+    /// and called. Configuration and bindings of the name stay as they were.
+    pub async fn deploy(&self, deploy: Deploy) -> Result<DeployDone, Error> {
+        let service = self.clone();
+        self.detached(async move { service.deploy_whole(deploy).await })
+            .await
+    }
+
+    async fn deploy_whole(&self, deploy: Deploy) -> Result<DeployDone, Error> {
+        let _changing = self.0.catalogue.changing.lock().await;
+        let former = self.0.catalogue.now().handlers.get(&deploy.name).cloned();
+        self.check_deploy(&deploy, former.as_ref())?;
+        let done = self.take_in(deploy, former).await;
+        self.retain_components().await;
+        done
+    }
+
+    async fn take_in(&self, deploy: Deploy, former: Option<Entry>) -> Result<DeployDone, Error> {
+        let component = self.0.runtime.take_in(deploy.component).await?;
+        let former = former.map(|entry| entry.handler);
+        let manifest = deploy.manifest.or_else(|| {
+            let former = former.as_ref();
+            former.map(|it| it.version.manifest.clone())
+        });
+        let version = Version {
+            number: former
+                .as_ref()
+                .map_or(VersionNumber::FIRST, |it| it.newest.next()),
+            digest: component.digest,
+            size_bytes: component.size_bytes,
+            world: component.world,
+            imports: component.imports,
+            manifest: manifest.unwrap_or_default(),
+            deployed_ms: self.0.store.now(),
+            by: deploy.by,
+            note: deploy.note,
+        };
+        let (handler, change) = deployed_as(deploy.name, former, version.clone(), deploy.to);
+        self.check_bound_scopes(&handler.name, &version)?;
+        let tried = self.try_out(&handler, &version).await?;
+        let compile_ms = component.compile_ms;
+        if change == DeployChange::Unchanged {
+            return Ok(DeployDone {
+                version: handler.version.clone(),
+                handler: Arc::new(handler),
+                change,
+                compile_ms,
+                tried,
+            });
+        }
+        let handler = self.put(handler, Some(&version)).await?;
+        Ok(DeployDone {
+            handler,
+            version,
+            change,
+            compile_ms,
+            tried,
+        })
+    }
+
+    fn check_deploy(&self, deploy: &Deploy, former: Option<&Entry>) -> Result<(), Error> {
+        if former.is_none() && self.0.catalogue.now().handlers.len() >= HANDLERS_MAX {
+            let reason = format!("{HANDLERS_MAX} handlers are deployed: remove one first");
+            return Err(Error::Busy { reason });
+        }
+        for (field, text) in [("note", &deploy.note), ("by", &deploy.by)] {
+            let chars = text.chars().count();
+            if chars > NOTE_MAX_CHARS {
+                let problem = format!("takes {NOTE_MAX_CHARS} characters, these are {chars}");
+                return Err(Error::BadRequest { field, problem });
+            }
+        }
+        match &deploy.to {
+            Some((share, failures_percent)) => check_share(share, *failures_percent, former),
+            None => Ok(()),
+        }
+    }
+
+    /// Calls it once, with the configuration that it is going to have.
+    async fn try_out(&self, handler: &Handler, version: &Version) -> Result<Used, Error> {
+        let deployment = Arc::new(handler.deployment(version));
+        match self.0.runtime.try_out(deployment).await {
+            Ok(used) => Ok(used),
+            Err(CallError::Failed(failure)) => {
+                let output = match failure.output.trim_end() {
+                    "" => String::new(),
+                    output => format!("\nit said before:\n{output}"),
+                };
+                Err(Error::Unfit(format!(
+                    "it failed when it was tried out with an event that asks for nothing: \
+                     {}{output}",
+                    failure.message
+                )))
+            }
+            Err(CallError::Store(error)) => Err(error.into()),
+            Err(error @ CallError::Busy { .. }) => Err(Error::Busy {
+                reason: error.to_string(),
+            }),
+            Err(error @ CallError::Unloaded(_)) => Err(Error::Host(error.to_string())),
+        }
+    }
+
+    /// Whoever is served by this name must be by its new component too.
+    fn check_bound_scopes(&self, name: &HandlerName, version: &Version) -> Result<(), Error> {
+        let bound = self.0.catalogue.now().bound_to(name);
+        bound.iter().try_for_each(|scope| {
+            let unfit = |problem| format!("{problem}; unbind it, or take another name");
+            let fits = scope.check(name, version);
+            fits.map_err(unfit).map_err(Error::Conflict)
+        })
+    }
+
+    /// Every handler with what is bound to it.
+    pub fn handlers(&self) -> Vec<(Arc<Handler>, Vec<Scope>)> {
+        let deployed = self.0.catalogue.now();
+        let mut bound: BTreeMap<HandlerName, Vec<Scope>> = BTreeMap::new();
+        for binding in deployed.bindings() {
+            bound
+                .entry(binding.handler)
+                .or_default()
+                .push(binding.account);
+        }
+        let with_bindings = |entry: &Entry| {
+            (
+                Arc::clone(&entry.handler),
+                bound.remove(&entry.handler.name).unwrap_or_default(),
+            )
+        };
+        deployed.handlers.values().map(with_bindings).collect()
+    }
+
+    /// One handler with what is bound to it.
+    pub fn handler(&self, name: &HandlerName) -> Result<(Arc<Handler>, Vec<Scope>), Error> {
+        let handler = self.entry(name)?.handler;
+        Ok((handler, self.0.catalogue.now().bound_to(name)))
+    }
+
+    fn entry(&self, name: &HandlerName) -> Result<Entry, Error> {
+        let found = self.0.catalogue.now().handlers.get(name).cloned();
+        found.ok_or_else(|| Error::not_found("handler", name))
+    }
+
+    /// Removes a handler that nothing is bound to, with its versions.
+    pub async fn remove_handler(&self, name: &HandlerName) -> Result<(), Error> {
+        let (service, name) = (self.clone(), name.clone());
+        self.detached(async move { service.remove_whole(&name).await })
+            .await
+    }
+
+    async fn remove_whole(&self, name: &HandlerName) -> Result<(), Error> {
+        let _changing = self.0.catalogue.changing.lock().await;
+        let (_, bound) = self.handler(name)?;
+        if !bound.is_empty() {
+            let by = bound.into_iter().map(String::from).collect();
+            return Err(Error::InUse {
+                handler: name.clone(),
+                by,
+            });
+        }
+        let kept = self.entry(name)?.kept.into_iter();
+        let mut changes: Vec<_> = kept
+            .map(|(number, _)| CatalogueChange::RemoveVersion(name.clone(), number))
+            .collect();
+        changes.push(CatalogueChange::RemoveHandler(name.clone()));
+        self.0.store.change_catalogue(changes).await?;
+        let mut deployed = self.deployed();
+        deployed.handlers.remove(name);
+        self.0.catalogue.replace(deployed);
+        self.retain_components().await;
+        Ok(())
+    }
+
+    /// Replaces a handler's configuration; gives its keys.
+    pub async fn configure(
+        &self,
+        name: &HandlerName,
+        config: BTreeMap<String, String>,
+    ) -> Result<Vec<String>, Error> {
+        let size: usize = config
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
+        if size > CONFIG_MAX_BYTES {
+            let problem = format!("has {size} bytes, at most {CONFIG_MAX_BYTES} are taken");
+            return Err(Error::BadRequest {
+                field: "config",
+                problem,
+            });
+        }
+        let (service, name) = (self.clone(), name.clone());
+        self.detached(async move {
+            let _changing = service.0.catalogue.changing.lock().await;
+            let handler = service.entry(&name)?.handler.as_ref().clone();
+            let keys = config.keys().cloned().collect();
+            service.put(Handler { config, ..handler }, None).await?;
+            Ok(keys)
+        })
+        .await
+    }
+
+    fn deployed(&self) -> Deployed {
+        self.0.catalogue.now().as_ref().clone()
+    }
+
+    /// Makes a handler as it is from now on durable, then has it serve. A version
+    /// that is new is kept; what is too old then is not.
+    async fn put(&self, handler: Handler, made: Option<&Version>) -> Result<Arc<Handler>, Error> {
+        let former = self.0.catalogue.now().handlers.get(&handler.name).cloned();
+        let mut kept = former.as_ref().map_or_else(Vec::new, |it| it.kept.clone());
+        let mut changes = vec![CatalogueChange::PutHandler(Box::new(handler.clone()))];
+        if let Some(version) = made {
+            kept.insert(0, (version.number, version.digest));
+            let name = handler.name.clone();
+            changes.push(CatalogueChange::PutVersion(name, Box::new(version.clone())));
+        }
+        for number in too_old(&handler, &kept) {
+            kept.retain(|(it, _)| *it != number);
+            let name = handler.name.clone();
+            changes.push(CatalogueChange::RemoveVersion(name, number));
+        }
+        self.0.store.change_catalogue(changes).await?;
+        let entry = Entry::new(handler, kept, former.as_ref());
+        let handler = Arc::clone(&entry.handler);
+        let mut deployed = self.deployed();
+        deployed.put(entry);
+        self.0.catalogue.replace(deployed);
+        Ok(handler)
+    }
+
+    async fn retain_components(&self) {
+        let components = self.0.catalogue.now().components();
+        self.0.runtime.retain(&components).await;
+    }
+}
+
+/// The handler with a new version, and what that changes.
+fn deployed_as(
+    name: HandlerName,
+    former: Option<Arc<Handler>>,
+    version: Version,
+    to: Option<(Share, u8)>,
+) -> (Handler, DeployChange) {
+    let Some(former) = former else {
+        let handler = Handler {
+            name,
+            newest: version.number,
+            version,
+            previous: None,
+            rollout: None,
+            returned: None,
+            config: BTreeMap::new(),
+        };
+        return (handler, DeployChange::Created);
+    };
+    let former = former.as_ref().clone();
+    let same = |it: &Version| it.digest == version.digest && it.manifest == version.manifest;
+    match to {
+        None if same(&former.version) && former.rollout.is_none() => {
+            (former, DeployChange::Unchanged)
+        }
+        None => {
+            let handler = Handler {
+                newest: version.number,
+                previous: Some(former.version.number),
+                version,
+                rollout: None,
+                ..former
+            };
+            (handler, DeployChange::Replaced)
+        }
+        Some((to, failures_percent)) => {
+            let handler = Handler {
+                newest: version.number,
+                rollout: Some(Rollout {
+                    began_ms: version.deployed_ms,
+                    version,
+                    to,
+                    failures_percent,
+                }),
+                ..former
+            };
+            (handler, DeployChange::RolledOut)
+        }
+    }
+}
+
+/// Says why a version can't serve some of a handler's accounts only.
+fn check_share(share: &Share, failures_percent: u8, former: Option<&Entry>) -> Result<(), Error> {
+    let bad = |field, problem: String| Err(Error::BadRequest { field, problem });
+    if failures_percent > 100 {
+        return bad("failures-percent", "takes 0 to 100".to_owned());
+    }
+    if let Err(problem) = share.check() {
+        return bad("share", problem);
+    }
+    match former {
+        None => bad(
+            "share",
+            "the name is new: its first version serves all".to_owned(),
+        ),
+        Some(entry) if entry.handler.is_callback() => bad(
+            "share",
+            "a callback component serves the callback, which can't be shared".to_owned(),
+        ),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Versions that nobody can need any more: beyond the newest that are kept, those
+/// that serve or served last not counted.
+fn too_old(handler: &Handler, kept: &[(VersionNumber, Digest)]) -> Vec<VersionNumber> {
+    let needed = |number: VersionNumber| {
+        handler.previous == Some(number) || handler.serving().any(|it| it.number == number)
+    };
+    let mut idle: Vec<_> = kept.iter().map(|(number, _)| *number).collect();
+    idle.retain(|number| !needed(*number));
+    idle.sort_unstable();
+    let excess = idle.len().saturating_sub(VERSIONS_KEPT);
+    idle.truncate(excess);
+    idle
+}
