@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Instant};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::{Limits, engine::TICK, invoke::Host, output::Output};
+use super::{Limits, egress::Outgoing, engine::TICK, invoke::Host, output::Output};
 use crate::domain::{
     AccountId, Action, Deployment, HandlerName, Millis, TaskId, TaskNumber,
     action::Refused,
@@ -25,6 +26,10 @@ const WRITE_BYTES: usize = 512;
 /// wasmtime allows take a core for longer than a tick, and memory of the host's.
 const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 
+/// Headers of `wasi:http` that a guest puts together, in bytes: it may hold
+/// `call_handles` times as much.
+const FIELDS_BYTES_MAX: usize = 16 * 1024;
+
 /// Why the host stopped a guest. Travels through wasmtime as the error of a
 /// host call and is found again in `invoke`.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -40,7 +45,7 @@ pub enum Stopped {
 /// What a guest can be called for.
 pub trait Errand: Send + 'static {
     /// Which guest, with its configuration.
-    fn deployment(&self) -> &Deployment;
+    fn deployment(&self) -> &Arc<Deployment>;
 
     /// Whose key-value store it has.
     fn account(&self) -> &AccountId;
@@ -50,7 +55,7 @@ pub trait Errand: Send + 'static {
 }
 
 impl Errand for Call {
-    fn deployment(&self) -> &Deployment {
+    fn deployment(&self) -> &Arc<Deployment> {
         &self.bot
     }
 
@@ -78,7 +83,7 @@ impl CallbackErrand {
 }
 
 impl Errand for CallbackErrand {
-    fn deployment(&self) -> &Deployment {
+    fn deployment(&self) -> &Arc<Deployment> {
         &self.ask.component
     }
 
@@ -95,7 +100,10 @@ impl Errand for CallbackErrand {
 /// otherwise.
 pub struct CallState<E: Errand = Call> {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
     table: ResourceTable,
+    /// Its requests to other systems.
+    pub outgoing: Outgoing,
     /// The limits in force.
     pub limits: Arc<Limits>,
     check: ActionCheck,
@@ -129,6 +137,7 @@ impl<E: Errand> CallState<E> {
             limits,
             store,
             check,
+            egress,
         } = host;
         let output = Output::new(limits.call_log_bytes);
         let wasi = WasiCtx::builder()
@@ -140,9 +149,20 @@ impl<E: Errand> CallState<E> {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.call_handles as usize);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS_BYTES_MAX);
+        let outgoing = Outgoing::new(
+            egress,
+            Arc::clone(call.deployment()),
+            *call.account() == AccountId::trial(),
+            output.clone(),
+            limits.call_wall(),
+        );
         let deadline_ms = store.now() + limits.call_wall_ms;
         Self {
             wasi,
+            http,
+            outgoing,
             table,
             limits,
             check,
@@ -367,6 +387,16 @@ impl<E: Errand> WasiView for CallState<E> {
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,
+        }
+    }
+}
+
+impl<E: Errand> WasiHttpView for CallState<E> {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.outgoing,
+            table: &mut self.table,
+            ctx: &mut self.http,
         }
     }
 }

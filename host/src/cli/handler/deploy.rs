@@ -11,7 +11,11 @@ use crate::{
         failure::Failure,
         output::{Printed, Style, size},
     },
-    domain::{AccountId, HandlerName, handler::Manifest, id::BadId},
+    domain::{
+        AccountId, HandlerName,
+        handler::{BadHostRule, HostRule, Manifest, sorted},
+        id::BadId,
+    },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
     service::DeployChange,
 };
@@ -46,6 +50,16 @@ struct GrantArgs {
     /// A bucket that all its accounts have in common, beside one for each
     #[arg(long)]
     shared_bucket: bool,
+    /// Calls over HTTP to this host, such as https://api.example.com; may be given
+    /// several times. `https://*.example.com` is every name below it, `https://*` every
+    /// host of the Internet. This machine and private networks need an address, or a
+    /// name with its port: http://127.0.0.1:8080
+    #[arg(long, value_name = "RULE", value_parser = host_rule)]
+    allow_host: Vec<HostRule>,
+}
+
+fn host_rule(text: &str) -> Result<HostRule, BadHostRule> {
+    text.parse()
 }
 
 /// Whom a version serves.
@@ -102,6 +116,7 @@ impl GrantArgs {
         let manifest = Manifest {
             own_messages: self.own_messages,
             shared_bucket: self.shared_bucket,
+            allowed_hosts: sorted(self.allow_host),
         };
         (manifest != Manifest::default()).then_some(manifest)
     }

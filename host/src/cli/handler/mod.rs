@@ -24,7 +24,7 @@ use super::{
 use crate::{
     domain::{
         HandlerName,
-        handler::{CALLBACK_WORLD, Scope},
+        handler::{CALLBACK_WORLD, HostRule, Scope},
         id::BadId,
     },
     edge::control::wire::{BindRequest, ConfigKeys, HandlerView, List},
@@ -304,7 +304,8 @@ fn granted(handler: &HandlerView) -> String {
     ];
     let granted: Vec<_> = grants
         .into_iter()
-        .filter_map(|(has, name)| has.then_some(name))
+        .filter_map(|(has, name)| has.then(|| name.to_owned()))
+        .chain(manifest.allowed_hosts.iter().map(HostRule::to_string))
         .collect();
     granted.join("\n")
 }

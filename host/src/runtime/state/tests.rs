@@ -13,6 +13,7 @@ fn state(limits: Limits) -> CallState {
         limits: Arc::new(limits),
         store: store::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
+        egress: Default::default(),
     };
     CallState::new(host, convert::trial_call(convert::nameless()))
 }

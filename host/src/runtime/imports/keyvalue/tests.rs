@@ -39,6 +39,7 @@ async fn state(stored: impl Iterator<Item = u32>) -> CallState {
         }),
         store,
         check: |client, action| action.check(client),
+        egress: Default::default(),
     };
     CallState::new(host, call)
 }
@@ -127,6 +128,7 @@ fn asked(usage: Usage) -> CallState<CallbackErrand> {
         limits: Arc::new(Limits::default()),
         store: stores::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
+        egress: Default::default(),
     };
     let mut ask = convert::trial_ask(convert::nameless());
     ask.usage = usage;
