@@ -192,7 +192,8 @@ impl<E: Errand> CallState<E> {
     /// makes of a number (both 64 KiB), what the guest hands over (4 MiB, so the
     /// list of `poll` has some hundred thousand entries of at most
     /// `call_handles` pollables, some ms), and the handles. There are no files,
-    /// directories or sockets to open, and no names are looked up.
+    /// directories or sockets to open; requests of `wasi:http` are counted by
+    /// [`Outgoing`].
     pub fn enter(&mut self) -> Result<(), Stopped> {
         self.host_calls += 1;
         if self.host_calls > self.limits.call_host_calls {

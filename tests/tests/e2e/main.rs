@@ -35,3 +35,4 @@ mod socket;
 mod tasks;
 mod uploads;
 mod versions;
+mod web;

@@ -28,7 +28,8 @@ pub struct Config {
     /// Requests of one handler at the same time, so that a system that doesn't answer
     /// holds up its own bot only. What is above it waits.
     pub handler_requests_max: u32,
-    /// The body of a request, in bytes.
+    /// The body of a request, in bytes. By `web.fetch` it is at most what one host call
+    /// may hand over, 4 MiB.
     pub request_bytes_max: u32,
     /// The body of a response, in bytes.
     pub response_bytes_max: u32,

@@ -35,6 +35,9 @@ const HANDLING: Duration = Duration::from_millis(100);
 /// How many headers a request or a response may have.
 pub const HEADERS_MAX: usize = 128;
 
+/// How much of a text that can't be sent is named in the error.
+const SHOWN_BYTES: usize = 64;
+
 /// Headers that are the connection's, which the host makes, or say whom it leads to.
 const NOT_THE_GUESTS: [HeaderName; 10] = [
     header::HOST,
@@ -130,8 +133,9 @@ impl Outgoing {
     /// Asks and waits for the whole response.
     pub async fn fetch(&mut self, asked: Asked) -> Result<Answered, Refusal> {
         let time = asked.timeout_ms.map(|ms| Duration::from_millis(ms.into()));
-        let method = Method::from_bytes(asked.method.as_bytes())
-            .map_err(|_| Refusal::BadRequest(format!("method: {:?} is none", asked.method)))?;
+        let method = Method::from_bytes(asked.method.as_bytes()).map_err(|_| {
+            Refusal::BadRequest(format!("method: {:?} is none", shortened(&asked.method)))
+        })?;
         let headers = headers(asked.headers)?;
         let admitted = self.admit(&asked.url, time)?;
         let body = Full::new(Bytes::from(asked.body));
@@ -212,6 +216,12 @@ impl Admitted {
     }
 }
 
+/// What is enough of a text to know it by: it may have megabytes.
+fn shortened(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(SHOWN_BYTES))
+        .unwrap_or(text)
+}
+
 fn too_long(bytes_max: u32) -> Refusal {
     Refusal::TooLarge("the request's body", bytes_max, "request_bytes_max")
 }
@@ -223,7 +233,10 @@ fn headers(pairs: Vec<(String, String)>) -> Result<HeaderMap, Refusal> {
     }
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
-        let unfit = || Refusal::BadRequest(format!("headers: {name:?} can't be sent"));
+        let unfit = || {
+            let name = shortened(&name);
+            Refusal::BadRequest(format!("headers: {name:?} can't be sent"))
+        };
         let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unfit())?;
         if key == header::CONTENT_LENGTH {
             let problem = "headers: content-length is the host's to set".to_owned();

@@ -66,6 +66,15 @@ async fn endless(mut stream: TcpStream, _: String) {
     }
 }
 
+/// Answers with headers that come one byte at a time and have no end.
+async fn dribble(mut stream: TcpStream, _: String) {
+    let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\n").await;
+    while sent.is_ok() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        sent = stream.write_all(b"x").await;
+    }
+}
+
 /// Reads, and says nothing.
 async fn silent(mut stream: TcpStream, _: String) {
     let mut bytes = [0; 4096];
@@ -227,14 +236,7 @@ async fn whatever_takes_too_long_is_given_up() {
         response_bytes_max: 64 * 1024 * 1024,
         ..Config::default()
     };
-    let dribbling = server(async |mut stream: TcpStream, _: String| {
-        let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\n").await;
-        while sent.is_ok() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            sent = stream.write_all(b"x").await;
-        }
-    });
-    for address in [server(silent).await, dribbling.await] {
+    for address in [server(silent).await, server(dribble).await] {
         let asked = get(format!("http://{address}/"));
         let refusal = fetch(config.clone(), address, asked).await.unwrap_err();
         assert!(matches!(refusal, Refusal::Timeout(150..=200)), "{refusal}");
@@ -263,6 +265,13 @@ async fn nobody_there_and_no_http_are_told() {
     let asked = get(format!("http://{address}/"));
     let refusal = fetch(Config::default(), address, asked).await.unwrap_err();
     assert_eq!(refusal.code(), "unreachable", "{refusal}");
+    // Who doesn't speak TLS says something else at once.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        say(stream, "220 ready\r\n".to_owned()).await;
+    });
     let rules = [format!("https://{address}")];
     let mut tls = outgoing(Config::default(), &rules);
     let refusal = tls
