@@ -14,8 +14,9 @@ pub type Parameters = BTreeMap<String, String>;
 
 /// The longest value. It becomes part of the process's environment.
 pub const VALUE_MAX_BYTES: usize = 2048;
-/// The files in a client's directory that the host keeps what it prints in: the newer
-/// one, and the one before it.
+/// The files that the host keeps what a client prints in: the newer one, and the one
+/// before it. They lie beside the client's directory; in there nothing has their names,
+/// so that nobody takes it for them.
 pub const LOG_FILES: [&str; 2] = ["console.log", "console.1.log"];
 /// How many names `load` may have.
 const PLUGINS_MAX: usize = 32;
