@@ -45,15 +45,17 @@ pub struct ClientPolicy {
     pub poll_api: Option<String>,
     /// How long the host waits between two questions to `poll_api`, in s.
     pub poll_interval: u64,
-    /// How many clients may run.
+    /// How many clients may run, or wait to be started again, at the same time.
     pub max_clients: usize,
     /// Where clients have their directories; `openwx` in the data directory.
     pub tmpdir: Option<PathBuf>,
     /// The file with the host's process id; in `tmpdir`.
     pub pid_path: Option<PathBuf>,
-    /// The file that lists the clients, for people's scripts; in `tmpdir`.
+    /// The file that lists the clients that have a process, for people's scripts; in
+    /// `tmpdir`.
     pub backend_path: Option<PathBuf>,
-    /// How often clients are looked at whose files say nothing, in s.
+    /// How often it is looked at what clients use, and at files that nobody told of, in
+    /// s.
     pub check_interval: u64,
     /// What clients log, unless they are started with something else.
     pub log_level: Option<String>,
@@ -68,7 +70,7 @@ pub struct ClientPolicy {
     /// Whether those who use the controller API may have clients send files of this
     /// machine, by their paths. Else those in a client's own directory only.
     pub local_media: bool,
-    /// Report to the host and to a `post_api` as well.
+    /// Whether reports go to a `post_api` and to the host as well.
     pub tee: bool,
     /// How a bot's answers reach the client.
     pub replies: Replies,
@@ -80,7 +82,7 @@ pub struct ClientPolicy {
     pub environment: Vec<String>,
     /// How long a client may take to begin its answer to what is passed on, in ms.
     pub answer_ms: u64,
-    /// The same for what is known to be slow: sending, and long polls.
+    /// The same for what is known to be slow: sending, long polls, and what asks WeChat.
     pub slow_answer_ms: u64,
     /// How long a client may take to end after it was told to, in ms.
     pub stop_ms: u64,
@@ -91,7 +93,7 @@ pub struct ClientPolicy {
     pub memory_bytes_max: u64,
     /// How often a client that is logged in is asked whether it still answers, in ms.
     pub probe_ms: u64,
-    /// How many such questions in a row it may leave unanswered.
+    /// After how many such questions in a row without an answer it is killed.
     pub probes_max: u32,
     /// How clients are started again that ended by themselves.
     pub restart: RestartPolicy,
@@ -178,7 +180,9 @@ impl ClientPolicy {
         self.check_addresses()?;
         self.check_texts()?;
         self.check_names()?;
-        self.restart.check()
+        self.restart.check()?;
+        let ms = MAX_WAIT.as_millis() as u64;
+        within("restart.wait_max_ms", self.restart.wait_max_ms, 1, ms)
     }
 
     /// Says why the controller API can't be served to everybody here, when
@@ -446,6 +450,9 @@ mod tests {
         refused("memory_bytes_max", |it| it.memory_bytes_max = 512);
         refused("restart.wait_min_ms", |it| it.restart.wait_min_ms = 0);
         refused("restart.wait_max_ms", |it| it.restart.wait_max_ms = 1);
+        refused("restart.wait_max_ms", |it| {
+            it.restart.wait_max_ms = u64::MAX
+        });
         assert_eq!(policy(|it| it.memory_bytes_max = 0).check(), Ok(()));
     }
 
