@@ -336,6 +336,33 @@ async fn a_client_that_waits_can_be_stopped_and_does_not_come_back() {
 }
 
 #[tokio::test]
+async fn a_start_that_somebody_ordered_makes_up_for_the_crashes_before() {
+    // It crashes as often as it may, lives, and crashes again once it was restarted.
+    let script = "echo once >> starts; n=$(wc -l < starts); [ $n -eq 3 ] && exec sleep 60; exit 1";
+    let world = World::of(script);
+    world.start("a1").await.unwrap();
+    while world.read("a1", "starts").await.lines().count() < 3 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    world.clients.restart(&called("a1"), "somebody asked");
+    let failed = world.in_phase("a1", Phase::Failed).await;
+    assert_eq!(failed.restarts, 5, "one is ordered, and two follow crashes");
+
+    let mut policy = policy("exit 1");
+    policy.restart.tries_max = 1;
+    policy.restart.wait_min_ms = 60_000;
+    policy.restart.wait_max_ms = 60_000;
+    let world = World::with(&policy);
+    world.start("a1").await.unwrap();
+    let waits = world.when("a1", |it| it.next_start_ms.is_some()).await;
+    world.clients.restart(&called("a1"), "somebody asked");
+    let waits_anew = |it: &ClientStatus| it.next_start_ms > waits.next_start_ms;
+    let holds = |it: &ClientStatus| it.phase == Phase::Failed || waits_anew(it);
+    let status = world.when("a1", holds).await;
+    assert_eq!((status.phase, status.restarts), (Phase::Waiting, 1));
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_listen_to_term_is_killed() {
     let world = World::of("trap '' TERM; echo $$ > pid; while :; do sleep 0.05; done");
     world.start("a1").await.unwrap();
