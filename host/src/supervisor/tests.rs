@@ -588,6 +588,48 @@ async fn a_start_that_fails_leaves_nothing_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_put_off_waits_until_somebody_starts_it() {
+    let mut policy = policy("exec sleep 60");
+    policy.backend_end_port = policy.backend_start_port;
+    let world = World::with(&policy);
+    let put_off = |next_ms, reason: &str| {
+        world
+            .clients
+            .put_off(wanted("a1"), next_ms, reason.to_owned());
+        world.clients.status(&called("a1")).unwrap()
+    };
+    let status = put_off(7, "soon");
+    assert_eq!(
+        (status.phase, status.next_start_ms),
+        (Phase::Waiting, Some(7))
+    );
+    assert_eq!(world.clients.next_new().await, Some(called("a1")));
+    let since_ms = status.since_ms;
+
+    let port = policy.backend_start_port;
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    assert_eq!(world.start("a1").await.unwrap_err(), StartError::NoPort);
+    let status = put_off(9, "no port");
+    assert!(status.is_awaited() && status.since_ms == since_ms);
+    assert_eq!(status.reason.as_deref(), Some("no port"));
+    drop(taken);
+    let started = world.start("a1").await.unwrap();
+    assert_eq!(
+        put_off(11, "late").start,
+        started.start,
+        "it is looked after"
+    );
+    world.stop("a1").await;
+
+    put_off(7, "soon");
+    assert!(world.clients.stop(&called("a1")).is_some());
+    assert!(world.clients.status(&called("a1")).is_none(), "at once");
+    put_off(7, "soon");
+    world.clients.restart(&called("a1"), "somebody asked");
+    world.when("a1", |it| it.pid.is_some()).await;
+}
+
+#[tokio::test]
 async fn a_port_that_is_spoken_to_is_not_given_to_another() {
     let policy = policy("exec sleep 60");
     let socket = shared_socket(policy.backend_start_port);
