@@ -14,9 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountId, Digest, Millis, id::BadId};
 
-pub use parameters::{
-    BadParameter, LOG_FILES, ParameterPolicy, Parameters, VALUE_MAX_BYTES, check_media,
-};
+pub use parameters::{BadParameter, ParameterPolicy, Parameters, VALUE_MAX_BYTES, check_media};
 pub use report_url::{escaped, merged_url, report_url};
 pub use restart::{Crashes, RestartPolicy, Verdict, codes_max};
 pub use settings::{Auth, ClientPolicy, Places, Replies, TEMPLATE_DEFAULT, Template};
