@@ -12,7 +12,7 @@ use std::{
 use super::files::Paths;
 use crate::domain::{
     ClientName,
-    client::{ClientPolicy, Parameters, merged_url, report_url},
+    client::{ApiUrl, ClientPolicy, Parameters, merged_url, report_url},
 };
 
 /// What programs need to run as they do elsewhere on this machine.
@@ -130,7 +130,8 @@ impl Told<'_> {
     /// does not pass its reports on.
     fn post_api(&self) -> String {
         let own = self.parameters.get("post_api").filter(|it| !it.is_empty());
-        match own.or(self.policy.post_api.as_ref()) {
+        let all = self.policy.post_api.as_ref().map(ApiUrl::expose);
+        match own.map(String::as_str).or(all) {
             Some(url) if !self.policy.tee => merged_url(url, self.name),
             _ => report_url(self.base_url, self.name, self.key),
         }
@@ -363,7 +364,7 @@ mod tests {
         let policy = ClientPolicy {
             log_level: Some("warn".to_owned()),
             log_encoding: Some("utf8".to_owned()),
-            post_api: Some("http://all/cb".to_owned()),
+            post_api: Some("http://all/cb".into()),
             ..ClientPolicy::default()
         };
         let given = [
@@ -398,7 +399,7 @@ mod tests {
     fn with_tee_reports_come_to_the_host_whoever_else_gets_them() {
         let policy = ClientPolicy {
             tee: true,
-            post_api: Some("http://all/cb".to_owned()),
+            post_api: Some("http://all/cb".into()),
             ..ClientPolicy::default()
         };
         let told = told(&policy, &[("post_api", "http://mine")], &[]);

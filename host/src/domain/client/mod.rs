@@ -3,6 +3,7 @@
 //!
 //! Pure: what a client is, what may be told to it, and when it is started again.
 
+mod api_url;
 mod parameters;
 mod report_url;
 mod restart;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountId, Digest, Millis, id::BadId};
 
+pub use api_url::ApiUrl;
 pub use parameters::{BadParameter, ParameterPolicy, Parameters, VALUE_MAX_BYTES, check_media};
 pub use report_url::{escaped, merged_url, report_url};
 pub use restart::{Crashes, RestartPolicy, Verdict, codes_max};

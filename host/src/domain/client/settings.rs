@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ParameterPolicy, RestartPolicy,
+    ApiUrl, ParameterPolicy, RestartPolicy,
     parameters::{self, check_parameter_name},
 };
 
@@ -39,10 +39,10 @@ pub struct ClientPolicy {
     /// The last one.
     pub backend_end_port: u16,
     /// Where clients report to that name no other address; none for the host.
-    pub post_api: Option<String>,
+    pub post_api: Option<ApiUrl>,
     /// An address that the host asks again and again for what it shall do: it
     /// answers with a redirection to the controller API.
-    pub poll_api: Option<String>,
+    pub poll_api: Option<ApiUrl>,
     /// How long the host waits between two questions to `poll_api`, in s.
     pub poll_interval: u64,
     /// How many clients may run, or wait to be started again, at the same time.
@@ -248,7 +248,8 @@ impl ClientPolicy {
 
     fn check_addresses(&self) -> Result<(), String> {
         for (name, url) in [("post_api", &self.post_api), ("poll_api", &self.poll_api)] {
-            let checked = url.as_deref().map_or(Ok(()), parameters::check_url);
+            let url = url.as_ref().map(ApiUrl::expose);
+            let checked = url.map_or(Ok(()), parameters::check_url);
             checked.map_err(|problem| format!("openwx.{name}: {problem}"))?;
         }
         let mut seen = BTreeSet::new();
@@ -458,16 +459,32 @@ mod tests {
 
     #[test]
     fn texts_are_what_they_are_meant_to_be() {
-        refused("post_api", |it| it.post_api = Some("h:1".to_owned()));
-        refused("poll_api", |it| {
-            it.poll_api = Some("http://u:p@h/".to_owned())
-        });
+        refused("post_api", |it| it.post_api = Some("h:1".into()));
+        refused("poll_api", |it| it.poll_api = Some("http://u:p@h/".into()));
         refused("log_level", |it| it.log_level = Some("loud".to_owned()));
         refused("log_encoding", |it| {
             it.log_encoding = Some("a b".to_owned())
         });
         refused("tmpdir", |it| it.tmpdir = Some("".into()));
         refused("template_path", |it| it.template_path = Some("".into()));
+    }
+
+    #[test]
+    fn keys_in_addresses_are_not_shown_with_the_settings() {
+        let set = policy(|it| {
+            it.post_api = Some("http://h/cb?key=hush".into());
+            it.poll_api = Some("http://h/poll?hush".into());
+        });
+        assert_eq!(set.check(), Ok(()));
+        for shown in [
+            format!("{set:?}"),
+            serde_json::to_string(&set).unwrap_or_default(),
+        ] {
+            assert!(
+                shown.contains("http://h/cb?key=") && !shown.contains("hush"),
+                "{shown}"
+            );
+        }
     }
 
     #[test]

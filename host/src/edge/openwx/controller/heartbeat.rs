@@ -39,7 +39,7 @@ impl Openwx {
         let Some(poll_api) = self.policy().poll_api.clone() else {
             return;
         };
-        let asking = match (Url::parse(&poll_api), http()) {
+        let asking = match (Url::parse(poll_api.expose()), http()) {
             (Ok(url), Ok(http)) => Asking { http, url, own },
             // Addresses are checked with the settings.
             (Err(error), _) => return tracing::error!(%error, "openwx.poll_api is not asked"),

@@ -110,7 +110,7 @@ async fn a_user_s_own_program_hears_the_same_and_its_answer_is_passed_back() {
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     let rig = rig_with(ClientPolicy {
         tee: true,
-        post_api: Some(format!("http://127.0.0.1:{port}/cb?a=1")),
+        post_api: Some(format!("http://127.0.0.1:{port}/cb?a=1").into()),
         ..ClientPolicy::default()
     })
     .await;
