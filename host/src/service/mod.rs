@@ -99,7 +99,6 @@ struct Inner {
     catalogue: catalogue::Catalogue,
     links: links::Links,
     client_changes: tokio::sync::Mutex<()>,
-    awaited: clients::Awaited,
     turns: turn::Turns,
     /// When this host started.
     started_ms: Millis,
@@ -125,7 +124,6 @@ impl Service {
             catalogue: catalogue::Catalogue::default(),
             links: links::Links::default(),
             client_changes: tokio::sync::Mutex::default(),
-            awaited: clients::Awaited::default(),
             policies,
             turns: turn::Turns::default(),
             desk: callback::Desk::default(),
