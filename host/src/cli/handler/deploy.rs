@@ -13,11 +13,10 @@ use crate::{
     },
     domain::{
         AccountId, HandlerName,
-        handler::{BadHostRule, HostRule, Manifest, sorted},
+        handler::{BadHostRule, DeployChange, HostRule, Manifest, sorted},
         id::BadId,
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
-    service::DeployChange,
 };
 
 /// `wxhost handler deploy`.
