@@ -36,3 +36,4 @@ mod tasks;
 mod uploads;
 mod versions;
 mod web;
+mod web_tls;

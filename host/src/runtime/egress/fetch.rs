@@ -12,12 +12,12 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Refusal,
+    Place, Refusal,
     body::{Held, Received, Sent},
     request::{Admitted, HEADERS_MAX},
     resolve,
 };
-use crate::{domain::handler::Scheme, runtime::egress::Place};
+use crate::domain::handler::Scheme;
 
 /// How long one of several addresses may take before the next is tried.
 const ADDRESS_TIME: Duration = Duration::from_secs(3);

@@ -119,3 +119,10 @@ fn several_targets_are_taken_on_together_or_not_at_all() {
     let group = "1@chatroom".to_owned();
     assert!(state.kick(group, users(&["a", "b", "c"])).is_err());
 }
+
+#[test]
+fn a_component_that_is_tried_out_asks_nobody() {
+    let mut state = state(Limits::default());
+    let refused = state.outgoing.admit("http://a.com", None).err().unwrap();
+    assert!(refused.to_string().contains("tried out"), "{refused}");
+}
