@@ -77,8 +77,8 @@ fn read(response: &IncomingResponse) -> Result<String, Error> {
             Ok(bytes) => text.extend(bytes),
             Err(StreamError::Closed) => break,
             Err(StreamError::LastOperationFailed(error)) => {
-                let reason = wasip2::http::types::http_error_code(&error);
-                return Err(format!("cut off: {reason:?}").into());
+                // wasmtime gives no code for the error of a body, but names it.
+                return Err(format!("cut off: {}", error.to_debug_string()).into());
             }
         }
     }

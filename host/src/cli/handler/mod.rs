@@ -304,7 +304,8 @@ fn granted(handler: &HandlerView) -> String {
     ];
     let granted: Vec<_> = grants
         .into_iter()
-        .filter_map(|(has, name)| has.then(|| name.to_owned()))
+        .filter(|(has, _)| *has)
+        .map(|(_, name)| name.to_owned())
         .chain(manifest.allowed_hosts.iter().map(HostRule::to_string))
         .collect();
     granted.join("\n")
