@@ -50,6 +50,9 @@ pub trait Errand: Send + 'static {
     /// Whose key-value store it has.
     fn account(&self) -> &AccountId;
 
+    /// Whether nothing that it asks for is done: it is only tried.
+    fn is_trial(&self) -> bool;
+
     /// What its key-value store comes to, where that has an end.
     fn usage(&mut self) -> Option<&mut Usage>;
 }
@@ -61,6 +64,10 @@ impl Errand for Call {
 
     fn account(&self) -> &AccountId {
         &self.event.account
+    }
+
+    fn is_trial(&self) -> bool {
+        self.is_trial
     }
 
     fn usage(&mut self) -> Option<&mut Usage> {
@@ -89,6 +96,11 @@ impl Errand for CallbackErrand {
 
     fn account(&self) -> &AccountId {
         &self.bucket
+    }
+
+    /// Its world has no requests that would have to be held back.
+    fn is_trial(&self) -> bool {
+        false
     }
 
     fn usage(&mut self) -> Option<&mut Usage> {
@@ -154,7 +166,7 @@ impl<E: Errand> CallState<E> {
         let outgoing = Outgoing::new(
             egress,
             Arc::clone(call.deployment()),
-            *call.account() == AccountId::trial(),
+            call.is_trial(),
             output.clone(),
             limits.call_wall(),
         );

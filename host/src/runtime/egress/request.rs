@@ -109,7 +109,7 @@ impl Outgoing {
     /// Counts a request, if it may be made.
     pub fn admit(&mut self, url: &str, time: Option<Duration>) -> Result<Admitted, Refusal> {
         if self.is_trial {
-            let problem = "no request is made while a component is tried out";
+            let problem = "no request is made while a bot is tried out";
             return Err(Refusal::Denied(problem.to_owned()));
         }
         let target = Target::of(url, &self.deployment.version.manifest.allowed_hosts)?;
