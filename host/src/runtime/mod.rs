@@ -16,6 +16,7 @@ mod registry;
 mod state;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use std::{fmt, path::Path, sync::Arc};
 

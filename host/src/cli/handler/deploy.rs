@@ -11,7 +11,11 @@ use crate::{
         failure::Failure,
         output::{Printed, Style, size},
     },
-    domain::{AccountId, HandlerName, handler::Manifest, id::BadId},
+    domain::{
+        AccountId, HandlerName,
+        handler::{Manifest, Schedule},
+        id::BadId,
+    },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
     service::DeployChange,
 };
@@ -46,6 +50,11 @@ struct GrantArgs {
     /// A bucket that all its accounts have in common, beside one for each
     #[arg(long)]
     shared_bucket: bool,
+    /// Is called at these times, for each of its accounts; may be given several times.
+    /// CRON: minute, hour, day of the month, month, day of the week. ZONE: IANA's name,
+    /// UTC if it is left out
+    #[arg(long, value_name = "NAME=CRON[@ZONE]", value_parser = Schedule::parse)]
+    schedule: Vec<Schedule>,
 }
 
 /// Whom a version serves.
@@ -102,6 +111,7 @@ impl GrantArgs {
         let manifest = Manifest {
             own_messages: self.own_messages,
             shared_bucket: self.shared_bucket,
+            schedules: self.schedule,
         };
         (manifest != Manifest::default()).then_some(manifest)
     }

@@ -3,6 +3,7 @@
 mod failure;
 mod manifest;
 mod rollout;
+mod schedule;
 mod version;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ pub use self::{
     failure::{Failure, FailureKind, Used},
     manifest::Manifest,
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
+    schedule::{Run, RunKey, SCHEDULES_MAX, Schedule},
     version::{VERSIONS_KEPT, Version, VersionNumber},
 };
 use super::{AccountId, Digest, HandlerName, Millis};
