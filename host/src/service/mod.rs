@@ -44,7 +44,7 @@ pub use clients::ClientRequest;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
-pub use handlers::{CONFIG_MAX_BYTES, ChangeRollout, Deploy, DeployChange, DeployDone};
+pub use handlers::{CONFIG_MAX_BYTES, ChangeRollout, Deploy, DeployDone};
 pub use links::{Link, Woken};
 pub use logins::{LoginRequest, QrSession};
 pub use schedules::{Fired, ScheduleView};
@@ -103,7 +103,6 @@ struct Inner {
     links: links::Links,
     client_changes: tokio::sync::Mutex<()>,
     runs: schedules::Runs,
-    awaited: clients::Awaited,
     turns: turn::Turns,
     /// When this host started.
     started_ms: Millis,
@@ -130,7 +129,6 @@ impl Service {
             links: links::Links::default(),
             client_changes: tokio::sync::Mutex::default(),
             runs: schedules::Runs::default(),
-            awaited: clients::Awaited::default(),
             policies,
             turns: turn::Turns::default(),
             desk: callback::Desk::default(),

@@ -13,11 +13,10 @@ use crate::{
     },
     domain::{
         AccountId, HandlerName,
-        handler::{Manifest, Schedule},
+        handler::{DeployChange, Manifest, Schedule},
         id::BadId,
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
-    service::DeployChange,
 };
 
 /// `wxhost handler deploy`.

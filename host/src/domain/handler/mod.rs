@@ -15,7 +15,7 @@ pub use self::{
     manifest::Manifest,
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
     schedule::{Run, RunKey, SCHEDULES_MAX, Schedule},
-    version::{VERSIONS_KEPT, Version, VersionNumber},
+    version::{DeployChange, VERSIONS_KEPT, Version, VersionNumber},
 };
 use super::{AccountId, Digest, HandlerName, Millis};
 
