@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Error, Service};
+use super::{Error, Service, timers::Due};
 use crate::domain::{
-    AccountId, Alarm, Deployment, Handler, HandlerName, Happening, Millis,
+    AccountId, Alarm, Deployment, Handler, HandlerName, Millis,
     handler::{Run, RunKey, Schedule, Scope, VersionNumber},
     ports::{CatalogueChange, Commit},
     timer::{SCHEDULE_PREFIX, ScheduleDue, schedule_event_key},
@@ -282,21 +282,16 @@ impl Service {
             tracing::debug!(%account, %handler, schedule, "a schedule is dropped: it no longer is of the account's bot");
             return Ok(());
         };
-        let key = schedule_event_key(handler, schedule, *due_ms);
-        let what = Happening::Timer {
+        let due = Due {
+            account,
+            handler,
+            key: schedule_event_key(handler, schedule, *due_ms),
+            due_ms: *due_ms,
             id: format!("{SCHEDULE_PREFIX}{schedule}"),
             payload: found.payload.clone(),
+            also: Commit::default(),
         };
-        self.fire(
-            &mut turn,
-            handler,
-            account,
-            key,
-            *due_ms,
-            what,
-            Commit::default(),
-        )
-        .await
+        self.fire(&mut turn, due).await
     }
 
     /// The schedules of the versions that serve, with their times.

@@ -13,6 +13,25 @@ use crate::domain::{
 /// down it is late.
 const DUE: &str = "due";
 
+/// A timer or a schedule that came due for an account.
+#[derive(Debug)]
+pub(super) struct Due<'a> {
+    /// For whom.
+    pub account: &'a AccountId,
+    /// The only bot that it is for.
+    pub handler: &'a HandlerName,
+    /// The event that it is.
+    pub key: EventKey,
+    /// Since when, in ms.
+    pub due_ms: Millis,
+    /// What the bot knows it by.
+    pub id: String,
+    /// What the bot gets with it.
+    pub payload: String,
+    /// What changes in the commit that settles it.
+    pub also: Commit,
+}
+
 impl Service {
     /// All timers of an account, by handler and name. At most `limit`.
     pub async fn timers(
@@ -53,49 +72,47 @@ impl Service {
             tracing::debug!(%account, %handler, timer = id, "a timer is dropped: its bot no longer serves the account");
             return self.commit(&turn, account, gone).await.map(drop);
         }
-        let (key, due_ms) = (timer.event_key(), timer.due_ms);
-        let what = Happening::Timer {
+        let due = Due {
+            account,
+            handler,
+            key: timer.event_key(),
+            due_ms: timer.due_ms,
             id: timer.id,
             payload: timer.payload,
+            also: gone,
         };
-        self.fire(&mut turn, handler, account, key, due_ms, what, gone)
-            .await
+        self.fire(&mut turn, due).await
     }
 
-    /// Calls the account's bot, in the account's turn, for what came due.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the event")]
-    pub(super) async fn fire(
-        &self,
-        turn: &mut Turn,
-        handler: &HandlerName,
-        account: &AccountId,
-        key: EventKey,
-        due_ms: Millis,
-        what: Happening,
-        also: Commit,
-    ) -> Result<(), Error> {
+    /// Calls the account's bot, in the account's turn, for what came due. What was
+    /// settled before is not run again.
+    pub(super) async fn fire(&self, turn: &mut Turn, due: Due<'_>) -> Result<(), Error> {
         let Some(known) = turn.account.as_ref() else {
             return Ok(());
         };
         let client = known.client;
         let event = Event {
-            key,
-            account: account.clone(),
+            key: due.key,
+            account: due.account.clone(),
             at_ms: self.0.store.now(),
-            what,
-            facts: vec![(DUE, due_ms.to_string())],
+            what: Happening::Timer {
+                id: due.id,
+                payload: due.payload,
+            },
+            facts: vec![(DUE, due.due_ms.to_string())],
             raw: Bytes::new(),
         };
         if self.seen_before(&event, None).await?.is_some() {
-            return self.commit(turn, account, also).await.map(drop);
+            let again = self.commit(turn, due.account, due.also);
+            return again.await.map(drop);
         }
         let settling = Settling {
             event,
             client,
             repeats_within: None,
             reply: Reply::Queue,
-            only: Some(handler.clone()),
-            also,
+            only: Some(due.handler.clone()),
+            also: due.also,
         };
         self.settle(turn, settling).await.map(drop)
     }

@@ -33,5 +33,6 @@ mod pacing;
 mod qr_login;
 mod socket;
 mod tasks;
+mod timers;
 mod uploads;
 mod versions;
