@@ -42,13 +42,13 @@ async fn told(client: &WehubClient) -> Result<String> {
         Ok(pulled
             .texts()
             .into_iter()
-            .find(|text| text.starts_with("Timer(")))
+            .find(|text| text.starts_with("Happening::Timer(")))
     });
     text.await
 }
 
 fn fired(id: &str, payload: &str) -> String {
-    format!("Timer(TimerFired {{ id: {id:?}, payload: {payload:?} }})")
+    format!("Happening::Timer(TimerFired {{ id: {id:?}, payload: {payload:?} }})")
 }
 
 async fn timers(host: &Host, account: &str) -> Result<Vec<Value>> {
@@ -207,7 +207,7 @@ async fn a_schedule_fires_for_each_account_that_is_served() -> Result<()> {
             .await?
             .texts()
             .iter()
-            .all(|text| !text.starts_with("Timer(")),
+            .all(|text| !text.starts_with("Happening::Timer(")),
         "nothing of the schedule for the echo"
     );
 
