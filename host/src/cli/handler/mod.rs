@@ -1,6 +1,7 @@
 //! `wxhost handler …`: deploying bots and saying whom they serve.
 
 mod deploy;
+mod invoke;
 mod schedules;
 mod versions;
 
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 
 use self::{
     deploy::DeployArgs,
+    invoke::InvokeArgs,
     schedules::FireArgs,
     versions::{RollbackArgs, RolloutArgs},
 };
@@ -39,6 +41,7 @@ const EXAMPLES: &str = "\
 Examples:
   wxhost handler deploy echo target/wasm32-wasip2/release/echo.wasm
   wxhost handler deploy faq faq.wasm --percent 10  a new version for one account in ten
+  wxhost handler invoke faq --text price?          what it would do
   wxhost handler promote faq                     and then for all
   wxhost handler rollback faq                    or back to the version before
   wxhost handler deploy faq faq.wasm --schedule 'daily=0 8 * * 1-5@Asia/Shanghai'
@@ -66,6 +69,8 @@ enum HandlerCommand {
     /// Answers once it has been compiled, linked, started and called with an event that
     /// asks for nothing. Whatever fails before that changes nothing.
     Deploy(DeployArgs),
+    /// Call a bot with an event that you make up, and show what it would do: nothing is done
+    Invoke(InvokeArgs),
     /// List the versions that can be gone back to, newest first
     Versions {
         /// Which
@@ -177,6 +182,7 @@ impl HandlerArgs {
         let json = self.json;
         match self.command {
             HandlerCommand::Deploy(deploy) => deploy.run(client, style, json).await,
+            HandlerCommand::Invoke(invoke) => invoke.run(client, json).await,
             HandlerCommand::Versions { name } => {
                 versions::versions(client, style, json, &name).await
             }

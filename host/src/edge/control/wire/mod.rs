@@ -6,14 +6,18 @@
 //! configuration.
 
 mod handlers;
+mod invoke;
 
 use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
-pub use self::handlers::{
-    DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
+pub use self::{
+    handlers::{
+        DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
+    },
+    invoke::{InvokeRequest, InvokeView, WriteView},
 };
 use crate::domain::{
     Account, AccountId, ClientKind, ClientName, EventKey, Failure, HandlerName, LoginId, Logout,
