@@ -246,6 +246,8 @@ async fn a_run_that_was_told_and_not_noted_fires_once() {
 #[tokio::test]
 async fn a_newer_version_s_schedules_run_for_whom_it_serves() {
     let rig = rig(None).await;
+    // One minute before the hour.
+    rig.pass(HOUR_MS - 60_000 - rig.now()).await;
     for account in ["wxid_a", "wxid_b"] {
         rig.log_in(account, None).await.unwrap();
     }
@@ -255,7 +257,7 @@ async fn a_newer_version_s_schedules_run_for_whom_it_serves() {
     let newer = &["new=0 * * * *", "both=45 * * * *"];
     rig.deploy(b"two", newer, Some((some, 20))).await;
     let named = |whom: &str, name: &str| (whom.to_owned(), format!("schedule:{name}"));
-    rig.pass(HOUR_MS - rig.now() % HOUR_MS).await;
+    rig.pass(60_000).await;
     let hour = [named("wxid_a", "old"), named("wxid_b", "new")];
     assert_eq!(rig.fired(), hour);
     rig.pass(30 * 60_000).await;
