@@ -753,12 +753,17 @@ export const contacts: {
 };
 
 /**
- * Events in the future. A timer outlives the call that set it.
+ * Events in the future. A timer outlives the call that set it, and the host's restarts.
  *
- * This host has no timers yet: every function answers "unsupported".
+ * A timer that came due is the event `timer`, and is gone, whether the bot handles it or
+ * fails. The version's schedules are such events too, with the id `schedule:NAME`.
  */
 export const timers: {
-  /** Sets a timer. Replaces the one of the same name. */
+  /**
+   * Sets a timer, e.g. `timers.set("tea", Date.now() + 180_000, "green")`. Replaces the
+   * one of the same name. One that is due in the past fires at once; at most 366 days
+   * ahead, with at most 16 KiB of payload.
+   */
   set(id: TimerId, due: Instant, payload: string): void;
   /** Cancels a timer; false when there is none of that name. */
   cancel(id: TimerId): boolean;

@@ -19,6 +19,7 @@ mod screen;
 mod serve;
 pub mod target;
 pub mod task;
+mod timers;
 mod wait;
 mod watch;
 

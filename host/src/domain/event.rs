@@ -110,6 +110,13 @@ pub enum Happening {
         /// Why it failed.
         reason: Option<String>,
     },
+    /// A timer of the bot's came due, or one of its schedules did.
+    Timer {
+        /// The timer's name, or `schedule:` and the schedule's.
+        id: String,
+        /// What was set with it.
+        payload: String,
+    },
     /// Anything else, by the client's name for it.
     Other(String),
 }

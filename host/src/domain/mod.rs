@@ -19,6 +19,7 @@ pub mod login;
 pub mod pacing;
 pub mod ports;
 pub mod task;
+pub mod timer;
 
 pub use account::{Account, ClientKind, Logout, Session};
 pub use action::Action;
@@ -32,6 +33,7 @@ pub use id::{AccountId, Digest, EventKey, HandlerName, LoginId, TaskId, TaskNumb
 pub use login::{Login, LoginState};
 pub use pacing::Pause;
 pub use task::{Task, TaskState};
+pub use timer::{Timer, TimerChange};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = u64;

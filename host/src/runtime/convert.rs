@@ -83,6 +83,10 @@ fn happening(what: &Happening, me: &str) -> wit::Happening {
             state,
             reason,
         } => W::TaskEnded(task_end(task, *state, reason.as_ref())),
+        H::Timer { id, payload } => W::Timer(wit::TimerFired {
+            id: id.clone(),
+            payload: payload.clone(),
+        }),
         H::Other(name) => W::Other(name.clone()),
     }
 }

@@ -15,6 +15,12 @@ const MIB: u64 = 1024 * 1024;
 const EFFECTS_BYTES_MAX: u32 = 3 * 1024 * 1024;
 const _: () = assert!((EFFECTS_BYTES_MAX as usize) < COMMIT_BYTES_MAX);
 
+/// Changes that a timer makes at most: itself, its alarm, and the alarm of the one
+/// that it replaces.
+const TIMER_CHANGES: u32 = 3;
+/// The most that `account_timers` can be set to. They are read, and listed, as a whole.
+pub const ACCOUNT_TIMERS_MAX: u32 = 10_000;
+
 /// Changes of a commit that are kept free for what settles the event: its
 /// record, its failure, the task and the account that it changes.
 const SETTLING_CHANGES: usize = 8;
@@ -50,7 +56,11 @@ pub struct Limits {
     pub call_tasks: u32,
     /// Key-value writes that one event may cause.
     pub call_key_value_writes: u32,
-    /// Size of all tasks and writes of one event together, in bytes as they are
+    /// Timers that one event may set or cancel.
+    pub call_timers: u32,
+    /// Timers that a bot may have set for one account.
+    pub account_timers: u32,
+    /// Size of all tasks, writes and timers of one event together, in bytes as they are
     /// stored. They go into one commit, which is bounded.
     pub call_effects_bytes: u32,
     /// Size of one value in a guest's key-value store, in bytes. sled is built
@@ -78,6 +88,8 @@ impl Default for Limits {
             call_log_bytes: 64 * 1024,
             call_tasks: 100,
             call_key_value_writes: 256,
+            call_timers: 64,
+            account_timers: 1_000,
             call_effects_bytes: 2 * 1024 * 1024,
             value_bytes: 64 * 1024,
             concurrent_calls: 64,
@@ -129,12 +141,19 @@ impl Limits {
 
     /// One commit holds all effects of a call, and what settles the event too.
     fn check_effects(&self) -> Result<(), String> {
+        let timers = self.call_timers.saturating_mul(TIMER_CHANGES);
         let effects = self.call_tasks.saturating_add(self.call_key_value_writes);
+        let effects = effects.saturating_add(timers);
         let room = COMMIT_CHANGES_MAX - SETTLING_CHANGES;
         if effects as usize > room {
             return Err(format!(
-                "limits.call_tasks and limits.call_key_value_writes: together at most {room}, \
-                 since one commit holds them all"
+                "limits.call_tasks, limits.call_key_value_writes and {TIMER_CHANGES} times \
+                 limits.call_timers: together at most {room}, since one commit holds them all"
+            ));
+        }
+        if self.account_timers > ACCOUNT_TIMERS_MAX {
+            return Err(format!(
+                "limits.account_timers: at most {ACCOUNT_TIMERS_MAX}, since a call reads them all"
             ));
         }
         if self.call_effects_bytes > EFFECTS_BYTES_MAX {
@@ -170,6 +189,10 @@ mod tests {
         assert!(long.contains("limits.queue_wait_ms"), "{long}");
         let many = refusal(|it| it.call_tasks = u32::MAX);
         assert!(many.contains("at most 1016"), "{many}");
+        let timers = refusal(|it| it.call_timers = 300);
+        assert!(timers.contains("limits.call_timers"), "{timers}");
+        let kept = refusal(|it| it.account_timers = 10_001);
+        assert!(kept.starts_with("limits.account_timers"), "{kept}");
         let large = refusal(|it| it.call_effects_bytes = 3 * 1024 * 1024 + 1);
         assert!(large.starts_with("limits.call_effects_bytes"), "{large}");
         assert_eq!(refusal(|it| it.queue_wait_ms = 10_000), "");

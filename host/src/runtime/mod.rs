@@ -17,6 +17,7 @@ mod registry;
 mod state;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use std::{fmt, path::Path, sync::Arc};
 

@@ -6,7 +6,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::{Limits, egress::Outgoing, engine::TICK, invoke::Host, output::Output};
+use super::{Limits, egress::Outgoing, engine::TICK, invoke::Host, output::Output, timers::Timers};
 use crate::domain::{
     AccountId, Action, Deployment, HandlerName, Millis, TaskId, TaskNumber,
     action::Refused,
@@ -132,9 +132,11 @@ pub struct CallState<E: Errand = Call> {
     tasks: Vec<(TaskNumber, Action)>,
     /// The guest's writes, read back by its own reads.
     written: BTreeMap<String, Option<Vec<u8>>>,
+    /// The bot's timers for the account, as it sees them.
+    pub timers: Timers,
     /// The last key of each page of keys that the guest may continue after.
     key_cursors: Vec<String>,
-    /// What tasks and writes come to, as they are stored.
+    /// What tasks, writes and timers come to, as they are stored.
     effects_bytes: usize,
     began: Instant,
     host_calls: u32,
@@ -185,6 +187,7 @@ impl<E: Errand> CallState<E> {
             ticks: 0,
             tasks: Vec::new(),
             written: BTreeMap::new(),
+            timers: Timers::default(),
             key_cursors: Vec::new(),
             effects_bytes: 0,
             began: Instant::now(),
@@ -282,6 +285,12 @@ impl<E: Errand> CallState<E> {
         Ok(())
     }
 
+    /// Counts that so many bytes of effects take the place of so many.
+    pub fn count_effects(&mut self, instead_of: usize, bytes: usize) -> Result<(), NotTaken> {
+        self.effects_bytes = self.effects_with(instead_of, bytes)?;
+        Ok(())
+    }
+
     fn into_writes(self) -> Vec<KeyValueWrite> {
         let handler = self.handler().clone();
         self.written
@@ -331,8 +340,10 @@ impl CallState {
 
     /// What the bot asked for.
     pub fn into_effects(mut self) -> Effects {
+        let handler = self.handler().clone();
         Effects {
             tasks: std::mem::take(&mut self.tasks),
+            timers: std::mem::take(&mut self.timers).into_changes(&handler),
             output: self.output.tail(),
             used: self.used(),
             key_values: self.into_writes(),

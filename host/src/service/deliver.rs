@@ -256,8 +256,11 @@ impl Service {
         self.await_outcomes(&event.account, &mut commit, now_ms)
             .await?;
         commit.pauses.extend(settled.hushed.clone());
-        commit.add(settled.also.clone());
-        if let Some(record) = self.commit(turn, &event.account, commit).await? {
+        // First what happened, then what the bot does about it: a timer that has
+        // fired is gone before it is set again.
+        let mut whole = settled.also.clone();
+        whole.add(commit);
+        if let Some(record) = self.commit(turn, &event.account, whole).await? {
             return self.tasks_of(&event.account, &record, reply).await;
         }
         let actions = asked.iter().map(|task| &task.action);
@@ -553,6 +556,7 @@ impl Called {
             Self::Handled(bot, effects) => {
                 commit.tasks = tasks(event, &bot, effects.tasks, settled.at_once, now_ms);
                 commit.key_values = effects.key_values;
+                commit.timers = effects.timers;
                 EventOutcome::Handled
             }
             Self::Failed(bot, failure) => {

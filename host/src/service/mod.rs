@@ -20,9 +20,11 @@ mod handlers;
 mod links;
 mod logins;
 mod pauses;
+mod schedules;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod turn;
 
 use std::{
@@ -45,6 +47,7 @@ pub use error::Error;
 pub use handlers::{CONFIG_MAX_BYTES, ChangeRollout, Deploy, DeployDone, Invoke, Invoked};
 pub use links::{Link, Woken};
 pub use logins::{LoginRequest, QrSession};
+pub use schedules::{Fired, ScheduleView};
 pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, Outcome, SUBMIT_MAX, Submission};
 
 use serde::{Deserialize, Serialize};
@@ -99,6 +102,7 @@ struct Inner {
     catalogue: catalogue::Catalogue,
     links: links::Links,
     client_changes: tokio::sync::Mutex<()>,
+    runs: schedules::Runs,
     turns: turn::Turns,
     /// When this host started.
     started_ms: Millis,
@@ -124,6 +128,7 @@ impl Service {
             catalogue: catalogue::Catalogue::default(),
             links: links::Links::default(),
             client_changes: tokio::sync::Mutex::default(),
+            runs: schedules::Runs::default(),
             policies,
             turns: turn::Turns::default(),
             desk: callback::Desk::default(),

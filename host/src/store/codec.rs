@@ -14,8 +14,8 @@ use serde::{
 
 use crate::domain::{
     AccountId, Alarm, ClientName, ContactKind, Digest, EventKey, HandlerName, LoginId, Millis,
-    TaskNumber, TaskState,
-    handler::{CALLBACK_SCOPE, Scope, VersionNumber},
+    TaskNumber, TaskState, Timer,
+    handler::{CALLBACK_SCOPE, RunKey, Scope, VersionNumber},
     ports::StoreError,
 };
 
@@ -54,6 +54,8 @@ pub enum Table {
     Alarm = 13,
     /// Handler and number to version.
     Version = 14,
+    /// Account, handler and name to timer.
+    Timer = 15,
     /// Account and event key to what became of it. First of those that are swept.
     Event = 16,
     /// Account and number to task.
@@ -69,12 +71,14 @@ pub enum Table {
     /// Account and conversation to what pauses its bot there. Last of those that
     /// are swept.
     Pause = 22,
+    /// Handler, schedule and timing to a schedule's times.
+    Run = 30,
     /// Pieces of values too large for one record.
     Piece = 32,
 }
 
 impl Table {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 24] = [
         Self::Meta,
         Self::Epoch,
         Self::Account,
@@ -90,6 +94,8 @@ impl Table {
         Self::LoginImage,
         Self::Alarm,
         Self::Version,
+        Self::Timer,
+        Self::Run,
         Self::Event,
         Self::Task,
         Self::Failure,
@@ -304,6 +310,25 @@ pub fn pause(account: &AccountId, conversation: &str) -> Key {
     of_account(Table::Pause, account).end(conversation)
 }
 
+/// The prefix of the timers that a handler has set for an account. No handler's name
+/// has a slash, so the keys keep the order of [`Timer::name`].
+pub fn timers_of(account: &AccountId, handler: &HandlerName) -> Key {
+    of_account(Table::Timer, account).end(&Timer::name(handler, ""))
+}
+
+/// A timer.
+pub fn timer(account: &AccountId, handler: &HandlerName, id: &str) -> Key {
+    of_account(Table::Timer, account).end(&Timer::name(handler, id))
+}
+
+/// A schedule's times.
+pub fn run((handler, schedule, timing): &RunKey) -> Key {
+    Key::of(Table::Run)
+        .part(handler.as_str())
+        .part(schedule)
+        .end(timing)
+}
+
 /// A login.
 pub fn login(id: &LoginId) -> Key {
     Key::of(Table::Login).end(id.as_str())
@@ -329,7 +354,9 @@ pub fn file(account: &AccountId, file: &str) -> Key {
 pub fn alarm(at_ms: Millis, alarm: &Alarm) -> Key {
     let text = match alarm {
         Alarm::File(account, file) => format!("file/{account}/{}", Digest::of(file.as_bytes())),
-        Alarm::Task(_) | Alarm::Login(_) => alarm.to_string(),
+        Alarm::Task(_) | Alarm::Login(_) | Alarm::Timer(..) | Alarm::Schedule(_) => {
+            alarm.to_string()
+        }
     };
     alarms_at(at_ms).end(&text)
 }
@@ -476,6 +503,7 @@ mod tests {
             members(account, a).end(b),
             request(account, a),
             pause(account, a),
+            timer(account, &HandlerName::trial(), a),
             file(account, a),
             alarm(0, &Alarm::File(account.clone(), a.to_owned())),
         ]

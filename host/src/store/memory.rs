@@ -19,9 +19,9 @@ use super::{
 use crate::domain::{
     Account, AccountId, Alarm, Binding, ClientName, Contact, ContactKind, EventKey, Failure,
     FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId,
-    TaskNumber, TaskState,
+    TaskNumber, TaskState, Timer, TimerChange,
     client::Wanted,
-    handler::{Scope, Version, VersionNumber},
+    handler::{Run, RunKey, Scope, Version, VersionNumber},
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, Catalogue, CatalogueChange, ClientChange, Commit,
         Committed, ContactChange, Enqueue, Enqueued, Epoch, EventRecord, ImageChange,
@@ -48,6 +48,7 @@ struct State {
     logins: Logins,
     files: BTreeMap<(String, AccountId), FileRequest>,
     alarms: BTreeSet<(Millis, Alarm)>,
+    runs: BTreeMap<RunKey, Run>,
     of: BTreeMap<AccountId, Held>,
 }
 
@@ -70,6 +71,7 @@ struct Held {
     failures: Vec<Failure>,
     requests: BTreeMap<String, RequestRecord>,
     pauses: BTreeMap<String, Pause>,
+    timers: BTreeMap<String, Timer>,
 }
 
 impl MemoryStore {
@@ -116,7 +118,7 @@ fn size<T: serde::Serialize>(value: &T) -> usize {
     serde_json::to_vec(value).map_or(0, |json| json.len() + 1)
 }
 
-fn commit_sizes(commit: &Commit) -> Vec<usize> {
+fn commit_sizes(account: &AccountId, commit: &Commit) -> Vec<usize> {
     let values = |write: &KeyValueWrite| write.value.as_ref().map(|value| value.len() + 1);
     let contacts = |change: &ContactChange| match change {
         ContactChange::Put(contact) => Some(size(contact)),
@@ -134,6 +136,12 @@ fn commit_sizes(commit: &Commit) -> Vec<usize> {
         PauseChange::Lift(_) => None,
     };
     sizes.extend(commit.pauses.iter().filter_map(pauses));
+    for change in &commit.timers {
+        if let TimerChange::Put { timer, .. } = change {
+            let alarm = Alarm::Timer(account.clone(), timer.handler.clone(), timer.id.clone());
+            sizes.extend([size(timer), size(&alarm)]);
+        }
+    }
     sizes.extend(commit.files.iter().map(size));
     sizes.extend(commit.alarms.iter().map(|(_, alarm)| size(alarm)));
     sizes.extend(commit.login.iter().flat_map(login_sizes));
@@ -302,7 +310,7 @@ impl Store for MemoryStore {
         epoch: Epoch,
         mut commit: Commit,
     ) -> Result<Committed, StoreError> {
-        check(commit.changes(), &commit_sizes(&commit))?;
+        check(commit.changes(), &commit_sizes(account, &commit))?;
         self.with(|state| {
             let held = state.of.entry(account.clone()).or_default();
             if held.epoch != epoch {
@@ -321,7 +329,11 @@ impl Store for MemoryStore {
             }
             let files = mem::take(&mut commit.files);
             let alarms = mem::take(&mut commit.alarms);
+            let timers = mem::take(&mut commit.timers);
             held.apply(commit);
+            for change in timers {
+                state.change_timer(account, change);
+            }
             state.put_asked(files, alarms);
             if let Some(change) = login {
                 state.change_login(change);
@@ -534,6 +546,39 @@ impl Store for MemoryStore {
         Ok(found.unwrap_or_else(empty))
     }
 
+    async fn timer(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        id: &str,
+    ) -> Result<Option<Timer>, StoreError> {
+        let name = Timer::name(handler, id);
+        self.of(account, |held| held.timers.get(&name).cloned())
+    }
+
+    async fn timers_of(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        limit: usize,
+    ) -> Result<Vec<Timer>, StoreError> {
+        self.of(account, |held| {
+            let own = held.timers.values();
+            let own = own.filter(|timer| timer.handler == *handler);
+            own.take(limit).cloned().collect()
+        })
+    }
+
+    async fn timers(
+        &self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Timer>, StoreError> {
+        let found = self.of(account, |held| Some(page(&held.timers, after, limit, all)))?;
+        Ok(found.unwrap_or_else(empty))
+    }
+
     async fn file_request(
         &self,
         account: &AccountId,
@@ -628,6 +673,7 @@ impl Store for MemoryStore {
                 CatalogueChange::PutHandler(handler) => size(handler),
                 CatalogueChange::PutVersion(_, version) => size(version),
                 CatalogueChange::PutBinding(binding) => size(binding),
+                CatalogueChange::PutRun(run) => size(run),
                 _ => 0,
             })
             .collect();
@@ -638,6 +684,10 @@ impl Store for MemoryStore {
             }
             Ok(())
         })
+    }
+
+    async fn runs(&self) -> Result<Vec<Run>, StoreError> {
+        self.with(|state| Ok(state.runs.values().cloned().collect()))
     }
 
     async fn clients(&self) -> Result<Vec<Wanted>, StoreError> {
@@ -689,6 +739,35 @@ impl State {
         self.alarms.extend(alarms);
     }
 
+    fn change_timer(&mut self, account: &AccountId, change: TimerChange) {
+        let held = self.of.entry(account.clone()).or_default();
+        let alarm = |handler: &HandlerName, id: &str| {
+            Alarm::Timer(account.clone(), handler.clone(), id.to_owned())
+        };
+        match change {
+            TimerChange::Put {
+                timer,
+                instead_of_ms,
+            } => {
+                let alarm = alarm(&timer.handler, &timer.id);
+                if let Some(former_ms) = instead_of_ms {
+                    self.alarms.remove(&(former_ms, alarm.clone()));
+                }
+                self.alarms.insert((timer.due_ms, alarm));
+                let name = Timer::name(&timer.handler, &timer.id);
+                held.timers.insert(name, timer);
+            }
+            TimerChange::Remove {
+                handler,
+                id,
+                due_ms,
+            } => {
+                self.alarms.remove(&(due_ms, alarm(&handler, &id)));
+                held.timers.remove(&Timer::name(&handler, &id));
+            }
+        }
+    }
+
     fn change_login(&mut self, change: LoginChange) {
         self.alarms.extend(alarm_of(&change));
         self.logins.apply(change);
@@ -718,6 +797,12 @@ impl State {
             }
             CatalogueChange::RemoveBinding(scope) => {
                 self.bindings.remove(&named(scope));
+            }
+            CatalogueChange::PutRun(run) => {
+                self.runs.insert(run.key(), run);
+            }
+            CatalogueChange::RemoveRun(key) => {
+                self.runs.remove(&key);
             }
         }
     }

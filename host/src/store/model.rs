@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::suite::{self, Fixture, Kind, START, id, login_id, name, task, task_id};
 use crate::domain::{
-    Alarm, Digest, EventKey, FileRequest, Millis, Task, TaskNumber, TaskState,
+    Alarm, Digest, EventKey, FileRequest, Millis, Task, TaskNumber, TaskState, TimerChange,
     ports::{
         Commit, Committed, ContactChange, Enqueue, Enqueued, Epoch, ImageChange, KeyValueWrite,
         LoginChange, LoginChanged, PauseChange, Store, TaskFilter,
@@ -94,6 +94,23 @@ fn some_pause() -> impl Strategy<Value = PauseChange> {
     ]
 }
 
+fn some_timer() -> impl Strategy<Value = TimerChange> {
+    let named = || (of(&["h", "h-h"]), of(&["t", "t/t", "u"]), 0u64..9);
+    prop_oneof![
+        2 => (named(), proptest::option::of(0u64..9)).prop_map(|((handler, id, due), former)| {
+            TimerChange::Put {
+                timer: suite::timer(handler, id, START + due),
+                instead_of_ms: former.map(|at| START + at),
+            }
+        }),
+        1 => named().prop_map(|(handler, id, due)| TimerChange::Remove {
+            handler: name(handler),
+            id: id.to_owned(),
+            due_ms: START + due,
+        }),
+    ]
+}
+
 fn some_file(account: &'static str) -> impl Strategy<Value = FileRequest> {
     let ended = proptest::option::of(0u64..9);
     (of(&["f", "ff"]), ended).prop_map(move |(name, ended)| {
@@ -141,6 +158,7 @@ fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
         proptest::option::weighted(0.2, some_login()),
         proptest::collection::vec(some_file(account), 0..3),
         proptest::collection::vec(some_pause(), 0..3),
+        proptest::collection::vec(some_timer(), 0..3),
         proptest::collection::vec(some_alarm(), 0..3),
     )
         .prop_map(
@@ -154,6 +172,7 @@ fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
                 login,
                 files,
                 pauses,
+                timers,
                 alarms,
             )| Commit {
                 seen,
@@ -165,6 +184,7 @@ fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
                 login,
                 files,
                 pauses,
+                timers,
                 alarms,
             },
         )
@@ -291,6 +311,8 @@ async fn of_account(store: &dyn Store, account: &str) -> String {
         format!("{:?}", store.pauses(&a, None, 2).await.unwrap()),
         format!("{:?}", store.pauses(&a, Some("c"), 2).await.unwrap()),
         format!("{:?}", store.pause(&a, "c").await.unwrap()),
+        format!("{:?}", store.timers(&a, None, 2).await.unwrap()),
+        format!("{:?}", store.timers(&a, Some("h/t"), 2).await.unwrap()),
         format!("{:?}", store.file_request(&a, "f").await.unwrap()),
         format!("{:?}", store.task(&task_id(account, 3)).await.unwrap()),
     ];
@@ -303,6 +325,9 @@ async fn of_account(store: &dyn Store, account: &str) -> String {
     for handler in ["h", "hh"] {
         let keys = store.keys(&a, &name(handler), Some(""), 2).await.unwrap();
         let value = store.key_value(&a, &name(handler), "k").await.unwrap();
+        let timers = store.timers_of(&a, &name(handler), 2).await.unwrap();
+        let timer = store.timer(&a, &name(handler), "t/t").await.unwrap();
+        all.push(format!("{timers:?} {timer:?}"));
         all.push(format!("{keys:?} {:?}", value.map(|value| value.len())));
     }
     for kind in [None, Some(crate::domain::ContactKind::Group)] {

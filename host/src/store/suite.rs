@@ -22,9 +22,9 @@ use super::{
 use crate::domain::{
     Account, AccountId, Action, Alarm, Binding, ClientKind, Contact, ContactKind, Digest, EventKey,
     Failure, FailureKind, FileRequest, Group, Handler, HandlerName, Login, LoginId, Member, Millis,
-    Pause, Task, TaskId, TaskNumber, TaskState, User,
+    Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, User,
     client::{Over, Wanted},
-    handler::{Scope, Used, Version, VersionNumber},
+    handler::{Run, Scope, Used, Version, VersionNumber},
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, ClientChange, Commit, Committed,
         ContactChange, Enqueue, Enqueued, Epoch, EventOutcome, EventRecord, ImageChange,
@@ -202,6 +202,25 @@ pub fn pause(conversation: &str, until_ms: Millis) -> Pause {
     }
 }
 
+pub fn timer(handler: &str, id: &str, due_ms: Millis) -> Timer {
+    Timer {
+        handler: name(handler),
+        id: id.to_owned(),
+        due_ms,
+        payload: "what for".to_owned(),
+    }
+}
+
+fn sets(timer: Timer, instead_of_ms: Option<Millis>) -> Commit {
+    Commit {
+        timers: vec![TimerChange::Put {
+            timer,
+            instead_of_ms,
+        }],
+        ..Commit::default()
+    }
+}
+
 pub fn alarm(account: &str, number: u64) -> Alarm {
     Alarm::Task(task_id(account, number))
 }
@@ -345,6 +364,9 @@ contract!(
     a_logins_image_is_replaced_and_dropped,
     a_file_is_asked_of_several_accounts,
     pauses_come_by_conversation,
+    a_timer_and_its_alarm_are_one,
+    timers_come_by_handler_and_name,
+    schedules_keep_their_times,
     alarms_come_in_order_until_they_are_dismissed,
     sweeping_forgets_what_is_over,
     sweeping_forgets_ended_logins_files_and_pauses,
@@ -1170,6 +1192,91 @@ async fn alarms_come_in_order_until_they_are_dismissed(mut f: Fixture) {
     let result = f.store.dismiss(many, Vec::new()).await;
     assert!(matches!(result, Err(StoreError::TooLarge { .. })));
     assert_eq!(f.alarms(START + 300, 9).await, left);
+}
+
+async fn a_timer_and_its_alarm_are_one(mut f: Fixture) {
+    let a = id("a");
+    let rings = |at: Millis| (at, Alarm::Timer(id("a"), name("h"), "t".to_owned()));
+    f.ok("a", sets(timer("h", "t", START + 5), None)).await;
+    f.settle().await;
+    let stored = f.store.timer(&a, &name("h"), "t").await.unwrap();
+    assert_eq!(stored, Some(timer("h", "t", START + 5)));
+    assert_eq!(f.alarms(START + 9, 9).await, [rings(START + 5)]);
+    // Set anew, it rings at its new time only.
+    f.ok("a", sets(timer("h", "t", START + 3), Some(START + 5)))
+        .await;
+    f.settle().await;
+    assert_eq!(f.alarms(START + 9, 9).await, [rings(START + 3)]);
+    // What settles an event and removes its timer happens once, and in order.
+    let fired = || Commit {
+        timers: vec![
+            TimerChange::Remove {
+                handler: name("h"),
+                id: "t".to_owned(),
+                due_ms: START + 3,
+            },
+            TimerChange::Put {
+                timer: timer("h", "t", START + 7),
+                instead_of_ms: None,
+            },
+        ],
+        ..settles("timer-1")
+    };
+    f.ok("a", fired()).await;
+    let again = f.commit("a", fired()).await;
+    assert!(matches!(again, Committed::Duplicate(_)), "{again:?}");
+    f.settle().await;
+    assert_eq!(f.alarms(START + 9, 9).await, [rings(START + 7)]);
+    let gone = Commit {
+        timers: vec![TimerChange::Remove {
+            handler: name("h"),
+            id: "t".to_owned(),
+            due_ms: START + 7,
+        }],
+        ..Commit::default()
+    };
+    f.ok("a", gone).await;
+    f.settle().await;
+    assert_eq!(f.store.timer(&a, &name("h"), "t").await.unwrap(), None);
+    assert_eq!(f.alarms(u64::MAX, 9).await, []);
+}
+
+async fn timers_come_by_handler_and_name(mut f: Fixture) {
+    let named = [("h", "b"), ("h", "a"), ("h-h", "a"), ("hh", "a")];
+    for (handler, id) in named {
+        f.ok("a", sets(timer(handler, id, START), None)).await;
+    }
+    f.ok("ab", sets(timer("h", "c", START), None)).await;
+    f.settle().await;
+    let a = id("a");
+    let own = f.store.timers_of(&a, &name("h"), 9).await.unwrap();
+    assert_eq!(own, [timer("h", "a", START), timer("h", "b", START)]);
+    assert_eq!(f.store.timers_of(&a, &name("h"), 1).await.unwrap().len(), 1);
+    let first = f.store.timers(&a, None, 3).await.unwrap();
+    assert_eq!(first.next.as_deref(), Some("h/b"));
+    let rest = f.store.timers(&a, first.next.as_deref(), 3).await.unwrap();
+    assert_eq!(rest.items, [timer("hh", "a", START)]);
+    assert_eq!(rest.next, None);
+}
+
+async fn schedules_keep_their_times(mut f: Fixture) {
+    let run = |schedule: &str, next_ms| Run {
+        handler: name("h"),
+        schedule: schedule.to_owned(),
+        timing: "0 8 * * *@UTC".to_owned(),
+        next_ms: Some(next_ms),
+        last_ms: None,
+    };
+    let changes = [run("a", 1), run("b", 1), run("a", 2)].map(CatalogueChange::PutRun);
+    f.store.change_catalogue(changes.into()).await.unwrap();
+    f.settle().await;
+    let mut runs = f.store.runs().await.unwrap();
+    runs.sort_by(|one, other| one.schedule.cmp(&other.schedule));
+    assert_eq!(runs, [run("a", 2), run("b", 1)]);
+    let gone = CatalogueChange::RemoveRun(run("a", 0).key());
+    f.store.change_catalogue(vec![gone]).await.unwrap();
+    f.settle().await;
+    assert_eq!(f.store.runs().await.unwrap(), [run("b", 1)]);
 }
 
 async fn sweeping_forgets_ended_logins_files_and_pauses(mut f: Fixture) {

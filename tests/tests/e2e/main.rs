@@ -34,6 +34,7 @@ mod pacing;
 mod qr_login;
 mod socket;
 mod tasks;
+mod timers;
 mod uploads;
 mod versions;
 mod web;

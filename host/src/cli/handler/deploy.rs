@@ -13,7 +13,7 @@ use crate::{
     },
     domain::{
         AccountId, HandlerName,
-        handler::{BadHostRule, DeployChange, HostRule, Manifest, sorted},
+        handler::{BadHostRule, DeployChange, HostRule, Manifest, Schedule, sorted},
         id::BadId,
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
@@ -55,6 +55,11 @@ struct GrantArgs {
     /// name with its port: http://127.0.0.1:8080
     #[arg(long, value_name = "RULE", value_parser = host_rule)]
     allow_host: Vec<HostRule>,
+    /// Is called at these times, for each of its accounts; may be given several times.
+    /// CRON: minute, hour, day of the month, month, day of the week. ZONE: IANA's name,
+    /// UTC if it is left out
+    #[arg(long, value_name = "NAME=CRON[@ZONE]", value_parser = Schedule::parse)]
+    schedule: Vec<Schedule>,
 }
 
 fn host_rule(text: &str) -> Result<HostRule, BadHostRule> {
@@ -116,6 +121,7 @@ impl GrantArgs {
             own_messages: self.own_messages,
             shared_bucket: self.shared_bucket,
             allowed_hosts: sorted(self.allow_host),
+            schedules: self.schedule,
         };
         (manifest != Manifest::default()).then_some(manifest)
     }

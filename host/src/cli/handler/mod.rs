@@ -2,6 +2,7 @@
 
 mod deploy;
 mod invoke;
+mod schedules;
 mod versions;
 
 use std::{
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 use self::{
     deploy::DeployArgs,
     invoke::InvokeArgs,
+    schedules::FireArgs,
     versions::{RollbackArgs, RolloutArgs},
 };
 use super::{
@@ -42,6 +44,8 @@ Examples:
   wxhost handler invoke faq --text price?          what it would do
   wxhost handler promote faq                     and then for all
   wxhost handler rollback faq                    or back to the version before
+  wxhost handler deploy faq faq.wasm --schedule 'daily=0 8 * * 1-5@Asia/Shanghai'
+  wxhost handler fire faq daily --account wxid_a   the same now, for one account
   wxhost handler bind echo --account '*'         every account without a bot of its own
   wxhost handler bind faq --account wxid_a       one account
   wxhost handler bind gatekeeper --callback      decides who may log in
@@ -86,6 +90,16 @@ enum HandlerCommand {
         #[arg(value_parser = handler_name)]
         name: HandlerName,
     },
+    /// List the schedules of the versions that serve, with their next and last times
+    Schedules {
+        /// Whose
+        #[arg(value_parser = handler_name)]
+        name: HandlerName,
+    },
+    /// Fire a schedule now, for every account that has it or for one
+    ///
+    /// Its own times stay as they are.
+    Fire(FireArgs),
     /// List what is deployed
     List,
     /// Show one handler
@@ -175,6 +189,10 @@ impl HandlerArgs {
             HandlerCommand::Rollback(rollback) => rollback.run(client, style, json).await,
             HandlerCommand::Rollout(rollout) => rollout.run(client, style, json).await,
             HandlerCommand::Promote { name } => versions::promote(client, style, json, &name).await,
+            HandlerCommand::Schedules { name } => {
+                schedules::schedules(client, style, json, &name).await
+            }
+            HandlerCommand::Fire(fire) => fire.run(client, json).await,
             HandlerCommand::List => list(client, style, json).await,
             HandlerCommand::Show { name } => show(client, style, json, &name).await,
             HandlerCommand::Remove { name } => remove(client, json, &name).await,
@@ -308,12 +326,14 @@ fn granted(handler: &HandlerView) -> String {
         (manifest.own_messages, "own messages"),
         (manifest.shared_bucket, "shared bucket"),
     ];
-    let granted: Vec<_> = grants
+    let mut granted: Vec<_> = grants
         .into_iter()
         .filter(|(has, _)| *has)
         .map(|(_, name)| name.to_owned())
         .chain(manifest.allowed_hosts.iter().map(HostRule::to_string))
         .collect();
+    let schedules = manifest.schedules.iter();
+    granted.extend(schedules.map(|it| format!("schedule {} ({} {})", it.name, it.cron, it.zone)));
     granted.join("\n")
 }
 

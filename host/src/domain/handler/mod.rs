@@ -4,6 +4,7 @@ mod failure;
 mod host_rule;
 mod manifest;
 mod rollout;
+mod schedule;
 mod version;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ pub use self::{
     host_rule::{BadHostRule, HOST_RULES_MAX, Host, HostRule, Origin, Reach, Scheme, sorted},
     manifest::Manifest,
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
+    schedule::{Run, RunKey, SCHEDULES_MAX, Schedule},
     version::{DeployChange, VERSIONS_KEPT, Version, VersionNumber},
 };
 use super::{AccountId, Digest, HandlerName, Millis};

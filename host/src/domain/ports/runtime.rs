@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::store::{KeyValueWrite, StoreError};
 use crate::domain::{
-    Account, Action, ClientKind, Digest, Event, TaskNumber,
+    Account, Action, ClientKind, Digest, Event, TaskNumber, TimerChange,
     callback::{Question, Usage, Verdict},
     handler::{Deployment, FailureKind, Used},
 };
@@ -69,6 +69,8 @@ pub struct Effects {
     pub tasks: Vec<(TaskNumber, Action)>,
     /// Writes to its store, one per key.
     pub key_values: Vec<KeyValueWrite>,
+    /// Changes of its timers, one per name.
+    pub timers: Vec<TimerChange>,
     /// The last lines that it logged or printed.
     pub output: String,
     /// What the call used.

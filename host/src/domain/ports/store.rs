@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     Account, AccountId, Alarm, Binding, ClientName, Contact, ContactKind, Digest, EventKey,
     Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task,
-    TaskId, TaskNumber, TaskState,
+    TaskId, TaskNumber, TaskState, Timer, TimerChange,
     client::Wanted,
-    handler::{Scope, Version, VersionNumber},
+    handler::{Run, RunKey, Scope, Version, VersionNumber},
 };
 
 /// How many single changes one commit may hold. Larger reports are written in
@@ -161,6 +161,8 @@ pub struct Commit {
     pub files: Vec<FileRequest>,
     /// Changes of what the bot is paused in.
     pub pauses: Vec<PauseChange>,
+    /// Changes of timers, in order.
+    pub timers: Vec<TimerChange>,
     /// What to look at, and when.
     pub alarms: Vec<(Millis, Alarm)>,
 }
@@ -178,6 +180,7 @@ impl Commit {
         self.login = other.login.or(self.login.take());
         self.files.extend(other.files);
         self.pauses.extend(other.pauses);
+        self.timers.extend(other.timers);
         self.alarms.extend(other.alarms);
     }
 
@@ -192,6 +195,7 @@ impl Commit {
             + 2 * usize::from(self.login.is_some())
             + self.files.len()
             + self.pauses.len()
+            + self.timers.iter().map(TimerChange::changes).sum::<usize>()
             + self.alarms.len()
     }
 }
@@ -251,6 +255,10 @@ pub enum CatalogueChange {
     PutBinding(Binding),
     /// No such binding any more.
     RemoveBinding(Scope),
+    /// This schedule's times are so from now on.
+    PutRun(Run),
+    /// No such schedule any more.
+    RemoveRun(RunKey),
 }
 
 /// A change of which clients are wanted.
@@ -458,6 +466,30 @@ pub trait Store: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> Result<Page<Pause>, StoreError>;
 
+    /// One timer.
+    async fn timer(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        id: &str,
+    ) -> Result<Option<Timer>, StoreError>;
+
+    /// The timers that a handler has set for an account, by name. At most `limit`.
+    async fn timers_of(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        limit: usize,
+    ) -> Result<Vec<Timer>, StoreError>;
+
+    /// All timers of an account, by [`Timer::name`]. At most `limit`.
+    async fn timers(
+        &self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Timer>, StoreError>;
+
     /// An account's request for a file.
     async fn file_request(
         &self,
@@ -505,6 +537,9 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Changes what is deployed, all of it or nothing; durable when it returns.
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError>;
+
+    /// The times of all schedules.
+    async fn runs(&self) -> Result<Vec<Run>, StoreError>;
 
     /// All clients that are wanted, ordered by name.
     async fn clients(&self) -> Result<Vec<Wanted>, StoreError>;

@@ -17,6 +17,7 @@ mod files;
 mod handlers;
 mod logins;
 mod pauses;
+mod schedules;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -86,6 +87,11 @@ fn handler_routes(component_bytes: u64) -> Router<Service> {
             deploy.get(handlers::show).delete(handlers::remove),
         )
         .route("/handlers/{name}/config", configure)
+        .route("/handlers/{name}/schedules", get(schedules::list))
+        .route(
+            "/handlers/{name}/schedules/{schedule}/fire",
+            post(schedules::fire),
+        )
         .route("/handlers/{name}/invoke", post(handlers::invoke))
         .route("/handlers/{name}/versions", get(handlers::versions))
         .route("/handlers/{name}/rollback", post(handlers::rollback))
@@ -115,6 +121,7 @@ fn account_routes() -> Router<Service> {
             "/accounts/{account}/kv/{handler}",
             get(accounts::key_values),
         )
+        .route("/accounts/{account}/timers", get(schedules::timers))
         .route("/accounts/{account}/pauses", get(pauses::list))
         .route(
             "/accounts/{account}/pauses/{conversation}",

@@ -100,7 +100,7 @@ impl Service {
         }
         let deployed = Deployed::new(entries, stored.bindings);
         self.0.catalogue.replace(deployed);
-        Ok(())
+        self.load_runs().await
     }
 
     async fn kept(&self, name: &HandlerName) -> Result<Vec<(VersionNumber, Digest)>, Error> {
@@ -147,6 +147,13 @@ impl Service {
         };
         let (handler, change) = deployed_as(deploy.name, former, version.clone(), deploy.to);
         self.check_bound_scopes(&handler.name, &version)?;
+        if version.is_callback() && !version.manifest.schedules.is_empty() {
+            return Err(Error::BadRequest {
+                field: "schedules",
+                problem: "a callback component serves no accounts, so none can be called"
+                    .to_owned(),
+            });
+        }
         let tried = self.try_out(&handler, &version).await?;
         let compile_ms = component.compile_ms;
         if change == DeployChange::Unchanged {
@@ -179,6 +186,12 @@ impl Service {
                 let problem = format!("takes {NOTE_MAX_CHARS} characters, these are {chars}");
                 return Err(Error::BadRequest { field, problem });
             }
+        }
+        if let Some(manifest) = &deploy.manifest
+            && let Err(problem) = manifest.check_schedules()
+        {
+            let field = "schedules";
+            return Err(Error::BadRequest { field, problem });
         }
         match &deploy.to {
             Some((share, failures_percent)) => check_share(share, *failures_percent, former),
@@ -265,7 +278,12 @@ impl Service {
             .map(|(number, _)| CatalogueChange::RemoveVersion(name.clone(), number))
             .collect();
         changes.push(CatalogueChange::RemoveHandler(name.clone()));
+        let mut runs = self.0.runs.lock().await;
+        let change = runs.change_to(name, None, self.0.store.now());
+        changes.extend(change.to_store());
         self.0.store.change_catalogue(changes).await?;
+        runs.apply(change);
+        drop(runs);
         let mut deployed = self.deployed();
         deployed.handlers.remove(name);
         self.0.catalogue.replace(deployed);
@@ -321,7 +339,11 @@ impl Service {
             let name = handler.name.clone();
             changes.push(CatalogueChange::RemoveVersion(name, number));
         }
+        let mut runs = self.0.runs.lock().await;
+        let change = runs.change_to(&handler.name, Some(&handler), self.0.store.now());
+        changes.extend(change.to_store());
         self.0.store.change_catalogue(changes).await?;
+        runs.apply(change);
         let entry = Entry::new(handler, kept, former.as_ref());
         let handler = Arc::clone(&entry.handler);
         let mut deployed = self.deployed();

@@ -49,6 +49,8 @@ async fn begin(
         calls: AtomicUsize::new(0),
         fails: None,
         busy: AtomicBool::new(false),
+        timers: Mutex::default(),
+        fired: Mutex::default(),
         store: Arc::clone(store),
     };
     let native = Arc::new(FakeClients::default());

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::pieces;
 use crate::{
     domain::{
-        Account, AccountId, Alarm, Digest, FileRequest, Millis, Task, TaskState,
+        Account, AccountId, Alarm, Digest, FileRequest, Millis, Task, TaskState, TimerChange,
         ports::{
             COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, ClientChange, Commit, Committed,
             ContactChange, Enqueue, Enqueued, Epoch, ImageChange, KeyValueWrite, LoginChange,
@@ -318,6 +318,34 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
+    /// A timer, and with it the alarm that wakes the host.
+    fn timer(&mut self, account: &AccountId, change: &TimerChange) -> Result<(), StoreError> {
+        let (handler, id) = match change {
+            TimerChange::Put { timer, .. } => (&timer.handler, &timer.id),
+            TimerChange::Remove { handler, id, .. } => (handler, id),
+        };
+        let key = codec::timer(account, handler, id);
+        let alarm = Alarm::Timer(account.clone(), handler.clone(), id.clone());
+        match change {
+            TimerChange::Put {
+                timer,
+                instead_of_ms,
+            } => {
+                let value = self.record(timer)?;
+                self.put_or_remove(key, Some(value));
+                if let Some(former_ms) = instead_of_ms {
+                    self.put_or_remove(codec::alarm(*former_ms, &alarm), None);
+                }
+                self.alarm(timer.due_ms, &alarm)
+            }
+            TimerChange::Remove { due_ms, .. } => {
+                self.put_or_remove(key, None);
+                self.put_or_remove(codec::alarm(*due_ms, &alarm), None);
+                Ok(())
+            }
+        }
+    }
+
     fn alarm(&mut self, at_ms: Millis, alarm: &Alarm) -> Result<(), StoreError> {
         let value = self.record(alarm)?;
         self.put_or_remove(codec::alarm(at_ms, alarm), Some(value));
@@ -390,6 +418,9 @@ fn encode_changes(
     }
     for change in &commit.pauses {
         to.pause(account, change)?;
+    }
+    for change in &commit.timers {
+        to.timer(account, change)?;
     }
     if let Some(account) = &commit.account {
         to.account(account)?;
@@ -530,6 +561,8 @@ pub fn catalogue(time: &Time, changes: &[CatalogueChange]) -> Result<Changes, St
                 (codec::binding(&binding.account), Some(to.record(binding)?))
             }
             CatalogueChange::RemoveBinding(scope) => (codec::binding(scope), None),
+            CatalogueChange::PutRun(run) => (codec::run(&run.key()), Some(to.record(run)?)),
+            CatalogueChange::RemoveRun(key) => (codec::run(key), None),
         };
         to.put_or_remove(key, value);
     }

@@ -37,9 +37,9 @@ use super::{
 };
 use crate::domain::{
     Account, AccountId, Alarm, Contact, ContactKind, EventKey, Failure, FileRequest, HandlerName,
-    Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber,
+    Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber, Timer,
     client::Wanted,
-    handler::Version,
+    handler::{Run, Version},
     ports::{
         Catalogue, CatalogueChange, ClientChange, Commit, Committed, Enqueue, Enqueued, Epoch,
         EventRecord, LoginChange, LoginChanged, Page, Store, StoreError, TaskFilter,
@@ -414,6 +414,33 @@ impl Store for SledStore {
         self.read(|read| read.pauses(account, after, limit))
     }
 
+    async fn timer(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        id: &str,
+    ) -> Result<Option<Timer>, StoreError> {
+        self.read(|read| read.timer(account, handler, id))
+    }
+
+    async fn timers_of(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        limit: usize,
+    ) -> Result<Vec<Timer>, StoreError> {
+        self.read(|read| read.timers_of(account, handler, limit))
+    }
+
+    async fn timers(
+        &self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Timer>, StoreError> {
+        self.read(|read| read.timers(account, after, limit))
+    }
+
     async fn file_request(
         &self,
         account: &AccountId,
@@ -475,6 +502,10 @@ impl Store for SledStore {
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError> {
         let changes = job::catalogue(&self.time, &changes)?;
         self.ask(|waiter| Job::Change(changes, waiter)).await
+    }
+
+    async fn runs(&self) -> Result<Vec<Run>, StoreError> {
+        self.read(|read| read.runs())
     }
 
     async fn clients(&self) -> Result<Vec<Wanted>, StoreError> {

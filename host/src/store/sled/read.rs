@@ -11,9 +11,9 @@ use super::{failed, pieces};
 use crate::{
     domain::{
         Account, AccountId, Alarm, Contact, ContactKind, EventKey, Failure, FileRequest,
-        HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskState,
+        HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskState, Timer,
         client::Wanted,
-        handler::Version,
+        handler::{Run, Version},
         ports::{Catalogue, EventRecord, Page, StoreError, TaskFilter},
     },
     store::codec::{self, Key, Kind, Standing, Table},
@@ -215,6 +215,39 @@ impl Read<'_> {
             .map(unnamed)
     }
 
+    /// One timer.
+    pub fn timer(
+        self,
+        account: &AccountId,
+        handler: &HandlerName,
+        id: &str,
+    ) -> Result<Option<Timer>, StoreError> {
+        self.record(codec::timer(account, handler, id).as_bytes())
+    }
+
+    /// The timers that a handler has set for an account, by name.
+    pub fn timers_of(
+        self,
+        account: &AccountId,
+        handler: &HandlerName,
+        limit: usize,
+    ) -> Result<Vec<Timer>, StoreError> {
+        let items = self.under(&codec::timers_of(account, handler), None);
+        self.list(items, limit, |_, _| Ok(true))
+    }
+
+    /// All timers of an account, by handler and name.
+    pub fn timers(
+        self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Timer>, StoreError> {
+        let prefix = codec::of_account(Table::Timer, account);
+        self.page(&prefix, after, limit, |_, _| Ok(true))
+            .map(unnamed)
+    }
+
     /// An account's request for a file.
     pub fn file_request(
         self,
@@ -286,6 +319,11 @@ impl Read<'_> {
     pub fn versions(self, handler: &HandlerName) -> Result<Vec<Version>, StoreError> {
         let items = self.under(&codec::versions(handler), None);
         self.list(items, usize::MAX, |_, _| Ok(true))
+    }
+
+    /// The times of all schedules.
+    pub fn runs(self) -> Result<Vec<Run>, StoreError> {
+        self.all(Table::Run)
     }
 
     /// The clients that are wanted.

@@ -52,6 +52,15 @@ impl<T> List<T> {
     }
 }
 
+/// For whom a schedule is to fire.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FireRequest {
+    /// This account only; all that the handler serves if it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+}
+
 /// Which keys a handler's configuration has.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ConfigKeys {
