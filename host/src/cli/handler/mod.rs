@@ -328,7 +328,8 @@ fn granted(handler: &HandlerView) -> String {
     ];
     let grants = grants.into_iter();
     let mut granted: Vec<_> = grants
-        .filter_map(|(has, name)| has.then(|| name.to_owned()))
+        .filter(|(has, _)| *has)
+        .map(|(_, name)| name.to_owned())
         .collect();
     let schedules = manifest.schedules.iter();
     granted.extend(schedules.map(|it| format!("schedule {} ({} {})", it.name, it.cron, it.zone)));
