@@ -17,7 +17,7 @@ use crate::{
     },
     edge, runtime,
     service::Policies,
-    store, telemetry,
+    store, telemetry, vault,
 };
 
 /// Where everything lasting is kept when nobody says.
@@ -49,6 +49,8 @@ pub struct Config {
     pub pacing: PacingPolicy,
     /// What one call of a guest may use.
     pub limits: runtime::Limits,
+    /// The secrets that handlers are given.
+    pub secrets: vault::Config,
     /// The store.
     pub store: store::Config,
     /// The log.
@@ -67,6 +69,7 @@ impl Default for Config {
             files: Default::default(),
             pacing: Default::default(),
             limits: Default::default(),
+            secrets: Default::default(),
             store: Default::default(),
             log: Default::default(),
         }

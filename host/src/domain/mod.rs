@@ -18,6 +18,7 @@ pub mod id;
 pub mod login;
 pub mod pacing;
 pub mod ports;
+pub mod secret;
 pub mod task;
 
 pub use account::{Account, ClientKind, Logout, Session};
@@ -31,6 +32,7 @@ pub use handler::{Binding, Deployment, Failure, FailureKind, Handler};
 pub use id::{AccountId, Digest, EventKey, HandlerName, LoginId, TaskId, TaskNumber};
 pub use login::{Login, LoginState};
 pub use pacing::Pause;
+pub use secret::Secret;
 pub use task::{Task, TaskState};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.

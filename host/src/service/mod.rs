@@ -42,7 +42,7 @@ pub use clients::ClientRequest;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
-pub use handlers::{CONFIG_MAX_BYTES, ChangeRollout, Deploy, DeployChange, DeployDone};
+pub use handlers::{ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployChange, DeployDone};
 pub use links::{Link, Woken};
 pub use logins::{LoginRequest, QrSession};
 pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, Outcome, SUBMIT_MAX, Submission};
@@ -55,7 +55,7 @@ use crate::domain::{
     file::FilePolicy,
     login::LoginPolicy,
     pacing::PacingPolicy,
-    ports::{ActionCheck, Blobs, Clients, Runtime, Store},
+    ports::{ActionCheck, Blobs, Clients, Runtime, Store, Vault},
     task::TaskPolicy,
 };
 
@@ -94,6 +94,7 @@ struct Inner {
     runtime: Arc<dyn Runtime>,
     blobs: Arc<dyn Blobs>,
     native: Arc<dyn Clients>,
+    vault: Arc<dyn Vault>,
     check: ActionCheck,
     policies: Policies,
     catalogue: catalogue::Catalogue,
@@ -118,6 +119,7 @@ impl Service {
         runtime: Arc<dyn Runtime>,
         blobs: Arc<dyn Blobs>,
         native: Arc<dyn Clients>,
+        vault: Arc<dyn Vault>,
         check: ActionCheck,
         policies: Policies,
     ) -> Result<Self, Error> {
@@ -136,6 +138,7 @@ impl Service {
             runtime,
             blobs,
             native,
+            vault,
             check,
         }));
         service.load_catalogue().await?;

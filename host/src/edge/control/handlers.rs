@@ -1,13 +1,11 @@
-//! Handlers: deploying, looking at, configuring and removing them.
-
-use std::collections::BTreeMap;
+//! Handlers: deploying, looking at and removing them.
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
 
 use super::{
     deploy::Deployment,
     input::{Json, OptionalJson, Path, Query},
-    wire::{ConfigKeys, DeployView, HandlerView, List, RollbackRequest, RolloutRequest},
+    wire::{DeployView, HandlerView, List, RollbackRequest, RolloutRequest},
 };
 use crate::{
     domain::{Handler, HandlerName, handler::Version},
@@ -23,7 +21,7 @@ pub async fn list(
     let all = service.handlers().into_iter();
     let views = all.map(|(handler, bound)| {
         let score = service.score(&handler.name);
-        HandlerView::new(&handler, bound, score)
+        HandlerView::new(&handler, service.config_keys(&handler.name), bound, score)
     });
     Ok(Answer(List::whole(views)))
 }
@@ -41,7 +39,8 @@ pub async fn show(
 fn view(service: &Service, handler: &Handler) -> HandlerView {
     let bound = service.handler(&handler.name);
     let bound = bound.map_or_else(|_| Vec::new(), |(_, bound)| bound);
-    HandlerView::new(handler, bound, service.score(&handler.name))
+    let keys = service.config_keys(&handler.name);
+    HandlerView::new(handler, keys, bound, service.score(&handler.name))
 }
 
 pub async fn deploy(
@@ -67,7 +66,7 @@ pub async fn deploy(
     };
     let bound = service.handler(&name);
     let bound = bound.map_or_else(|_| Vec::new(), |(_, bound)| bound);
-    Ok((status, Answer(DeployView::new(done, bound))))
+    Ok((status, Answer(DeployView::new(done, service.config_keys(&name), bound))))
 }
 
 pub async fn versions(
@@ -117,13 +116,4 @@ pub async fn remove(
 ) -> Result<StatusCode, Problem> {
     service.remove_handler(&name).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-pub async fn configure(
-    State(service): State<Service>,
-    Path(name): Path<HandlerName>,
-    Json(config): Json<BTreeMap<String, String>>,
-) -> Result<Answer<ConfigKeys>, Problem> {
-    let keys = service.configure(&name, config).await?;
-    Ok(Answer(ConfigKeys { keys }))
 }

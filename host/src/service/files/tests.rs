@@ -102,7 +102,7 @@ async fn rig() -> Rig {
     };
     let check = |client, action: &Action| action.check(client);
     let shared = Arc::clone(&store);
-    let service = Service::start(shared, runtime, blobs, Arc::new(NoClients), check, policies)
+    let service = Service::start(shared, runtime, blobs, Arc::new(NoClients), Arc::new(crate::domain::ports::NoVault),, check, policies)
         .await
         .unwrap();
     let name: HandlerName = "bot".try_into().unwrap();

@@ -5,6 +5,7 @@
 //! things, and what must leave something out, such as the values of a handler's
 //! configuration.
 
+mod config;
 mod handlers;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
+pub use self::config::{ConfigItemView, ConfigKeys};
 pub use self::handlers::{
     DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
 };
@@ -46,13 +48,6 @@ impl<T> List<T> {
             next: page.next,
         }
     }
-}
-
-/// Which keys a handler's configuration has.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ConfigKeys {
-    /// The keys.
-    pub keys: Vec<String>,
 }
 
 /// An account, joined with the handler that serves it.

@@ -82,7 +82,7 @@ async fn rig_with(policy: ClientPolicy) -> Rig {
     });
     let check = |_, action: &Action| super::wire::check(action);
     let (runtime, clients) = (Arc::<Bot>::clone(&bot), Arc::<Fake>::clone(&native));
-    let service = Service::start(store, runtime, blobs, clients, check, policies)
+    let service = Service::start(store, runtime, blobs, clients, Arc::new(crate::domain::ports::NoVault),, check, policies)
         .await
         .unwrap();
     let name: crate::domain::HandlerName = "bot".try_into().unwrap();
