@@ -42,7 +42,7 @@ pub use clients::ClientRequest;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
-pub use handlers::{ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployChange, DeployDone};
+pub use handlers::{ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployDone};
 pub use links::{Link, Woken};
 pub use logins::{LoginRequest, QrSession};
 pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, Outcome, SUBMIT_MAX, Submission};
@@ -100,7 +100,6 @@ struct Inner {
     catalogue: catalogue::Catalogue,
     links: links::Links,
     client_changes: tokio::sync::Mutex<()>,
-    awaited: clients::Awaited,
     turns: turn::Turns,
     /// When this host started.
     started_ms: Millis,
@@ -127,7 +126,6 @@ impl Service {
             catalogue: catalogue::Catalogue::default(),
             links: links::Links::default(),
             client_changes: tokio::sync::Mutex::default(),
-            awaited: clients::Awaited::default(),
             policies,
             turns: turn::Turns::default(),
             desk: callback::Desk::default(),

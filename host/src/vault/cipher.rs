@@ -52,8 +52,9 @@ impl Key {
     /// Seals a secret for its place.
     pub fn seal(&self, place: &Place, secret: &Secret) -> Result<Sealed, VaultError> {
         let mut nonce = [0; NONCE_BYTES];
-        getrandom::fill(&mut nonce)
-            .map_err(|error| VaultError::BadKey(format!("the system has no randomness: {error}")))?;
+        getrandom::fill(&mut nonce).map_err(|error| {
+            VaultError::BadKey(format!("the system has no randomness: {error}"))
+        })?;
         let aad = associated(place);
         let payload = Payload {
             msg: secret.expose().as_bytes(),

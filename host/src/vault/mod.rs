@@ -134,7 +134,10 @@ struct FileVault {
 }
 
 impl FileVault {
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> Result<T, VaultError>) -> Result<T, VaultError> {
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut State) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

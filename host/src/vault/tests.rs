@@ -5,7 +5,6 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::handler::ConfigScope;
 
 fn place_of(handler: &str, scope: &str, key: &str) -> Place {
     Place {
@@ -35,7 +34,10 @@ fn the_key_is_made_with_the_first_secret_and_opens_it_later() {
     assert!(!key.exists());
     let place = place_of("faq", "*", "token");
     let sealed = first.seal(&place, &"hush".into()).unwrap();
-    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&key).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     assert_eq!(fs::read_dir(key.parent().unwrap()).unwrap().count(), 2);
     let again = vault(&data).open(&place, &sealed).unwrap();
     assert!(again.is("hush"));
@@ -75,8 +77,14 @@ fn without_the_key_or_with_another_nothing_opens() {
     assert_eq!(other, VaultError::OtherKey(key.display().to_string()));
     fs::write(&key, "something else").unwrap();
     let unfit = vault(&data);
-    assert!(matches!(unfit.open(&place, &sealed), Err(VaultError::BadKey(_))));
-    assert!(matches!(unfit.seal(&place, &"x".into()), Err(VaultError::BadKey(_))));
+    assert!(matches!(
+        unfit.open(&place, &sealed),
+        Err(VaultError::BadKey(_))
+    ));
+    assert!(matches!(
+        unfit.seal(&place, &"x".into()),
+        Err(VaultError::BadKey(_))
+    ));
     assert_eq!(fs::read(&key).unwrap(), b"something else");
 }
 

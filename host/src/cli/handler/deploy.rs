@@ -11,9 +11,11 @@ use crate::{
         failure::Failure,
         output::{Printed, Style, size},
     },
-    domain::{AccountId, HandlerName, handler::Manifest},
+    domain::{
+        AccountId, HandlerName,
+        handler::{DeployChange, Manifest},
+    },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
-    service::DeployChange,
 };
 
 /// `wxhost handler deploy`.

@@ -77,7 +77,10 @@ impl Named {
 
     fn done(&self, what: &str) -> Printed {
         let whose = whose(&self.name, self.account.as_ref());
-        Printed::ok(format!("{what} the secret {} of {whose}", harmless(&self.key)))
+        Printed::ok(format!(
+            "{what} the secret {} of {whose}",
+            harmless(&self.key)
+        ))
     }
 
     async fn set(self, client: &Client, json: bool) -> Result<Printed, Failure> {

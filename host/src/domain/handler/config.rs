@@ -416,7 +416,7 @@ mod tests {
         it.replace(texts(&[("a", "1"), ("b", "2")]), 5).unwrap();
         it.put_secret("s".into(), Sealed(vec![7]), 6).unwrap();
         it.replace(texts(&[("b", "2"), ("c", "3")]), 7).unwrap();
-        let changed: Vec<_> = it.entries.iter().map(|(k, e)| (k.as_str(), e.changed_ms));
+        let changed = it.entries.iter().map(|(k, e)| (k.as_str(), e.changed_ms));
         let changed: Vec<_> = changed.collect();
         assert_eq!(changed, [("b", 5), ("c", 7), ("s", 6)]);
         let refused = it.replace(texts(&[("s", "x")]), 8);

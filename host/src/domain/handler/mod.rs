@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     config::{
-        BadConfig, CONFIG_ACCOUNTS_MAX, CONFIG_ENTRIES_MAX, CONFIG_KEY_MAX_BYTES,
-        CONFIG_MAX_BYTES, ConfigEntries, ConfigEntry, ConfigScope, ConfigValue, Configuration,
-        Layer, Layers, SECRET_MAX_BYTES, Sealed, Setting, Unreadable, check_config_key,
+        BadConfig, CONFIG_ACCOUNTS_MAX, CONFIG_ENTRIES_MAX, CONFIG_KEY_MAX_BYTES, CONFIG_MAX_BYTES,
+        ConfigEntries, ConfigEntry, ConfigScope, ConfigValue, Configuration, Layer, Layers,
+        SECRET_MAX_BYTES, Sealed, Setting, Unreadable, check_config_key,
     },
     failure::{Failure, FailureKind, Used},
     manifest::Manifest,
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
-    version::{VERSIONS_KEPT, Version, VersionNumber},
+    version::{DeployChange, VERSIONS_KEPT, Version, VersionNumber},
 };
 use super::{AccountId, Digest, HandlerName, Millis};
 

@@ -8,9 +8,12 @@ use super::{
     wire::{DeployView, HandlerView, List, RollbackRequest, RolloutRequest},
 };
 use crate::{
-    domain::{Handler, HandlerName, handler::Version},
+    domain::{
+        Handler, HandlerName,
+        handler::{DeployChange, Version},
+    },
     edge::error::Problem,
-    service::{ChangeRollout, Deploy, DeployChange, Service},
+    service::{ChangeRollout, Deploy, Service},
 };
 
 pub async fn list(
@@ -66,7 +69,10 @@ pub async fn deploy(
     };
     let bound = service.handler(&name);
     let bound = bound.map_or_else(|_| Vec::new(), |(_, bound)| bound);
-    Ok((status, Answer(DeployView::new(done, service.config_keys(&name), bound))))
+    Ok((
+        status,
+        Answer(DeployView::new(done, service.config_keys(&name), bound)),
+    ))
 }
 
 pub async fn versions(

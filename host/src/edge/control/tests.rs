@@ -12,7 +12,9 @@ use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{BODY_MAX_BYTES, CONFIG_BODY_MAX_BYTES, router};
+use super::{
+    BODY_MAX_BYTES, CONFIG_BODY_MAX_BYTES, DEPLOY_OPTIONS_MAX_BYTES, SECRET_MAX_BYTES, router,
+};
 use crate::edge::tests::NoRuntime;
 use crate::{
     blobs,
@@ -55,9 +57,17 @@ pub async fn api_of(
         ..Policies::default()
     };
     let runtime = Arc::new(NoRuntime);
-    let service = Service::start(store, runtime, blobs, native, Arc::new(crate::domain::ports::NoVault),, check, policies)
-        .await
-        .unwrap();
+    let service = Service::start(
+        store,
+        runtime,
+        blobs,
+        native,
+        Arc::new(crate::domain::ports::NoVault),
+        check,
+        policies,
+    )
+    .await
+    .unwrap();
     let api = router(
         service.clone(),
         AdminToken::of(TOKEN),

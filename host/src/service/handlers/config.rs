@@ -127,7 +127,9 @@ impl Service {
             let vault = Arc::clone(&service.0.vault);
             // It may write the key's file.
             let sealing = tokio::task::spawn_blocking(move || vault.seal(&place, &secret));
-            let sealed = sealing.await.map_err(|error| Error::Host(error.to_string()))?;
+            let sealed = sealing
+                .await
+                .map_err(|error| Error::Host(error.to_string()))?;
             let sealed = sealed.map_err(|error| Error::Conflict(error.to_string()))?;
             let edit = |entries: &mut ConfigEntries, now_ms| {
                 entries.put_secret(key, sealed, now_ms).map_err(refused)
@@ -146,7 +148,9 @@ impl Service {
     ) -> Result<(), Error> {
         self.edit_config(name, account, move |entries, _| {
             let removed = entries.remove_secret(&key);
-            removed.then_some(()).ok_or_else(|| Error::not_found("secret", key))
+            removed
+                .then_some(())
+                .ok_or_else(|| Error::not_found("secret", key))
         })
         .await
         .map(drop)
@@ -303,9 +307,8 @@ impl Service {
     pub(super) async fn remove_config(&self, name: &HandlerName) -> Result<(), Error> {
         let scopes = self.entry(name)?.config.scopes();
         for some in scopes.chunks(COMMIT_CHANGES_MAX) {
-            let remove = |scope: &ConfigScope| {
-                CatalogueChange::RemoveConfig(name.clone(), scope.clone())
-            };
+            let remove =
+                |scope: &ConfigScope| CatalogueChange::RemoveConfig(name.clone(), scope.clone());
             let changes = some.iter().map(remove).collect();
             self.0.store.change_catalogue(changes).await?;
         }
