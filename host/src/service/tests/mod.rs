@@ -7,6 +7,7 @@
 )]
 
 mod clients;
+mod config;
 mod logins;
 mod pacing;
 mod tasks;
