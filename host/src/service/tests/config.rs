@@ -100,8 +100,10 @@ async fn a_change_is_there_with_the_next_look_up_and_a_deployment_keeps_it() {
         .await
         .unwrap();
     let key = "s".to_owned();
-    let secret = service.put_secret(&faq(), own.clone(), key.clone(), "hush".into());
-    secret.await.unwrap();
+    service
+        .put_secret(&faq(), own.clone(), key.clone(), "hush".into())
+        .await
+        .unwrap();
     let component = Bytes::from_static(b"another bot");
     service.deploy(Deploy::of(faq(), component)).await.unwrap();
     for service in [&service, &service_on(&store, home.path()).await] {
@@ -143,8 +145,10 @@ async fn a_record_that_was_moved_to_another_account_does_not_open() {
     let (store, home) = (in_memory(), tempfile::tempdir().unwrap());
     let service = service_on(&store, home.path()).await;
     deployed(&service).await;
-    let secret = service.put_secret(&faq(), Some(id("a")), "s".into(), "hush".into());
-    secret.await.unwrap();
+    service
+        .put_secret(&faq(), Some(id("a")), "s".into(), "hush".into())
+        .await
+        .unwrap();
     let scope = ConfigScope::Account(id("a"));
     let mut moved = store.config(&faq(), &scope).await.unwrap().unwrap();
     moved.scope = ConfigScope::Account(id("b"));
