@@ -117,7 +117,7 @@ impl Entry {
     }
 
     /// What serves this account.
-    fn deployment_for(&self, account: &AccountId) -> &Arc<Deployment> {
+    pub fn deployment_for(&self, account: &AccountId) -> &Arc<Deployment> {
         let name = &self.handler.name;
         let newer = self.newer.as_ref();
         let newer = newer.filter(|newer| newer.to.reaches(name, account));

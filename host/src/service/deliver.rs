@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{ContactReport, Error, Service, guard, turn::Turn};
+use super::{ContactReport, Error, Service, error::failure_of, guard, turn::Turn};
 use crate::domain::{
     Account, AccountId, Action, ClientKind, Contact, Deployment, Event, Failure, HandlerName,
     Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
@@ -465,6 +465,7 @@ impl Service {
             client,
             me: turn.account.clone(),
             event: Arc::clone(event),
+            is_trial: false,
         };
         let called = self.0.runtime.call(call).await;
         if let Ok(_) | Err(CallError::Failed(_)) = &called {
@@ -472,12 +473,7 @@ impl Service {
         }
         match called {
             Ok(effects) => Ok(Called::Handled(bot, effects)),
-            Err(CallError::Failed(failure)) => Ok(Called::Failed(bot, failure)),
-            Err(busy @ CallError::Busy { .. }) => Err(Error::Busy {
-                reason: busy.to_string(),
-            }),
-            Err(unloaded @ CallError::Unloaded(_)) => Err(Error::Host(unloaded.to_string())),
-            Err(CallError::Store(error)) => Err(error.into()),
+            Err(error) => Ok(Called::Failed(bot, failure_of(error)?)),
         }
     }
 }

@@ -18,6 +18,7 @@ mod durability;
 mod fixtures;
 mod guests;
 mod handlers;
+mod invoke;
 mod lifecycle;
 mod login;
 mod messages;

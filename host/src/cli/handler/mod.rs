@@ -2,6 +2,7 @@
 
 mod config;
 mod deploy;
+mod invoke;
 mod secret;
 mod versions;
 
@@ -16,6 +17,7 @@ use clap::{Args, Subcommand};
 use self::{
     config::ConfigArgs,
     deploy::DeployArgs,
+    invoke::InvokeArgs,
     secret::SecretArgs,
     versions::{RollbackArgs, RolloutArgs},
 };
@@ -40,6 +42,7 @@ const EXAMPLES: &str = "\
 Examples:
   wxhost handler deploy echo target/wasm32-wasip2/release/echo.wasm
   wxhost handler deploy faq faq.wasm --percent 10  a new version for one account in ten
+  wxhost handler invoke faq --text price?          what it would do
   wxhost handler promote faq                     and then for all
   wxhost handler rollback faq                    or back to the version before
   wxhost handler bind echo --account '*'         every account without a bot of its own
@@ -67,6 +70,8 @@ enum HandlerCommand {
     /// Answers once it has been compiled, linked, started and called with an event that
     /// asks for nothing. Whatever fails before that changes nothing.
     Deploy(DeployArgs),
+    /// Call a bot with an event that you make up, and show what it would do: nothing is done
+    Invoke(InvokeArgs),
     /// List the versions that can be gone back to, newest first
     Versions {
         /// Which
@@ -166,6 +171,7 @@ impl HandlerArgs {
         let json = self.json;
         match self.command {
             HandlerCommand::Deploy(deploy) => deploy.run(client, style, json).await,
+            HandlerCommand::Invoke(invoke) => invoke.run(client, json).await,
             HandlerCommand::Versions { name } => {
                 versions::versions(client, style, json, &name).await
             }

@@ -284,6 +284,14 @@ impl Layers {
         }
     }
 
+    /// What this account gets.
+    pub fn of(&self, account: &AccountId) -> Configuration {
+        Configuration {
+            own: self.accounts.get(account).cloned(),
+            shared: Arc::clone(&self.handler),
+        }
+    }
+
     /// The accounts that have entries of their own, with what they get.
     pub fn own(&self) -> impl Iterator<Item = (&AccountId, Configuration)> {
         self.accounts.iter().map(|(id, layer)| {

@@ -5,7 +5,9 @@ use axum::{Json as Answer, extract::State, http::StatusCode};
 use super::{
     deploy::Deployment,
     input::{Json, OptionalJson, Path, Query},
-    wire::{DeployView, HandlerView, List, RollbackRequest, RolloutRequest},
+    wire::{
+        DeployView, HandlerView, InvokeRequest, InvokeView, List, RollbackRequest, RolloutRequest,
+    },
 };
 use crate::{
     domain::{
@@ -73,6 +75,15 @@ pub async fn deploy(
         status,
         Answer(DeployView::new(done, service.config_keys(&name), bound)),
     ))
+}
+
+pub async fn invoke(
+    State(service): State<Service>,
+    Path(name): Path<HandlerName>,
+    Json(request): Json<InvokeRequest>,
+) -> Result<Answer<InvokeView>, Problem> {
+    let invoked = service.invoke(request.of(name)).await?;
+    Ok(Answer(invoked.into()))
 }
 
 pub async fn versions(

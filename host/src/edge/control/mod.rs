@@ -95,6 +95,7 @@ fn handler_routes(component_bytes: u64) -> Router<Service> {
             "/handlers/{name}/secrets/{key}",
             secret.delete(config::remove_secret),
         )
+        .route("/handlers/{name}/invoke", post(handlers::invoke))
         .route("/handlers/{name}/versions", get(handlers::versions))
         .route("/handlers/{name}/rollback", post(handlers::rollback))
         .route("/handlers/{name}/promote", post(handlers::promote))

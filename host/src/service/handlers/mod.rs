@@ -5,10 +5,12 @@
 
 mod bindings;
 mod config;
+mod invoke;
 mod versions;
 
 pub use self::{
     config::{ConfigItem, ConfigShown},
+    invoke::{Invoke, Invoked},
     versions::ChangeRollout,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -18,6 +20,7 @@ use bytes::Bytes;
 use super::{
     Error, Service,
     catalogue::{Deployed, Entry},
+    error::failure_of,
 };
 use crate::domain::{
     Digest, Handler, HandlerName,
@@ -25,7 +28,7 @@ use crate::domain::{
         Configuration, DeployChange, Manifest, Rollout, Scope, Share, Used, VERSIONS_KEPT, Version,
         VersionNumber,
     },
-    ports::{CallError, CatalogueChange},
+    ports::CatalogueChange,
 };
 
 /// How many handlers a host takes. Each keeps compiled code in memory.
@@ -196,25 +199,18 @@ impl Service {
         config: Configuration,
     ) -> Result<Used, Error> {
         let deployment = Arc::new(handler.deployment(version, config));
-        match self.0.runtime.try_out(deployment).await {
-            Ok(used) => Ok(used),
-            Err(CallError::Failed(failure)) => {
-                let output = match failure.output.trim_end() {
-                    "" => String::new(),
-                    output => format!("\nit said before:\n{output}"),
-                };
-                Err(Error::Unfit(format!(
-                    "it failed when it was tried out with an event that asks for nothing: \
-                     {}{output}",
-                    failure.message
-                )))
-            }
-            Err(CallError::Store(error)) => Err(error.into()),
-            Err(error @ CallError::Busy { .. }) => Err(Error::Busy {
-                reason: error.to_string(),
-            }),
-            Err(error @ CallError::Unloaded(_)) => Err(Error::Host(error.to_string())),
-        }
+        let failure = match self.0.runtime.try_out(deployment).await {
+            Ok(used) => return Ok(used),
+            Err(error) => failure_of(error)?,
+        };
+        let output = match failure.output.trim_end() {
+            "" => String::new(),
+            output => format!("\nit said before:\n{output}"),
+        };
+        Err(Error::Unfit(format!(
+            "it failed when it was tried out with an event that asks for nothing: {}{output}",
+            failure.message
+        )))
     }
 
     /// Whoever is served by this name must be by its new component too.

@@ -7,15 +7,19 @@
 
 mod config;
 mod handlers;
+mod invoke;
 
 use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
-pub use self::config::{ConfigItemView, ConfigKeys};
-pub use self::handlers::{
-    DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
+pub use self::{
+    config::{ConfigItemView, ConfigKeys},
+    handlers::{
+        DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
+    },
+    invoke::{InvokeRequest, InvokeView, WriteView},
 };
 use crate::domain::{
     Account, AccountId, ClientKind, ClientName, EventKey, Failure, HandlerName, LoginId, Logout,
