@@ -68,7 +68,11 @@ export namespace kv {
   };
 }
 
-/** The bot's configuration, set by the people who run it. */
+/**
+ * The bot's configuration, set by the people who run it: for all of its accounts, or for
+ * the one of this call, which goes before. Some of it may be secrets: reading one throws
+ * while the host can't open it.
+ */
 export const config: {
   /** The value of a key. */
   get(key: string): string | null;

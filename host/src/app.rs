@@ -38,7 +38,7 @@ use crate::{
     files,
     runtime::Wasm,
     service::{self, Service},
-    store, supervisor,
+    store, supervisor, vault,
 };
 
 /// How often what is too old is looked for: every record is looked at.
@@ -87,6 +87,9 @@ pub enum AppError {
     /// The admin token can't be used.
     #[error("{0}")]
     Token(String),
+    /// The key of the secrets can't be used.
+    #[error(transparent)]
+    Vault(#[from] vault::OpenError),
     /// The key of the WebSockets' addresses can't be used.
     #[error(transparent)]
     TicketKey(#[from] TicketKeyError),
@@ -170,6 +173,7 @@ async fn parts(
         Arc::new(runtime),
         blobs,
         native,
+        vault::open(&config.secrets, data)?,
         check_action,
         config.policies(),
     )

@@ -17,7 +17,7 @@ use crate::{
     },
     edge, runtime,
     service::Policies,
-    store, telemetry,
+    store, telemetry, vault,
 };
 
 /// Where everything lasting is kept when nobody says.
@@ -51,6 +51,8 @@ pub struct Config {
     pub limits: runtime::Limits,
     /// What guests' requests to other systems may use.
     pub egress: runtime::egress::Config,
+    /// The secrets that handlers are given.
+    pub secrets: vault::Config,
     /// The store.
     pub store: store::Config,
     /// The log.
@@ -70,6 +72,7 @@ impl Default for Config {
             pacing: Default::default(),
             limits: Default::default(),
             egress: Default::default(),
+            secrets: Default::default(),
             store: Default::default(),
             log: Default::default(),
         }

@@ -18,6 +18,7 @@ pub mod id;
 pub mod login;
 pub mod pacing;
 pub mod ports;
+pub mod secret;
 pub mod task;
 pub mod timer;
 
@@ -32,6 +33,7 @@ pub use handler::{Binding, Deployment, Failure, FailureKind, Handler};
 pub use id::{AccountId, Digest, EventKey, HandlerName, LoginId, TaskId, TaskNumber};
 pub use login::{Login, LoginState};
 pub use pacing::Pause;
+pub use secret::Secret;
 pub use task::{Task, TaskState};
 pub use timer::{Timer, TimerChange};
 

@@ -1,6 +1,6 @@
 //! Between the package in `wit/` and the domain, in both directions.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -18,7 +18,7 @@ use crate::domain::{
     },
     contact::{Region, Sex},
     event::{Content, File, FriendRequest, Link},
-    handler::{Manifest, Version, VersionNumber},
+    handler::{Configuration, Manifest, Version, VersionNumber},
     ports::{Ask, Call},
 };
 
@@ -448,7 +448,7 @@ pub fn nameless() -> Arc<Deployment> {
             by: String::new(),
             note: String::new(),
         },
-        config: BTreeMap::new(),
+        config: Configuration::default(),
     })
 }
 

@@ -44,7 +44,7 @@ pub use clients::ClientRequest;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
-pub use handlers::{CONFIG_MAX_BYTES, ChangeRollout, Deploy, DeployDone, Invoke, Invoked};
+pub use handlers::{ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployDone, Invoke, Invoked};
 pub use links::{Link, Woken};
 pub use logins::{LoginRequest, QrSession};
 pub use schedules::{Fired, ScheduleView};
@@ -58,7 +58,7 @@ use crate::domain::{
     file::FilePolicy,
     login::LoginPolicy,
     pacing::PacingPolicy,
-    ports::{ActionCheck, Blobs, Clients, Runtime, Store},
+    ports::{ActionCheck, Blobs, Clients, Runtime, Store, Vault},
     task::TaskPolicy,
 };
 
@@ -97,6 +97,7 @@ struct Inner {
     runtime: Arc<dyn Runtime>,
     blobs: Arc<dyn Blobs>,
     native: Arc<dyn Clients>,
+    vault: Arc<dyn Vault>,
     check: ActionCheck,
     policies: Policies,
     catalogue: catalogue::Catalogue,
@@ -121,6 +122,7 @@ impl Service {
         runtime: Arc<dyn Runtime>,
         blobs: Arc<dyn Blobs>,
         native: Arc<dyn Clients>,
+        vault: Arc<dyn Vault>,
         check: ActionCheck,
         policies: Policies,
     ) -> Result<Self, Error> {
@@ -139,6 +141,7 @@ impl Service {
             runtime,
             blobs,
             native,
+            vault,
             check,
         }));
         service.load_catalogue().await?;

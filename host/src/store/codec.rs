@@ -15,7 +15,7 @@ use serde::{
 use crate::domain::{
     AccountId, Alarm, ClientName, ContactKind, Digest, EventKey, HandlerName, LoginId, Millis,
     TaskNumber, TaskState, Timer,
-    handler::{CALLBACK_SCOPE, RunKey, Scope, VersionNumber},
+    handler::{CALLBACK_SCOPE, ConfigScope, RunKey, Scope, VersionNumber},
     ports::StoreError,
 };
 
@@ -71,6 +71,8 @@ pub enum Table {
     /// Account and conversation to what pauses its bot there. Last of those that
     /// are swept.
     Pause = 22,
+    /// Handler and scope to the entries of its configuration.
+    Config = 23,
     /// Handler, schedule and timing to a schedule's times.
     Run = 30,
     /// Pieces of values too large for one record.
@@ -78,7 +80,7 @@ pub enum Table {
 }
 
 impl Table {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 25] = [
         Self::Meta,
         Self::Epoch,
         Self::Account,
@@ -102,6 +104,7 @@ impl Table {
         Self::Request,
         Self::Login,
         Self::File,
+        Self::Config,
         Self::Piece,
     ];
 
@@ -232,6 +235,16 @@ pub fn versions(handler: &HandlerName) -> Key {
 /// A version of a handler. The newest comes first.
 pub fn version(handler: &HandlerName, number: VersionNumber) -> Key {
     versions(handler).falling(number.0.into())
+}
+
+/// The configuration of a handler.
+pub fn configs(handler: &HandlerName) -> Key {
+    Key::of(Table::Config).part(handler.as_str())
+}
+
+/// The configuration of a handler in one scope.
+pub fn config(handler: &HandlerName, scope: &ConfigScope) -> Key {
+    configs(handler).end(scope.as_str())
 }
 
 /// A binding. No account's id begins with `*`, so what does can stand for others.

@@ -21,7 +21,7 @@ use crate::domain::{
     FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId,
     TaskNumber, TaskState, Timer, TimerChange,
     client::Wanted,
-    handler::{Run, RunKey, Scope, Version, VersionNumber},
+    handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, Catalogue, CatalogueChange, ClientChange, Commit,
         Committed, ContactChange, Enqueue, Enqueued, Epoch, EventRecord, ImageChange,
@@ -43,6 +43,7 @@ struct State {
     accounts: BTreeMap<String, Account>,
     handlers: BTreeMap<HandlerName, Handler>,
     versions: BTreeMap<HandlerName, BTreeMap<VersionNumber, Version>>,
+    configs: BTreeMap<HandlerName, BTreeMap<String, ConfigEntries>>,
     bindings: BTreeMap<String, Binding>,
     clients: BTreeMap<ClientName, Wanted>,
     logins: Logins,
@@ -666,6 +667,24 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn config(
+        &self,
+        handler: &HandlerName,
+        scope: &ConfigScope,
+    ) -> Result<Option<ConfigEntries>, StoreError> {
+        self.with(|state| {
+            let of_handler = state.configs.get(handler);
+            Ok(of_handler.and_then(|it| it.get(scope.as_str()).cloned()))
+        })
+    }
+
+    async fn configs(&self, handler: &HandlerName) -> Result<Vec<ConfigEntries>, StoreError> {
+        self.with(|state| {
+            let kept = state.configs.get(handler).into_iter().flatten();
+            Ok(kept.map(|(_, config)| config.clone()).collect())
+        })
+    }
+
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError> {
         let sizes: Vec<usize> = changes
             .iter()
@@ -674,6 +693,7 @@ impl Store for MemoryStore {
                 CatalogueChange::PutVersion(_, version) => size(version),
                 CatalogueChange::PutBinding(binding) => size(binding),
                 CatalogueChange::PutRun(run) => size(run),
+                CatalogueChange::PutConfig(config) => size(config),
                 _ => 0,
             })
             .collect();
@@ -789,6 +809,15 @@ impl State {
             CatalogueChange::RemoveVersion(name, number) => {
                 if let Some(kept) = self.versions.get_mut(&name) {
                     kept.remove(&number);
+                }
+            }
+            CatalogueChange::PutConfig(config) => {
+                let kept = self.configs.entry(config.handler.clone()).or_default();
+                kept.insert(config.scope.as_str().to_owned(), *config);
+            }
+            CatalogueChange::RemoveConfig(name, scope) => {
+                if let Some(kept) = self.configs.get_mut(&name) {
+                    kept.remove(scope.as_str());
                 }
             }
             CatalogueChange::PutBinding(binding) => {

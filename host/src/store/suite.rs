@@ -24,7 +24,7 @@ use crate::domain::{
     Failure, FailureKind, FileRequest, Group, Handler, HandlerName, Login, LoginId, Member, Millis,
     Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, User,
     client::{Over, Wanted},
-    handler::{Run, Scope, Used, Version, VersionNumber},
+    handler::{ConfigEntries, ConfigScope, Run, Scope, Sealed, Used, Version, VersionNumber},
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, ClientChange, Commit, Committed,
         ContactChange, Enqueue, Enqueued, Epoch, EventOutcome, EventRecord, ImageChange,
@@ -355,6 +355,7 @@ contract!(
     the_last_hundred_failures_are_kept,
     the_catalogue_changes_as_a_whole,
     versions_are_kept_until_they_are_not,
+    a_configuration_is_kept_per_handler_and_scope,
     wanted_clients_are_kept_until_they_are_not,
     accounts_are_counted_once_and_listed,
     events_are_listed_by_key,
@@ -851,6 +852,46 @@ async fn versions_are_kept_until_they_are_not(mut f: Fixture) {
     assert_eq!(f.store.versions(&name("a")).await.unwrap(), expected);
     assert_eq!(f.store.versions(&name("ab")).await.unwrap(), [version(7)]);
     assert_eq!(f.store.versions(&name("b")).await.unwrap(), []);
+}
+
+async fn a_configuration_is_kept_per_handler_and_scope(mut f: Fixture) {
+    let entries = |handler: &str, scope: &ConfigScope, text: &str| {
+        let mut entries = ConfigEntries::none(name(handler), scope.clone());
+        let sealed = Sealed(vec![0, 0xff, text.len() as u8]);
+        entries.put_secret("s".into(), sealed, START).unwrap();
+        let plain = [("k".to_owned(), Some(text.to_owned()))];
+        entries.change(plain.into(), START + 1).unwrap();
+        entries
+    };
+    let put = |entries: ConfigEntries| CatalogueChange::PutConfig(Box::new(entries));
+    let (all, one) = (ConfigScope::Handler, ConfigScope::Account(id("wxid_a")));
+    // Too long for one record.
+    let long = "甲".repeat(80_000);
+    let changes = vec![
+        put(entries("a", &all, &long)),
+        put(entries("a", &one, "own")),
+        put(entries("a", &ConfigScope::Account(id("gone")), "x")),
+        // Its name begins with the other's.
+        put(entries("ab", &one, "other")),
+    ];
+    f.store.change_catalogue(changes).await.unwrap();
+    let changes = vec![
+        put(entries("a", &one, "newer")),
+        CatalogueChange::RemoveConfig(name("a"), ConfigScope::Account(id("gone"))),
+        CatalogueChange::RemoveConfig(name("never"), all.clone()),
+    ];
+    f.store.change_catalogue(changes).await.unwrap();
+    f.settle().await;
+    let (first, own) = (entries("a", &all, &long), entries("a", &one, "newer"));
+    let of = |handler: &'static str, scope: ConfigScope| {
+        let store = Arc::clone(&f.store);
+        async move { store.config(&name(handler), &scope).await.unwrap() }
+    };
+    assert_eq!(of("a", all.clone()).await, Some(first.clone()));
+    assert_eq!(of("ab", all).await, None);
+    let configs = f.store.configs(&name("a")).await.unwrap();
+    assert_eq!(configs, [first, own]);
+    assert_eq!(f.store.configs(&name("never")).await.unwrap(), []);
 }
 
 async fn wanted_clients_are_kept_until_they_are_not(mut f: Fixture) {

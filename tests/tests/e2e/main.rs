@@ -11,6 +11,7 @@ mod bad_input;
 mod callback;
 mod cli;
 mod cli_logins;
+mod config;
 mod contacts;
 mod control;
 mod durability;

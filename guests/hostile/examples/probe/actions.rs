@@ -130,7 +130,11 @@ pub fn tags(function: &str, mut words: Words<'_>) -> Result<String, Error> {
 pub fn timers(function: &str, mut words: Words<'_>) -> Result<String, Error> {
     Ok(match function {
         "set" => {
-            timers::set(words.word("TIMER")?, words.number::<u64>("DUE")?, words.rest())?;
+            timers::set(
+                words.word("TIMER")?,
+                words.number::<u64>("DUE")?,
+                words.rest(),
+            )?;
             String::new()
         }
         "cancel" => timers::cancel(words.word("TIMER")?)?.to_string(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env, fs, path::PathBuf, time::Instant};
 
 use clap::Args;
 
-use super::{about, handler_name, unreadable};
+use super::{about, account, handler_name, unreadable};
 use crate::{
     cli::{
         client::Client,
@@ -14,7 +14,6 @@ use crate::{
     domain::{
         AccountId, HandlerName,
         handler::{BadHostRule, DeployChange, HostRule, Manifest, Schedule, sorted},
-        id::BadId,
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
 };
@@ -79,10 +78,6 @@ pub struct ShareArgs {
     /// Goes back by itself when more of its calls fail, in percent
     #[arg(long, value_name = "0-100", value_parser = clap::value_parser!(u8).range(0..=100))]
     failures_percent: Option<u8>,
-}
-
-fn account(text: &str) -> Result<AccountId, BadId> {
-    text.try_into()
 }
 
 fn user() -> String {

@@ -11,7 +11,7 @@ use crate::domain::{
     Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task,
     TaskId, TaskNumber, TaskState, Timer, TimerChange,
     client::Wanted,
-    handler::{Run, RunKey, Scope, Version, VersionNumber},
+    handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
 };
 
 /// How many single changes one commit may hold. Larger reports are written in
@@ -251,6 +251,10 @@ pub enum CatalogueChange {
     PutVersion(HandlerName, Box<Version>),
     /// This version of the handler is not kept any more.
     RemoveVersion(HandlerName, VersionNumber),
+    /// These are the entries of the handler's configuration in their scope.
+    PutConfig(Box<ConfigEntries>),
+    /// The handler's configuration has no entries in this scope any more.
+    RemoveConfig(HandlerName, ConfigScope),
     /// This binding is so from now on.
     PutBinding(Binding),
     /// No such binding any more.
@@ -534,6 +538,16 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// The versions of a handler that are kept, newest first.
     async fn versions(&self, handler: &HandlerName) -> Result<Vec<Version>, StoreError>;
+
+    /// The entries of a handler's configuration in one scope.
+    async fn config(
+        &self,
+        handler: &HandlerName,
+        scope: &ConfigScope,
+    ) -> Result<Option<ConfigEntries>, StoreError>;
+
+    /// The entries of a handler's configuration in all scopes, ordered by scope.
+    async fn configs(&self, handler: &HandlerName) -> Result<Vec<ConfigEntries>, StoreError>;
 
     /// Changes what is deployed, all of it or nothing; durable when it returns.
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError>;

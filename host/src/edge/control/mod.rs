@@ -12,6 +12,7 @@ pub mod wire;
 mod accounts;
 mod bindings;
 pub mod clients;
+mod config;
 mod deploy;
 mod files;
 mod handlers;
@@ -32,11 +33,12 @@ use axum::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    domain::handler::{CONFIG_MAX_BYTES, SECRET_MAX_BYTES},
     edge::{
         auth::{self, AdminToken},
         error::{Kind, Problem},
     },
-    service::{CONFIG_MAX_BYTES, Service},
+    service::Service,
 };
 
 /// The largest body with a handler's configuration: twice what its keys and
@@ -79,14 +81,21 @@ fn handler_routes(component_bytes: u64) -> Router<Service> {
     let component_bytes = usize::try_from(component_bytes).unwrap_or(usize::MAX);
     let deploy_bytes = component_bytes.saturating_add(DEPLOY_OPTIONS_MAX_BYTES);
     let deploy = put(handlers::deploy).layer(DefaultBodyLimit::max(deploy_bytes));
-    let configure = put(handlers::configure).layer(DefaultBodyLimit::max(CONFIG_BODY_MAX_BYTES));
+    let configure = put(config::replace)
+        .patch(config::change)
+        .layer(DefaultBodyLimit::max(CONFIG_BODY_MAX_BYTES));
+    let secret = put(config::put_secret).layer(DefaultBodyLimit::max(SECRET_MAX_BYTES));
     Router::new()
         .route("/handlers", get(handlers::list))
         .route(
             "/handlers/{name}",
             deploy.get(handlers::show).delete(handlers::remove),
         )
-        .route("/handlers/{name}/config", configure)
+        .route("/handlers/{name}/config", configure.get(config::list))
+        .route(
+            "/handlers/{name}/secrets/{key}",
+            secret.delete(config::remove_secret),
+        )
         .route("/handlers/{name}/schedules", get(schedules::list))
         .route(
             "/handlers/{name}/schedules/{schedule}/fire",

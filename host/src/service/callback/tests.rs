@@ -143,6 +143,7 @@ async fn start(store: &Arc<dyn StorePort>, manner: Manner) -> Rig {
         runtime,
         blobs,
         Arc::new(NoClients),
+        Arc::new(crate::domain::ports::NoVault),
         check,
         policies,
     )

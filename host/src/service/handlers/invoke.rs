@@ -82,7 +82,11 @@ impl Service {
         }
         let bot = match invoke.version {
             None => Arc::clone(entry.deployment_for(&invoke.whose())),
-            Some(number) => Arc::new(handler.deployment(&self.version(handler, number).await?)),
+            Some(number) => {
+                let version = self.version(handler, number).await?;
+                let config = entry.config.of(&invoke.whose());
+                Arc::new(handler.deployment(&version, config))
+            }
         };
         self.0.runtime.prepare(bot.version.digest).await?;
         Ok(bot)

@@ -64,6 +64,7 @@ async fn begin(
         Arc::new(bot),
         blobs::open(&FilePolicy::default(), data).unwrap(),
         Arc::<FakeClients>::clone(&native),
+        Arc::new(crate::domain::ports::NoVault),
         |client, action: &Action| action.check(client),
         policies,
     );

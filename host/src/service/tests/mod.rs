@@ -7,6 +7,7 @@
 )]
 
 mod clients;
+mod config;
 mod logins;
 mod pacing;
 mod tasks;
@@ -202,9 +203,17 @@ async fn rig_with(fails: Option<CallError>, policies: Policies) -> Rig {
     let check = |client, action: &Action| action.check(client);
     let data = tempfile::tempdir().unwrap();
     let blobs = blobs::open(&FilePolicy::default(), data.path()).unwrap();
-    let service = Service::start(store, runtime, blobs, Arc::new(NoClients), check, policies)
-        .await
-        .unwrap();
+    let service = Service::start(
+        store,
+        runtime,
+        blobs,
+        Arc::new(NoClients),
+        Arc::new(crate::domain::ports::NoVault),
+        check,
+        policies,
+    )
+    .await
+    .unwrap();
     let name: crate::domain::HandlerName = "bot".try_into().unwrap();
     service
         .deploy(Deploy::of(name.clone(), Bytes::from_static(b"a bot")))

@@ -71,6 +71,7 @@ impl Rig {
             runtime,
             blobs,
             native,
+            vault,
             check,
             policies,
             ..
@@ -80,6 +81,7 @@ impl Rig {
             Arc::clone(runtime),
             Arc::clone(blobs),
             Arc::clone(native),
+            Arc::clone(vault),
             *check,
             policies.clone(),
         );

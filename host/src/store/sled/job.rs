@@ -557,6 +557,11 @@ pub fn catalogue(time: &Time, changes: &[CatalogueChange]) -> Result<Changes, St
                 Some(to.record(version)?),
             ),
             CatalogueChange::RemoveVersion(name, number) => (codec::version(name, *number), None),
+            CatalogueChange::PutConfig(config) => (
+                codec::config(&config.handler, &config.scope),
+                Some(to.record(config)?),
+            ),
+            CatalogueChange::RemoveConfig(name, scope) => (codec::config(name, scope), None),
             CatalogueChange::PutBinding(binding) => {
                 (codec::binding(&binding.account), Some(to.record(binding)?))
             }

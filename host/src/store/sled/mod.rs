@@ -39,7 +39,7 @@ use crate::domain::{
     Account, AccountId, Alarm, Contact, ContactKind, EventKey, Failure, FileRequest, HandlerName,
     Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber, Timer,
     client::Wanted,
-    handler::{Run, Version},
+    handler::{ConfigEntries, ConfigScope, Run, Version},
     ports::{
         Catalogue, CatalogueChange, ClientChange, Commit, Committed, Enqueue, Enqueued, Epoch,
         EventRecord, LoginChange, LoginChanged, Page, Store, StoreError, TaskFilter,
@@ -497,6 +497,18 @@ impl Store for SledStore {
 
     async fn versions(&self, handler: &HandlerName) -> Result<Vec<Version>, StoreError> {
         self.read(|read| read.versions(handler))
+    }
+
+    async fn config(
+        &self,
+        handler: &HandlerName,
+        scope: &ConfigScope,
+    ) -> Result<Option<ConfigEntries>, StoreError> {
+        self.read(|read| read.config(handler, scope))
+    }
+
+    async fn configs(&self, handler: &HandlerName) -> Result<Vec<ConfigEntries>, StoreError> {
+        self.read(|read| read.configs(handler))
     }
 
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@ use crate::{
         Account, AccountId, Alarm, Contact, ContactKind, EventKey, Failure, FileRequest,
         HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskState, Timer,
         client::Wanted,
-        handler::{Run, Version},
+        handler::{ConfigEntries, ConfigScope, Run, Version},
         ports::{Catalogue, EventRecord, Page, StoreError, TaskFilter},
     },
     store::codec::{self, Key, Kind, Standing, Table},
@@ -324,6 +324,21 @@ impl Read<'_> {
     /// The times of all schedules.
     pub fn runs(self) -> Result<Vec<Run>, StoreError> {
         self.all(Table::Run)
+    }
+
+    /// The configuration of a handler in one scope.
+    pub fn config(
+        self,
+        handler: &HandlerName,
+        scope: &ConfigScope,
+    ) -> Result<Option<ConfigEntries>, StoreError> {
+        self.record(codec::config(handler, scope).as_bytes())
+    }
+
+    /// The configuration of a handler.
+    pub fn configs(self, handler: &HandlerName) -> Result<Vec<ConfigEntries>, StoreError> {
+        let items = self.under(&codec::configs(handler), None);
+        self.list(items, usize::MAX, |_, _| Ok(true))
     }
 
     /// The clients that are wanted.

@@ -5,6 +5,7 @@
 //! things, and what must leave something out, such as the values of a handler's
 //! configuration.
 
+mod config;
 mod handlers;
 mod invoke;
 
@@ -14,6 +15,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    config::{ConfigItemView, ConfigKeys},
     handlers::{
         DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
     },
@@ -59,13 +61,6 @@ pub struct FireRequest {
     /// This account only; all that the handler serves if it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
-}
-
-/// Which keys a handler's configuration has.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ConfigKeys {
-    /// The keys.
-    pub keys: Vec<String>,
 }
 
 /// An account, joined with the handler that serves it.
