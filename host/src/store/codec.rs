@@ -13,8 +13,8 @@ use serde::{
 };
 
 use crate::domain::{
-    AccountId, Alarm, ClientName, ContactKind, Digest, EventKey, HandlerName, LoginId, Millis,
-    TaskNumber, TaskState,
+    AccountId, Alarm, Bucket, ClientName, ContactKind, Digest, EventKey, HandlerName, LoginId,
+    Millis, TaskNumber, TaskState,
     handler::{CALLBACK_SCOPE, Scope, VersionNumber},
     ports::StoreError,
 };
@@ -69,12 +69,16 @@ pub enum Table {
     /// Account and conversation to what pauses its bot there. Last of those that
     /// are swept.
     Pause = 22,
+    /// Handler and key to a value of the bucket that its accounts share.
+    Shared = 24,
+    /// Account, or none, and handler to what their bucket comes to.
+    Usage = 25,
     /// Pieces of values too large for one record.
     Piece = 32,
 }
 
 impl Table {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 24] = [
         Self::Meta,
         Self::Epoch,
         Self::Account,
@@ -96,6 +100,8 @@ impl Table {
         Self::Request,
         Self::Login,
         Self::File,
+        Self::Shared,
+        Self::Usage,
         Self::Piece,
     ];
 
@@ -269,9 +275,21 @@ pub fn number_of(queue_key: &[u8]) -> Result<TaskNumber, StoreError> {
         .ok_or_else(|| unreadable(queue_key, "its key has no number"))
 }
 
-/// The prefix of one guest's keys.
-pub fn key_values(account: &AccountId, handler: &HandlerName) -> Key {
-    of_account(Table::KeyValue, account).part(handler.as_str())
+/// The prefix of one bucket's keys.
+pub fn bucket(bucket: &Bucket) -> Key {
+    let prefix = match &bucket.account {
+        Some(account) => of_account(Table::KeyValue, account),
+        None => Key::of(Table::Shared),
+    };
+    prefix.part(bucket.handler.as_str())
+}
+
+/// What a bucket comes to. No account's id is empty, so that can stand for none.
+pub fn usage(bucket: &Bucket) -> Key {
+    let account = bucket.account.as_ref().map_or("", AccountId::as_str);
+    Key::of(Table::Usage)
+        .part(account)
+        .end(bucket.handler.as_str())
 }
 
 /// A contact.

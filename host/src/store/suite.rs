@@ -20,9 +20,9 @@ use super::{
     time::Clock,
 };
 use crate::domain::{
-    Account, AccountId, Action, Alarm, Binding, ClientKind, Contact, ContactKind, Digest, EventKey,
-    Failure, FailureKind, FileRequest, Group, Handler, HandlerName, Login, LoginId, Member, Millis,
-    Pause, Task, TaskId, TaskNumber, TaskState, User,
+    Account, AccountId, Action, Alarm, Binding, Bucket, ClientKind, Contact, ContactKind, Digest,
+    EventKey, Failure, FailureKind, FileRequest, Group, Handler, HandlerName, Login, LoginId,
+    Member, Millis, Pause, Task, TaskId, TaskNumber, TaskState, User,
     client::{Over, Wanted},
     handler::{Scope, Used, Version, VersionNumber},
     ports::{
@@ -233,6 +233,10 @@ pub fn write(handler: &str, key: &str, value: Option<&[u8]>) -> KeyValueWrite {
     }
 }
 
+pub fn bucket(account: &str, handler: &str) -> Bucket {
+    Bucket::of(&id(account), &name(handler))
+}
+
 fn writes(handler: &str, key: &str, value: Option<&[u8]>) -> Commit {
     Commit {
         key_values: vec![write(handler, key, value)],
@@ -378,7 +382,7 @@ async fn a_commit_is_there_as_a_whole(mut f: Fixture) {
         f.store.task(&task_id("a", 7)).await.unwrap(),
         Some(answered)
     );
-    let value = f.store.key_value(&a, &name("h"), "k").await.unwrap();
+    let value = f.store.key_value(&bucket("a", "h"), "k").await.unwrap();
     assert_eq!(value.as_deref(), Some(b"v".as_slice()));
     assert_eq!(f.store.contact(&a, "u").await.unwrap(), Some(user("u")));
     assert_eq!(f.store.account(&a).await.unwrap(), Some(account("a")));
@@ -406,7 +410,10 @@ async fn a_duplicate_changes_nothing(mut f: Fixture) {
     let a = id("a");
     assert_eq!(f.store.task(&task_id("a", 3)).await.unwrap(), None);
     assert_eq!(f.next("a").await, None);
-    assert_eq!(f.store.key_value(&a, &name("h"), "k").await.unwrap(), None);
+    assert_eq!(
+        f.store.key_value(&bucket("a", "h"), "k").await.unwrap(),
+        None
+    );
     assert_eq!(f.store.account_count().await.unwrap(), 0);
     // The same key of another account is another event.
     second.tasks.clear();
@@ -633,7 +640,7 @@ async fn a_guest_has_its_own_keys(mut f: Fixture) {
     f.ok("a", writes("a", "never there", None)).await;
     f.settle().await;
     for (account, handler, key) in all() {
-        let value = f.store.key_value(&id(account), &name(handler), key).await;
+        let value = f.store.key_value(&bucket(account, handler), key).await;
         let expected = places(account, handler, key).into_bytes();
         let gone = (account, handler, key) == ("a", "a", "a");
         assert_eq!(value.unwrap(), (!gone).then_some(expected));
@@ -649,19 +656,19 @@ async fn keys_are_listed_in_order(mut f: Fixture) {
     f.settle().await;
     let mut sorted = NASTY.map(str::to_owned).to_vec();
     sorted.sort();
-    let (a, h) = (id("a"), name("h"));
-    assert_eq!(f.store.keys(&a, &h, None, 99).await.unwrap(), sorted);
+    let bucket = bucket("a", "h");
+    assert_eq!(f.store.keys(&bucket, None, 99).await.unwrap(), sorted);
     let mut paged: Vec<String> = Vec::new();
     loop {
         let after = paged.last().map(String::as_str);
-        let page = f.store.keys(&a, &h, after, 5).await.unwrap();
+        let page = f.store.keys(&bucket, after, 5).await.unwrap();
         if page.is_empty() {
             break;
         }
         paged.extend(page);
     }
     assert_eq!(paged, sorted);
-    let absent = f.store.keys(&a, &h, Some("aa"), 1).await.unwrap();
+    let absent = f.store.keys(&bucket, Some("aa"), 1).await.unwrap();
     assert_eq!(absent, vec!["ab".to_owned()]);
 }
 
@@ -978,7 +985,7 @@ async fn a_commit_whose_login_moved_leaves_nothing_behind(mut f: Fixture) {
     let event = f.store.event(&a, &EventKey::new("m1")).await.unwrap();
     assert_eq!(event, None);
     assert_eq!(f.next("a").await, None);
-    let value = f.store.key_value(&a, &name("h"), "k").await.unwrap();
+    let value = f.store.key_value(&bucket("a", "h"), "k").await.unwrap();
     assert_eq!(value, None);
     assert_eq!(f.store.contact(&a, "u").await.unwrap(), None);
     assert_eq!(f.store.account_count().await.unwrap(), 0);
@@ -1247,7 +1254,7 @@ async fn sweeping_forgets_what_is_over(mut f: Fixture) {
     let failures = f.store.failures(&id("a"), 9).await.unwrap();
     assert_eq!(failures, vec![failure("new", START)]);
     assert_eq!(f.next("a").await, Some(3));
-    let value = f.store.key_value(&id("a"), &name("h"), "k").await.unwrap();
+    let value = f.store.key_value(&bucket("a", "h"), "k").await.unwrap();
     assert!(value.is_some());
     assert_eq!(f.store.account_count().await.unwrap(), 1);
     // What was forgotten is new when it comes again.
@@ -1301,7 +1308,7 @@ async fn large_values_come_back_whole(mut f: Fixture) {
         f.ok("a", writes("h", "k", Some(&value(n, 1)))).await;
         f.ok("a", writes("h", "l", Some(&value(n, 2)))).await;
         f.settle().await;
-        let k = f.store.key_value(&a, &h, "k").await.unwrap();
+        let k = f.store.key_value(&bucket("a", "h"), "k").await.unwrap();
         assert!(k == Some(value(n, 1)), "{n}");
     }
     f.ok("a", writes("h", "k", None)).await;
@@ -1310,8 +1317,11 @@ async fn large_values_come_back_whole(mut f: Fixture) {
     known.seen.as_mut().unwrap().record.tasks = (0..4000).map(TaskNumber).collect();
     f.ok("a", known.clone()).await;
     f.settle().await;
-    assert_eq!(f.store.key_value(&a, &h, "k").await.unwrap(), None);
-    let l = f.store.key_value(&a, &h, "l").await.unwrap();
+    assert_eq!(
+        f.store.key_value(&bucket("a", "h"), "k").await.unwrap(),
+        None
+    );
+    let l = f.store.key_value(&bucket("a", "h"), "l").await.unwrap();
     assert_eq!(l.as_deref(), Some(b"small".as_slice()));
     let record = known.seen.clone().unwrap().record;
     assert_eq!(
@@ -1346,7 +1356,7 @@ async fn a_commit_too_large_is_refused(mut f: Fixture) {
         Err(StoreError::TooLarge { changes: 1, .. })
     ));
     f.settle().await;
-    let keys = f.store.keys(&a, &name("h"), None, 9999).await.unwrap();
+    let keys = f.store.keys(&bucket("a", "h"), None, 9999).await.unwrap();
     assert_eq!(keys.len(), COMMIT_CHANGES_MAX);
 }
 

@@ -13,10 +13,16 @@ async fn host_with_echo() -> Result<Host> {
     let first = json!({"note": "the first", "by": "mei"});
     let echo = guests::bytes("echo")?;
     let deployed = host.api()?.deploy_with("bot", echo, &first).await?.ok()?;
-    assert_eq!((&deployed["change"], &deployed["version"]), (&json!("created"), &json!(1)));
+    assert_eq!(
+        (&deployed["change"], &deployed["version"]),
+        (&json!("created"), &json!(1))
+    );
     assert_eq!(deployed["deployed"]["by"], "mei");
     check!(deployed["compile_ms"].is_u64(), "{deployed}");
-    check!(deployed["tried"]["wall_us"].as_u64() > Some(0), "{deployed}");
+    check!(
+        deployed["tried"]["wall_us"].as_u64() > Some(0),
+        "{deployed}"
+    );
     host.bind("*", "bot").await?;
     Ok(host)
 }
@@ -39,8 +45,14 @@ async fn rolling_back_brings_the_version_before_and_its_grants() -> Result<()> {
     assert_eq!(replaced["manifest"], json!({"own_messages": true}));
     assert_eq!(answers(&host, "wxid_a").await?, ["ok wehub"]);
 
-    let back = api.send(Method::POST, "/handlers/bot/rollback", None).await?.ok()?;
-    assert_eq!((&back["version"], &back["previous"]), (&json!(1), &json!(2)));
+    let back = api
+        .send(Method::POST, "/handlers/bot/rollback", None)
+        .await?
+        .ok()?;
+    assert_eq!(
+        (&back["version"], &back["previous"]),
+        (&json!(1), &json!(2))
+    );
     assert_eq!(back["manifest"], json!({}));
     assert_eq!(answers(&host, "wxid_a").await?, ["context.client-kind"]);
 
@@ -53,19 +65,30 @@ async fn rolling_back_brings_the_version_before_and_its_grants() -> Result<()> {
         .collect();
     assert_eq!(
         notes,
-        [(json!(2), json!("the second")), (json!(1), json!("the first"))]
+        [
+            (json!(2), json!("the second")),
+            (json!(1), json!("the first"))
+        ]
     );
 
     // Back and forth, by name, and over a restart of the host.
     let to = json!({"to": 2});
-    api.send(Method::POST, "/handlers/bot/rollback", Some(&to)).await?.ok()?;
+    api.send(Method::POST, "/handlers/bot/rollback", Some(&to))
+        .await?
+        .ok()?;
     let host = host.restart().await?;
     assert_eq!(answers(&host, "wxid_a").await?, ["ok wehub"]);
-    let again = host.api()?.send(Method::POST, "/handlers/bot/rollback", Some(&to)).await?;
+    let again = host
+        .api()?
+        .send(Method::POST, "/handlers/bot/rollback", Some(&to))
+        .await?;
     let problem = again.problem(409, "conflict")?;
     check!(problem.contains("serves already"), "{problem}");
     let unknown = json!({"to": 9});
-    let unknown = host.api()?.send(Method::POST, "/handlers/bot/rollback", Some(&unknown)).await?;
+    let unknown = host
+        .api()?
+        .send(Method::POST, "/handlers/bot/rollback", Some(&unknown))
+        .await?;
     unknown.problem(404, "not-found")?;
     host.end().await
 }
@@ -75,7 +98,10 @@ async fn the_same_again_makes_no_version() -> Result<()> {
     let host = host_with_echo().await?;
     let echo = guests::bytes("echo")?;
     let same = host.api()?.deploy("bot", echo).await?.ok()?;
-    assert_eq!((&same["change"], &same["version"]), (&json!("unchanged"), &json!(1)));
+    assert_eq!(
+        (&same["change"], &same["version"]),
+        (&json!("unchanged"), &json!(1))
+    );
     let versions = host.api()?.get("/handlers/bot/versions").await?;
     assert_eq!(versions["items"].as_array().map(Vec::len), Some(1));
     host.end().await
@@ -88,7 +114,10 @@ async fn a_newer_version_serves_whom_it_has_reached_and_then_all() -> Result<()>
     let some = json!({"rollout": {"accounts": ["wxid_a"]}});
     let probe = guests::bytes("probe")?;
     let out = api.deploy_with("bot", probe, &some).await?.ok()?;
-    assert_eq!((&out["change"], &out["version"]), (&json!("rolled-out"), &json!(1)));
+    assert_eq!(
+        (&out["change"], &out["version"]),
+        (&json!("rolled-out"), &json!(1))
+    );
     assert_eq!(out["rollout"]["version"], 2);
     assert_eq!(answers(&host, "wxid_a").await?, ["ok wehub"]);
     assert_eq!(answers(&host, "wxid_b").await?, ["context.client-kind"]);
@@ -97,7 +126,9 @@ async fn a_newer_version_serves_whom_it_has_reached_and_then_all() -> Result<()>
 
     // What was decided for an account stays over a restart, and as the share grows.
     let half = json!({"percent": 50});
-    api.send(Method::PUT, "/handlers/bot/rollout", Some(&half)).await?.ok()?;
+    api.send(Method::PUT, "/handlers/bot/rollout", Some(&half))
+        .await?
+        .ok()?;
     let host = host.restart().await?;
     let api = host.api()?;
     let mut reached = Vec::new();
@@ -109,12 +140,20 @@ async fn a_newer_version_serves_whom_it_has_reached_and_then_all() -> Result<()>
     }
     check!((1..20).contains(&reached.len()), "{reached:?}");
     let more = json!({"percent": 90});
-    api.send(Method::PUT, "/handlers/bot/rollout", Some(&more)).await?.ok()?;
+    api.send(Method::PUT, "/handlers/bot/rollout", Some(&more))
+        .await?
+        .ok()?;
     for account in &reached {
         assert_eq!(answers(&host, account).await?, ["ok wehub"], "{account}");
     }
-    let all = api.send(Method::POST, "/handlers/bot/promote", None).await?.ok()?;
-    assert_eq!((&all["version"], &all["rollout"]), (&json!(2), &Value::Null));
+    let all = api
+        .send(Method::POST, "/handlers/bot/promote", None)
+        .await?
+        .ok()?;
+    assert_eq!(
+        (&all["version"], &all["rollout"]),
+        (&json!(2), &Value::Null)
+    );
     assert_eq!(answers(&host, "wxid_b").await?, ["ok wehub"]);
     host.end().await
 }
@@ -131,10 +170,16 @@ async fn a_version_that_fails_too_often_goes_back_by_itself() -> Result<()> {
         a.text_from("wxid_bob", "hello").await?.silent()?;
     }
     let returned = host
-        .until("the version has gone back", Duration::from_secs(5), async || {
-            let shown = host.api()?.get("/handlers/bot").await?;
-            Ok(shown["rollout"].is_null().then(|| shown["returned"].clone()))
-        })
+        .until(
+            "the version has gone back",
+            Duration::from_secs(5),
+            async || {
+                let shown = host.api()?.get("/handlers/bot").await?;
+                Ok(shown["rollout"]
+                    .is_null()
+                    .then(|| shown["returned"].clone()))
+            },
+        )
         .await?;
     assert_eq!(returned["version"], 2, "{returned}");
     let reason = returned["reason"].as_str().unwrap_or_default();
@@ -161,9 +206,14 @@ async fn what_cannot_be_rolled_out_says_why() -> Result<()> {
     }
     let new = json!({"rollout": {"percent": 10}});
     let new = api.deploy_with("other", probe()?, &new).await?;
-    check!(new.problem(400, "bad-request")?.contains("serves all"), "a new name");
+    check!(
+        new.problem(400, "bad-request")?.contains("serves all"),
+        "a new name"
+    );
     for path in ["/handlers/bot/promote", "/handlers/bot/rollback"] {
-        api.send(Method::POST, path, None).await?.problem(409, "conflict")?;
+        api.send(Method::POST, path, None)
+            .await?
+            .problem(409, "conflict")?;
     }
     host.end().await
 }

@@ -376,7 +376,7 @@ async fn a_value_replaced_while_it_is_read_is_read_whole() {
         }
     });
     while !writing.is_finished() {
-        let value = store.key_value(&id("a"), &name("h"), "k").await.unwrap();
+        let value = store.key_value(&suite::bucket("a", "h"), "k").await.unwrap();
         if let Some(value) = value {
             assert!(value.len() == 20_000 && value.iter().all(|byte| *byte == value[0]));
         }
