@@ -26,6 +26,8 @@ use crate::{
     wehub::{Identity, WehubClient},
 };
 
+/// A proxy that nobody serves: what is meant for this machine does not go that way.
+pub const DEAD_PROXY: &str = "http://127.0.0.1:9";
 /// How long the host may take to be ready. It is short; loaded machines are not.
 const START_MAX: Duration = Duration::from_secs(30);
 /// How long it may take to end: what runs has 5 s, then the store closes.
@@ -401,6 +403,7 @@ impl Host {
         let mut command = self.command(arguments);
         command.env("WXHOST_URL", format!("http://{}", self.address()?));
         command.env("WXHOST_TOKEN", self.token()?);
+        command.env("http_proxy", DEAD_PROXY);
         run(command).await
     }
 

@@ -11,7 +11,7 @@ use reqwest::{
 use serde::de::DeserializeOwned;
 
 use super::{failure::Failure, target::Target};
-use crate::edge::{control::wire::DeployOptions, error::Document};
+use crate::edge::{control::wire::DeployOptions, error::Document, loopback::spare_proxies};
 
 /// How long to wait for a connection. The host is near, or not there.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -252,10 +252,10 @@ impl Client {
 fn http(base: &Url) -> reqwest::Result<reqwest::Client> {
     // Fails only when there is one already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
+    // The token is for this address and no other.
+    let mut builder = spare_proxies(reqwest::Client::builder(), base)
         .connect_timeout(CONNECT_LIMIT)
         .timeout(REQUEST_LIMIT)
-        // The token is for this address and no other.
         .redirect(redirect::Policy::none());
     if base.scheme() == "http" {
         // Spares reading the machine's certificates, which may not even be there.

@@ -38,11 +38,12 @@ Examples:
   wxhost client list                                who runs, since when, and what it takes
   wxhost client show rose                           everything about one
   wxhost client log rose -f                         what it prints, as it prints it
-  wxhost client clear rose                          start one again that has failed
+  wxhost client clear rose                          start one again that has failed or stopped
   wxhost client stop rose --wait                    end it, and want it no more
 
-A client that ends by itself is started again, and so is every client when the host is. The name of
-a client is the id of its account: `wxhost account show rose`, `wxhost task send rose …`.";
+A client whose process ends by itself is started again, and so is each one when the host is, unless
+it has failed or stopped. The name of a client is the id of its account: `wxhost account show rose`,
+`wxhost task send rose …`.";
 
 /// `wxhost client`.
 #[derive(Args)]
@@ -50,7 +51,7 @@ a client is the id of its account: `wxhost account show rose`, `wxhost task send
 pub struct ClientsArgs {
     #[command(subcommand)]
     command: ClientsCommand,
-    /// Print the API's JSON; while watching, a line of it for each change
+    /// Print JSON, as the API gives it; while watching, a line of it for each change
     #[arg(long, global = true)]
     json: bool,
 }
@@ -59,7 +60,7 @@ pub struct ClientsArgs {
 enum ClientsCommand {
     /// Start a client: it logs in by a QR code, unless it was logged in lately
     Start(Start),
-    /// End a client; it is not started again
+    /// End a client, and want it no more: it is not started again
     Stop {
         /// Which
         #[arg(value_parser = client_name)]
@@ -88,13 +89,13 @@ enum ClientsCommand {
     },
     /// Show what a client has printed
     Log(log::LogArgs),
-    /// End a client's process and start another one
+    /// End a client's process and start another one; start one that has failed or stopped
     Restart {
         /// Which
         #[arg(value_parser = client_name)]
         name: ClientName,
     },
-    /// Start a client again that has failed, or has ended by itself as it should
+    /// Start a client again that has failed or stopped (ended by itself as it should)
     Clear {
         /// Which
         #[arg(value_parser = client_name)]
@@ -104,11 +105,11 @@ enum ClientsCommand {
 
 #[derive(Args)]
 struct Start {
-    /// Its name, which becomes the account's id: 1 to 64 characters, at most 192 bytes: letters,
-    /// digits and - _ . @, not beginning with a dot
+    /// Its name, which becomes the account's id: 1 to 64 letters, digits and - _ . @ (at most 192
+    /// bytes), not beginning with a dot
     #[arg(value_parser = client_name)]
     name: ClientName,
-    /// By which template of the configuration [default: default]
+    /// By which template of the configuration it is started [default: default]
     #[arg(long, value_name = "NAME")]
     template: Option<String>,
     /// A parameter for the client, such as log_level=debug; can be given again

@@ -10,7 +10,11 @@ use clap::Args;
 use reqwest::Url;
 
 use super::failure::Failure;
-use crate::{app::ADDRESS_FILE, config::DATA_DEFAULT, edge::auth};
+use crate::{
+    app::ADDRESS_FILE,
+    config::DATA_DEFAULT,
+    edge::{auth, loopback::is_loopback},
+};
 
 /// Which host, by its address or by its data directory.
 #[derive(Args)]
@@ -111,12 +115,6 @@ fn parse(text: &str) -> Result<Url, Failure> {
     let url = Url::parse(&with_scheme).map_err(|_| bad())?;
     let usable = matches!(url.scheme(), "http" | "https") && url.host().is_some();
     if usable { Ok(url) } else { Err(bad()) }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    ip.map_or(host == "localhost", |ip| ip.is_loopback())
 }
 
 #[cfg(test)]

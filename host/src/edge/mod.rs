@@ -7,6 +7,7 @@ pub(crate) mod error;
 mod gallery;
 mod keyfile;
 pub(crate) mod linger;
+pub(crate) mod loopback;
 pub(crate) mod loose;
 pub(crate) mod openwx;
 pub(crate) mod server;

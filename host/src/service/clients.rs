@@ -9,7 +9,6 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-pub(super) use self::wanted::Awaited;
 use super::{Error, Service, deliver::check_kind, turn::Turn};
 use crate::domain::{
     Account, AccountId, ClientKind, ClientName, Login, LoginId,
@@ -86,18 +85,21 @@ impl Service {
             self.0.native.stop(&name);
             return Err(error.into());
         }
-        self.0.awaited.leaves(&name);
         Ok(started)
     }
 
-    /// A client that runs is not started again, and does not count against those that
-    /// may run. Every other one that has a process does, even if it was told to end.
+    /// A client that runs is not started again. All that run or wait count against those
+    /// that may, and those that were told to end, but for one that the host has yet to
+    /// start: it has its place already.
     fn check_client_is_new(&self, name: &ClientName) -> Result<(), Error> {
         let all = self.0.native.all();
-        let runs = |phase: Phase| !phase.is_over() && phase != Phase::Stopping;
         let known = all.iter().find(|status| status.name == *name);
-        if let Some(status) = known.filter(|status| runs(status.phase)) {
-            return Err(StartError::Exists(Arc::clone(status)).into());
+        match known {
+            Some(status) if status.is_awaited() => return Ok(()),
+            Some(status) if !status.phase.is_over() && status.phase != Phase::Stopping => {
+                return Err(StartError::Exists(Arc::clone(status)).into());
+            }
+            _ => {}
         }
         let max = self.0.policies.clients.max_clients;
         let others = all.iter().filter(|status| status.name != *name);
@@ -185,7 +187,6 @@ impl Service {
             }
             let change = ClientChange::Remove(name.clone());
             service.0.store.change_client(change).await?;
-            service.0.awaited.leaves(&name);
             let stopped = service.0.native.stop(&name);
             stopped.ok_or_else(|| Error::not_found("client", &name))
         })
@@ -198,12 +199,13 @@ impl Service {
         let (service, name) = (self.clone(), name.clone());
         self.detached(async move {
             let _changes = service.0.client_changes.lock().await;
-            match service.client(&name)?.phase {
+            let status = service.client(&name)?;
+            match status.phase {
                 Phase::Stopping => {
                     let problem = format!("{name} was told to end: start it once it has");
                     Err(Error::Conflict(problem))
                 }
-                phase if phase.is_over() => service.begin_anew(&name).await,
+                phase if phase.is_over() || status.is_awaited() => service.begin_anew(&name).await,
                 _ => service.order_restart(&name),
             }
         })
@@ -234,10 +236,11 @@ impl Service {
     async fn order_start(&self, name: &ClientName) -> Result<Arc<ClientStatus>, Error> {
         let _changes = self.0.client_changes.lock().await;
         let status = self.client(name)?;
-        if status.phase == Phase::Waiting {
-            self.order_restart(name)?;
+        match status.phase {
+            Phase::Waiting if status.is_awaited() => self.begin_anew(name).await,
+            Phase::Waiting => self.order_restart(name).map(|_| status),
+            _ => Ok(status),
         }
-        Ok(status)
     }
 
     /// Follows a client that waits until it has a process, or does not get one.
@@ -301,8 +304,7 @@ impl Service {
         let Some(status) = self.0.native.status(name) else {
             return Ok(());
         };
-        // One that the host has yet to start only looks so.
-        if !status.phase.is_over() || self.0.awaited.has(name) {
+        if !status.phase.is_over() {
             return Ok(());
         }
         let wanted = match self.wanted(name).await {

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::domain::{
-    ClientName,
-    client::{ClientStatus, NativeState, Phase, StartId, Wanted},
+    ClientName, Millis,
+    client::{ClientStatus, NativeState, Phase, ProcessEnd, StartId, Wanted},
     ports::{
         Address, ApiAnswer, ApiCall, BlobReader, CallFault, ClientFileError, Clients, LogFrom,
         LogPiece, StartError,
@@ -42,7 +42,13 @@ impl FakeClients {
 
     /// A client is in this phase from now on.
     pub fn becomes(&self, name: &str, phase: Phase) {
-        self.change(&named(name), |status| status.phase = phase);
+        self.change(&named(name), |status| {
+            status.phase = phase;
+            if phase == Phase::Waiting {
+                let reason = "it crashed".to_owned();
+                status.last_end = Some(ProcessEnd { at_ms: 1, reason });
+            }
+        });
     }
 
     /// A client's process has ended as it was told to.
@@ -136,6 +142,14 @@ impl Clients for FakeClients {
             false => Phase::Stopped,
         };
         self.put(status_of(wanted, phase));
+    }
+
+    fn put_off(&self, wanted: Wanted, next_start_ms: Millis, reason: String) {
+        self.put(ClientStatus {
+            reason: Some(reason),
+            next_start_ms: Some(next_start_ms),
+            ..status_of(wanted, Phase::Waiting)
+        });
     }
 
     fn stop(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {

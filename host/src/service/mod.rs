@@ -45,7 +45,7 @@ pub use clients::ClientRequest;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
-pub use handlers::{CONFIG_MAX_BYTES, ChangeRollout, Deploy, DeployChange, DeployDone};
+pub use handlers::{CONFIG_MAX_BYTES, ChangeRollout, Deploy, DeployDone};
 pub use links::{Link, Woken};
 pub use logins::{LoginRequest, QrSession};
 pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, Outcome, SUBMIT_MAX, Submission};
@@ -105,7 +105,6 @@ struct Inner {
     catalogue: catalogue::Catalogue,
     links: links::Links,
     client_changes: tokio::sync::Mutex<()>,
-    awaited: clients::Awaited,
     turns: turn::Turns,
     reruns: reruns::Reruns,
     /// When this host started.
@@ -132,7 +131,6 @@ impl Service {
             catalogue: catalogue::Catalogue::default(),
             links: links::Links::default(),
             client_changes: tokio::sync::Mutex::default(),
-            awaited: clients::Awaited::default(),
             policies,
             turns: turn::Turns::default(),
             reruns: reruns::Reruns::default(),

@@ -289,7 +289,10 @@ impl Actor {
     fn after(&mut self, end: &End) -> After {
         match (&end.order, &end.by_itself) {
             (Some(Order::Stop), _) => return After::Forget,
-            (Some(Order::Restart(_)), _) => return After::Again(Duration::ZERO),
+            (Some(Order::Restart(_)), _) => {
+                self.crashes = Crashes::default();
+                return After::Again(Duration::ZERO);
+            }
             // It was about to end by itself when it was killed.
             (Some(Order::Kill(_)) | None, Some(reason)) => {
                 return After::Over(false, reason.clone());
@@ -310,20 +313,25 @@ impl Actor {
         }
     }
 
-    /// Waits before the next start. False when it is not to be started any more.
-    async fn waited(&self, wait: Duration) -> bool {
+    /// Waits before the next start. False when it is not to be started any more. Whoever
+    /// orders a start takes it for mended, so the crashes before count no more.
+    async fn waited(&mut self, wait: Duration) -> bool {
         let at_ms = self.shared.now() + wait.as_millis() as u64;
         self.slot.waits(at_ms);
         let mut over = pin!(sleep(wait));
         loop {
             match self.slot.take_order() {
                 Some(Order::Stop) => return false,
-                Some(Order::Restart(_)) => return true,
+                Some(Order::Restart(_)) => {
+                    self.crashes = Crashes::default();
+                    return true;
+                }
                 // It was meant for a process that is no more.
+                Some(Order::Kill(_)) | None if over.is_elapsed() => return true,
                 Some(Order::Kill(_)) | None => {}
             }
             tokio::select! {
-                () = &mut over => return self.slot.take_order() != Some(Order::Stop),
+                () = &mut over => {}
                 () = self.slot.ordered() => {}
             }
         }

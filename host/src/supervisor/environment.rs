@@ -12,7 +12,7 @@ use std::{
 use super::files::Paths;
 use crate::domain::{
     ClientName,
-    client::{ClientPolicy, Parameters, merged_url, report_url},
+    client::{ApiUrl, ClientPolicy, Parameters, merged_url, report_url},
 };
 
 /// What programs need to run as they do elsewhere on this machine.
@@ -56,7 +56,8 @@ pub const CLIENTS_OF: &str = "WX_CLIENTS_OF";
 pub const CLIENT: &str = "WX_CLIENT";
 /// Which variables name hosts that are spoken to without a proxy.
 const UNPROXIED: [&str; 2] = ["no_proxy", "NO_PROXY"];
-/// The hosts that a client speaks to on this machine: this host for one.
+/// The hosts that a client speaks to on this machine. What this host listens on comes
+/// to them.
 const OWN_HOSTS: [&str; 2] = ["127.0.0.1", "localhost"];
 
 /// What a process is told.
@@ -89,7 +90,7 @@ impl Told<'_> {
             .into_iter()
             .filter(|(name, _)| inherited(name, &self.policy.environment))
             .collect();
-        spare_own_hosts(&mut all);
+        spare_own_hosts(&mut all, self.base_url);
         let texts = self.defaults().into_iter().chain(self.given());
         all.extend(texts.map(|(name, text)| (name.into(), text.into())));
         all.extend(self.files());
@@ -129,7 +130,8 @@ impl Told<'_> {
     /// does not pass its reports on.
     fn post_api(&self) -> String {
         let own = self.parameters.get("post_api").filter(|it| !it.is_empty());
-        match own.or(self.policy.post_api.as_ref()) {
+        let all = self.policy.post_api.as_ref().map(ApiUrl::expose);
+        match own.map(String::as_str).or(all) {
             Some(url) if !self.policy.tee => merged_url(url, self.name),
             _ => report_url(self.base_url, self.name, self.key),
         }
@@ -173,7 +175,7 @@ fn variable(parameter: &str) -> String {
 }
 
 /// Sees to it that no proxy gets between a client and its host.
-fn spare_own_hosts(all: &mut Environment) {
+fn spare_own_hosts(all: &mut Environment, base_url: &str) {
     let is_unproxied = |name: &OsString| UNPROXIED.iter().any(|it| name == it);
     let is_proxy = |name: &OsString| {
         let name = name.to_string_lossy().to_ascii_lowercase();
@@ -187,28 +189,34 @@ fn spare_own_hosts(all: &mut Environment) {
         .find_map(|name| all.get(OsStr::new(name)).cloned());
     for name in UNPROXIED {
         let known = all.get(OsStr::new(name)).or(either.as_ref());
-        let spared = with_own_hosts(known.cloned().unwrap_or_default());
+        let spared = with_own_hosts(known.cloned().unwrap_or_default(), base_url);
         all.insert(name.into(), spared);
     }
 }
 
 /// A star stands for all hosts, and only alone.
-fn with_own_hosts(mut hosts: OsString) -> OsString {
+fn with_own_hosts(mut hosts: OsString, base_url: &str) -> OsString {
     let known = hosts.to_string_lossy().into_owned();
     let known = known.split(',').map(str::trim);
     if known.clone().eq(["*"]) {
         return hosts;
     }
-    for own in OWN_HOSTS
-        .iter()
-        .filter(|own| !known.clone().any(|it| it == **own))
-    {
+    let this_host = host_of(base_url).filter(|host| !OWN_HOSTS.contains(host));
+    let own_hosts = OWN_HOSTS.into_iter().chain(this_host);
+    for own in own_hosts.filter(|own| !known.clone().any(|it| it == *own)) {
         if !hosts.is_empty() {
             hosts.push(",");
         }
         hosts.push(own);
     }
     hosts
+}
+
+/// The host in an address that has a port, without the brackets of IPv6.
+fn host_of(base_url: &str) -> Option<&str> {
+    let (_, authority) = base_url.split_once("://")?;
+    let (host, _) = authority.rsplit_once(':')?;
+    Some(host.trim_start_matches('[').trim_end_matches(']'))
 }
 
 fn inherited(name: &OsStr, more: &[String]) -> bool {
@@ -337,11 +345,26 @@ mod tests {
     }
 
     #[test]
+    fn no_proxy_gets_between_a_client_and_a_host_with_an_address_of_its_own() {
+        for (base_url, spared) in [
+            ("http://10.0.0.7:2000", "127.0.0.1,localhost,10.0.0.7"),
+            ("http://[fd00::7]:2000", "127.0.0.1,localhost,fd00::7"),
+            ("http://127.0.0.1:2000", "127.0.0.1,localhost"),
+        ] {
+            let mut all = Environment::from([("http_proxy".into(), "http://p:1".into())]);
+            spare_own_hosts(&mut all, base_url);
+            for name in UNPROXIED {
+                assert_eq!(get(&all, name), Some(spared));
+            }
+        }
+    }
+
+    #[test]
     fn what_a_client_was_started_with_goes_before_the_settings() {
         let policy = ClientPolicy {
             log_level: Some("warn".to_owned()),
             log_encoding: Some("utf8".to_owned()),
-            post_api: Some("http://all/cb".to_owned()),
+            post_api: Some("http://all/cb".into()),
             ..ClientPolicy::default()
         };
         let given = [
@@ -376,7 +399,7 @@ mod tests {
     fn with_tee_reports_come_to_the_host_whoever_else_gets_them() {
         let policy = ClientPolicy {
             tee: true,
-            post_api: Some("http://all/cb".to_owned()),
+            post_api: Some("http://all/cb".into()),
             ..ClientPolicy::default()
         };
         let told = told(&policy, &[("post_api", "http://mine")], &[]);

@@ -59,6 +59,8 @@ pub struct Paths {
     pub cookie: PathBuf,
     /// The log that it keeps itself, if it is told to.
     log: Option<PathBuf>,
+    /// Where it puts what it fetches, if it is told where.
+    media: Option<PathBuf>,
 }
 
 /// A process that writes files.
@@ -110,6 +112,7 @@ impl Paths {
             pid: or("pid_path", format!("mojo_weixin_pid_{name}.pid")),
             cookie: or("cookie_path", format!("mojo_weixin_cookie_{name}.dat")),
             log: parameters.get("log_path").map(|given| dir.join(given)),
+            media: parameters.get("media_dir").map(|given| dir.join(given)),
         }
     }
 
@@ -120,6 +123,13 @@ impl Paths {
         let parents = [&self.state, &self.code, &self.pid, &self.cookie].map(|it| it.parent());
         for dir in parents.into_iter().flatten().chain([self.tmpdir.as_path()]) {
             inside.make_dirs(self.way(dir)?)?;
+        }
+        let log = self.log.as_deref().and_then(Path::parent);
+        for dir in log.into_iter().chain(self.media.as_deref()) {
+            // Elsewhere it is not the host's to make.
+            if let Ok(way) = self.way(dir) {
+                inside.make_dirs(way)?;
+            }
         }
         self.clear();
         Ok(())
@@ -424,6 +434,31 @@ mod tests {
         assert!(paths.prepare().is_err());
         paths.clear();
         assert!(victim.join("precious").exists());
+    }
+
+    #[test]
+    fn directories_of_a_log_and_of_media_are_made_without_following_links() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let root = tempfile::tempdir().unwrap();
+        let own = root.path().join("a1");
+        let name = ClientName::try_from("a1").unwrap();
+        let prepare = |log: &str, media: &str| {
+            let given = [("log_path", log), ("media_dir", media)];
+            let given = given.map(|(name, path)| (name.to_owned(), path.to_owned()));
+            Paths::new(&own, &name, &Parameters::from(given)).prepare()
+        };
+        prepare("logs/new/a.log", "in/media").unwrap();
+        for dir in ["logs", "logs/new", "in", "in/media"] {
+            let mode = fs::metadata(own.join(dir)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{dir}");
+        }
+        assert!(!own.join("logs/new/a.log").exists());
+        symlink(root.path(), own.join("sub")).unwrap();
+        assert!(prepare("sub/x/a.log", "m").is_err());
+        assert!(prepare("a.log", "sub/m").is_err());
+        let elsewhere = root.path().join("x/a.log");
+        prepare(elsewhere.to_str().unwrap(), "m").unwrap();
+        assert!(!root.path().join("x").exists() && !root.path().join("m").exists());
     }
 
     #[test]

@@ -16,17 +16,14 @@ use tokio::sync::watch;
 
 use super::{inside::open_plain, locked};
 use crate::{
-    domain::{
-        client::LOG_FILES,
-        ports::{LogFrom, LogPiece},
-    },
+    domain::ports::{LogFrom, LogPiece},
     files,
 };
 
 /// The file that is written to.
-const NEWER: &str = LOG_FILES[0];
+const NEWER: &str = "console.log";
 /// The one before it.
-const OLDER: &str = LOG_FILES[1];
+const OLDER: &str = "console.1.log";
 /// The smallest file, whatever the settings say: less than a page is no log.
 const FILE_MIN_BYTES: u64 = 4096;
 /// How much of the last line is told when a process ends.

@@ -141,6 +141,10 @@ impl Clients for Supervisor {
         self.0.keep(&wanted);
     }
 
+    fn put_off(&self, wanted: Wanted, next_start_ms: Millis, reason: String) {
+        self.0.put_off(&wanted, next_start_ms, reason);
+    }
+
     fn stop(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
         self.0.stop(name)
     }

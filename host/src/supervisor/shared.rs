@@ -72,7 +72,7 @@ struct Table {
 
 /// What is to be done about a start.
 enum Claim {
-    /// Its actor can begin; what was known before, if it is over.
+    /// Its actor can begin; what was known before, if it had none.
     Begin(Arc<Slot>, Option<Arc<ClientStatus>>),
     /// It has to be waited for.
     Wait(Arc<Slot>),
@@ -176,7 +176,7 @@ impl Shared {
             Phase::Stopping => Ok(Claim::Wait(slot)),
             // It is being started.
             Phase::Spawned if status.pid.is_none() => Ok(Claim::Wait(slot)),
-            phase if slot::is_over(phase) => {
+            _ if slot::is_idle(&status) => {
                 slot.begin(wanted, self.now());
                 Ok(Claim::Begin(slot, Some(status)))
             }
@@ -239,10 +239,8 @@ impl Shared {
     /// Knows a client that is over.
     pub fn keep(&self, wanted: &Wanted) {
         let mut table = locked(&self.table);
-        let slot = match table.slots.get(&wanted.name) {
-            Some(slot) if !slot.phase().is_some_and(slot::is_over) => return,
-            Some(slot) => Arc::clone(slot),
-            None => self.add(&mut table, wanted),
+        let Some(slot) = self.idle(&mut table, wanted) else {
+            return;
         };
         let over = wanted.over.as_ref();
         let failed = over.is_some_and(|over| over.failed);
@@ -252,14 +250,30 @@ impl Shared {
         slot.over(failed, reason, at_ms);
     }
 
+    /// Knows a client that is started later.
+    pub fn put_off(&self, wanted: &Wanted, next_start_ms: Millis, reason: String) {
+        let mut table = locked(&self.table);
+        if let Some(slot) = self.idle(&mut table, wanted) {
+            slot.put_off(wanted, next_start_ms, reason, self.now());
+        }
+    }
+
+    /// A client without an actor, be it a new one.
+    fn idle(&self, table: &mut Table, wanted: &Wanted) -> Option<Arc<Slot>> {
+        match table.slots.get(&wanted.name) {
+            None => Some(self.add(table, wanted)),
+            Some(slot) => slot.is_idle().then(|| Arc::clone(slot)),
+        }
+    }
+
     /// Has a client end.
     pub fn stop(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
         let mut table = locked(&self.table);
         let slot = table.slots.get(name).cloned()?;
-        let over = slot.phase().is_some_and(slot::is_over);
+        let idle = slot.is_idle();
         slot.stop(self.now());
         let status = slot.status();
-        if over {
+        if idle {
             self.remove(&mut table, &slot);
         }
         status
@@ -270,7 +284,7 @@ impl Shared {
         let table = locked(&self.table);
         let slot = table.slots.get(name).cloned()?;
         let status = slot.status()?;
-        if !slot::is_over(status.phase) {
+        if !slot::is_idle(&status) {
             slot.order(Order::Restart(reason.to_owned()));
             return slot.status();
         }

@@ -222,6 +222,11 @@ impl Slot {
         }
     }
 
+    /// Whether nobody looks after it.
+    pub fn is_idle(&self) -> bool {
+        self.status.borrow().as_deref().is_some_and(is_idle)
+    }
+
     /// What was ordered.
     pub fn take_order(&self) -> Option<Order> {
         locked(&self.order).take()
@@ -366,6 +371,22 @@ impl Slot {
         self.update(|status| status.next_start_ms = Some(until_ms));
     }
 
+    /// It waits for its first process, until this time.
+    pub fn put_off(&self, wanted: &Wanted, until_ms: Millis, reason: String, now_ms: Millis) {
+        self.update(|status| {
+            let since_ms = match status.is_awaited() {
+                true => status.since_ms,
+                false => now_ms,
+            };
+            *status = ClientStatus {
+                phase: Phase::Waiting,
+                reason: Some(reason),
+                next_start_ms: Some(until_ms),
+                ..blank(wanted, status.revision, since_ms)
+            };
+        });
+    }
+
     /// Its start has failed, for this reason.
     pub fn not_started(&self, end: ProcessEnd) {
         self.update(|status| {
@@ -403,9 +424,9 @@ impl Slot {
     }
 }
 
-/// Whether it is over.
-pub fn is_over(phase: Phase) -> bool {
-    matches!(phase, Phase::Failed | Phase::Stopped)
+/// Whether it has no actor: it is over, or somebody starts it later.
+pub fn is_idle(status: &ClientStatus) -> bool {
+    status.phase.is_over() || status.is_awaited()
 }
 
 fn is_process(phase: Phase) -> bool {

@@ -336,6 +336,33 @@ async fn a_client_that_waits_can_be_stopped_and_does_not_come_back() {
 }
 
 #[tokio::test]
+async fn a_start_that_somebody_ordered_makes_up_for_the_crashes_before() {
+    // It crashes as often as it may, lives, and crashes again once it was restarted.
+    let script = "echo once >> starts; n=$(wc -l < starts); [ $n -eq 3 ] && exec sleep 60; exit 1";
+    let world = World::of(script);
+    world.start("a1").await.unwrap();
+    while world.read("a1", "starts").await.lines().count() < 3 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    world.clients.restart(&called("a1"), "somebody asked");
+    let failed = world.in_phase("a1", Phase::Failed).await;
+    assert_eq!(failed.restarts, 5, "one is ordered, and two follow crashes");
+
+    let mut policy = policy("exit 1");
+    policy.restart.tries_max = 1;
+    policy.restart.wait_min_ms = 60_000;
+    policy.restart.wait_max_ms = 60_000;
+    let world = World::with(&policy);
+    world.start("a1").await.unwrap();
+    let waits = world.when("a1", |it| it.next_start_ms.is_some()).await;
+    world.clients.restart(&called("a1"), "somebody asked");
+    let waits_anew = |it: &ClientStatus| it.next_start_ms > waits.next_start_ms;
+    let holds = |it: &ClientStatus| it.phase == Phase::Failed || waits_anew(it);
+    let status = world.when("a1", holds).await;
+    assert_eq!((status.phase, status.restarts), (Phase::Waiting, 1));
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_listen_to_term_is_killed() {
     let world = World::of("trap '' TERM; echo $$ > pid; while :; do sleep 0.05; done");
     world.start("a1").await.unwrap();
@@ -558,6 +585,48 @@ async fn a_start_that_fails_leaves_nothing_and_says_why() {
     let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     assert_eq!(world.start("a2").await.unwrap_err(), StartError::NoPort);
     assert_eq!(world.clients.all().len(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_is_put_off_waits_until_somebody_starts_it() {
+    let mut policy = policy("exec sleep 60");
+    policy.backend_end_port = policy.backend_start_port;
+    let world = World::with(&policy);
+    let put_off = |next_ms, reason: &str| {
+        world
+            .clients
+            .put_off(wanted("a1"), next_ms, reason.to_owned());
+        world.clients.status(&called("a1")).unwrap()
+    };
+    let status = put_off(7, "soon");
+    assert_eq!(
+        (status.phase, status.next_start_ms),
+        (Phase::Waiting, Some(7))
+    );
+    assert_eq!(world.clients.next_new().await, Some(called("a1")));
+    let since_ms = status.since_ms;
+
+    let port = policy.backend_start_port;
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    assert_eq!(world.start("a1").await.unwrap_err(), StartError::NoPort);
+    let status = put_off(9, "no port");
+    assert!(status.is_awaited() && status.since_ms == since_ms);
+    assert_eq!(status.reason.as_deref(), Some("no port"));
+    drop(taken);
+    let started = world.start("a1").await.unwrap();
+    assert_eq!(
+        put_off(11, "late").start,
+        started.start,
+        "it is looked after"
+    );
+    world.stop("a1").await;
+
+    put_off(7, "soon");
+    assert!(world.clients.stop(&called("a1")).is_some());
+    assert!(world.clients.status(&called("a1")).is_none(), "at once");
+    put_off(7, "soon");
+    world.clients.restart(&called("a1"), "somebody asked");
+    world.when("a1", |it| it.pid.is_some()).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::{
     Client, Method,
     header::{CONTENT_TYPE, HeaderMap},
+    multipart::{Form, Part},
 };
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use tokio::task::JoinSet;
-use wxhost_tests::{Context, Host, Result, check, host::SECRET_KEY, wehub::Message};
+use wxhost_tests::{Context, Host, Result, check, guests, host::SECRET_KEY, wehub::Message};
 
 use crate::fixtures::{self, ACCOUNT, FRIEND, GROUP};
 
@@ -188,7 +188,7 @@ async fn without_a_bot_a_message_is_recorded_and_silent() -> Result<()> {
 
 #[tokio::test]
 async fn the_javascript_bot_answers_by_keywords() -> Result<()> {
-    let Some(faq) = wxhost_tests::guests::javascript("faq")? else {
+    let Some(faq) = guests::javascript("faq")? else {
         return Ok(());
     };
     let host = Host::unpaced().await?;

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use wxhost_tests::{
     Context, Host, Result, check,
-    host::Settings,
+    host::{DEAD_PROXY, Settings},
     http::{Connection, Target},
     openwx::{Stub, base64, escaped, process},
     poll,
@@ -668,7 +668,8 @@ async fn the_heartbeat_makes_the_host_and_its_clients_call_themselves() -> Resul
     let settings = Settings::default()
         .clients(10)?
         .set("openwx.poll_api", ours.url("/poll"))
-        .set("openwx.poll_interval", 1);
+        .set("openwx.poll_interval", 1)
+        .env("http_proxy", DEAD_PROXY);
     let host = Host::with(settings).await?;
     let openwx = host.openwx()?;
     ours.until("the host asks", |seen| seen.target.starts_with("/poll"))

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use wxhost_tests::{
     Context, Error, Host, Result, check, guests,
-    host::Settings,
+    host::{DEAD_PROXY, Settings},
     openwx::{Openwx, Recorder, Stub, process},
     poll,
     wehub::upload,
@@ -529,7 +529,8 @@ async fn both_hear_the_reports_where_that_is_wanted() -> Result<()> {
     recorder.answer(json!({"reply": "from their server"}));
     let settings = Settings::default()
         .set("openwx.post_api", recorder.url("/cb?x=1"))
-        .set("openwx.tee", true);
+        .set("openwx.tee", true)
+        .env("http_proxy", DEAD_PROXY);
     let (host, _openwx, stub) = with_echo(settings).await?;
     let heard = stub.receive("@f1", "hello").await?;
     assert_eq!(heard.answer["reply"], "from their server");

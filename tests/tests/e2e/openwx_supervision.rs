@@ -539,6 +539,8 @@ async fn who_has_no_port_when_the_host_begins_is_started_once_there_is_one() -> 
     })
     .await?;
     check!(waiting["pid"].is_null(), "{waiting}");
+    assert_eq!(waiting["phase"], "waiting", "{waiting}");
+    check!(waiting["next_start_ms"].is_u64(), "{waiting}");
     drop(taken);
     let running = host.until_phase("a1", "running").await?;
     assert_eq!(running["port"], stub.port, "{running}");

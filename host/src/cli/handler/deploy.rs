@@ -11,9 +11,12 @@ use crate::{
         failure::Failure,
         output::{Printed, Style, size},
     },
-    domain::{AccountId, HandlerName, handler::Manifest, id::BadId},
+    domain::{
+        AccountId, HandlerName,
+        handler::{DeployChange, Manifest},
+        id::BadId,
+    },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
-    service::DeployChange,
 };
 
 /// `wxhost handler deploy`.

@@ -3,6 +3,7 @@
 //!
 //! Pure: what a client is, what may be told to it, and when it is started again.
 
+mod api_url;
 mod parameters;
 mod report_url;
 mod restart;
@@ -14,9 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountId, Digest, Millis, id::BadId};
 
-pub use parameters::{
-    BadParameter, LOG_FILES, ParameterPolicy, Parameters, VALUE_MAX_BYTES, check_media,
-};
+pub use api_url::ApiUrl;
+pub use parameters::{BadParameter, ParameterPolicy, Parameters, VALUE_MAX_BYTES, check_media};
 pub use report_url::{escaped, merged_url, report_url};
 pub use restart::{Crashes, RestartPolicy, Verdict, codes_max};
 pub use settings::{Auth, ClientPolicy, Places, Replies, TEMPLATE_DEFAULT, Template};
@@ -188,7 +188,7 @@ pub enum Phase {
     Running,
     /// It was told to end.
     Stopping,
-    /// It has ended by itself and is started again in a while.
+    /// It has ended by itself, or with the host before, and is started again in a while.
     Waiting,
     /// It ended too often: it is not started again before somebody clears it.
     Failed,
@@ -333,6 +333,14 @@ pub struct ClientStatus {
     /// What its process uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<ProcessUsage>,
+}
+
+impl ClientStatus {
+    /// Whether the host has yet to start it, since it began itself. One that waits after
+    /// its process has ended knows how that was.
+    pub fn is_awaited(&self) -> bool {
+        self.phase == Phase::Waiting && self.last_end.is_none()
+    }
 }
 
 /// A client that somebody wants to run, as the store keeps it.

@@ -14,9 +14,6 @@ pub type Parameters = BTreeMap<String, String>;
 
 /// The longest value. It becomes part of the process's environment.
 pub const VALUE_MAX_BYTES: usize = 2048;
-/// The files in a client's directory that the host keeps what it prints in: the newer
-/// one, and the one before it.
-pub const LOG_FILES: [&str; 2] = ["console.log", "console.1.log"];
 /// How many names `load` may have.
 const PLUGINS_MAX: usize = 32;
 
@@ -353,20 +350,10 @@ fn place(value: &str, dir: &Path) -> Result<String, String> {
             Component::ParentDir | Component::RootDir | Component::Prefix(_) => return outside(),
         }
     }
-    let first = below_dir(&path, dir).unwrap_or_default();
-    if let Some(name) = LOG_FILES.iter().find(|name| first == **name) {
-        return Err(format!("{name} is the host's own file: give another name"));
-    }
     match path.into_os_string().into_string() {
         Ok(path) => Ok(path),
         Err(_) => Err("needs a data directory whose name is UTF-8".to_owned()),
     }
-}
-
-/// What a path begins with below a directory.
-fn below_dir<'a>(path: &'a Path, dir: &Path) -> Option<&'a std::ffi::OsStr> {
-    let mut below = path.strip_prefix(dir).ok()?.components();
-    below.next().map(Component::as_os_str)
 }
 
 /// Names of plugins, or one path of a plugin in the directory.
@@ -422,13 +409,6 @@ mod tests {
         for value in values {
             assert_eq!(check(name, value).as_deref(), Ok(*value), "{name}");
         }
-    }
-
-    #[test]
-    fn the_hosts_own_files_are_no_places_of_a_client() {
-        refused("state_path", &["console.log", "./console.1.log"]);
-        refused("media_dir", &["console.log/media"]);
-        assert!(check("log_path", "logs/console.log").is_ok());
     }
 
     fn refused(name: &str, values: &[&str]) {
@@ -574,8 +554,6 @@ mod tests {
         for (name, value) in [
             ("qrcode_path", "mojo_weixin_cookie_小明.dat"),
             ("qrcode_path", "./mojo_weixin_cookie_小明.dat/x"),
-            ("state_path", "console.log"),
-            ("log_path", "console.1.log"),
             ("pid_path", "mojo_weixin_state_小明.json"),
             ("tmpdir", "mojo_weixin_state_小明.json"),
             ("load", "./mojo_weixin_media_ab.pm"),
@@ -623,6 +601,7 @@ mod tests {
             "http://h/1.png",
             "https://h/1",
             "out/1.png",
+            "console.log",
             &format!("{DIR}/1.png"),
         ] {
             assert_eq!(media(fit), Ok(()), "{fit}");
@@ -634,7 +613,6 @@ mod tests {
             "",
             ".",
             "mojo_weixin_cookie_小明.dat",
-            "console.log",
         ] {
             assert!(media(bad).is_err(), "{bad:?}");
         }

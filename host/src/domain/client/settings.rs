@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ParameterPolicy, RestartPolicy,
+    ApiUrl, ParameterPolicy, RestartPolicy,
     parameters::{self, check_parameter_name},
 };
 
@@ -39,21 +39,23 @@ pub struct ClientPolicy {
     /// The last one.
     pub backend_end_port: u16,
     /// Where clients report to that name no other address; none for the host.
-    pub post_api: Option<String>,
+    pub post_api: Option<ApiUrl>,
     /// An address that the host asks again and again for what it shall do: it
     /// answers with a redirection to the controller API.
-    pub poll_api: Option<String>,
+    pub poll_api: Option<ApiUrl>,
     /// How long the host waits between two questions to `poll_api`, in s.
     pub poll_interval: u64,
-    /// How many clients may run.
+    /// How many clients may run, or wait to be started again, at the same time.
     pub max_clients: usize,
     /// Where clients have their directories; `openwx` in the data directory.
     pub tmpdir: Option<PathBuf>,
     /// The file with the host's process id; in `tmpdir`.
     pub pid_path: Option<PathBuf>,
-    /// The file that lists the clients, for people's scripts; in `tmpdir`.
+    /// The file that lists the clients that have a process, for people's scripts; in
+    /// `tmpdir`.
     pub backend_path: Option<PathBuf>,
-    /// How often clients are looked at whose files say nothing, in s.
+    /// How often it is looked at what clients use, and at files that nobody told of, in
+    /// s.
     pub check_interval: u64,
     /// What clients log, unless they are started with something else.
     pub log_level: Option<String>,
@@ -68,7 +70,7 @@ pub struct ClientPolicy {
     /// Whether those who use the controller API may have clients send files of this
     /// machine, by their paths. Else those in a client's own directory only.
     pub local_media: bool,
-    /// Report to the host and to a `post_api` as well.
+    /// Whether reports go to a `post_api` and to the host as well.
     pub tee: bool,
     /// How a bot's answers reach the client.
     pub replies: Replies,
@@ -80,7 +82,7 @@ pub struct ClientPolicy {
     pub environment: Vec<String>,
     /// How long a client may take to begin its answer to what is passed on, in ms.
     pub answer_ms: u64,
-    /// The same for what is known to be slow: sending, and long polls.
+    /// The same for what is known to be slow: sending, long polls, and what asks WeChat.
     pub slow_answer_ms: u64,
     /// How long a client may take to end after it was told to, in ms.
     pub stop_ms: u64,
@@ -91,7 +93,7 @@ pub struct ClientPolicy {
     pub memory_bytes_max: u64,
     /// How often a client that is logged in is asked whether it still answers, in ms.
     pub probe_ms: u64,
-    /// How many such questions in a row it may leave unanswered.
+    /// After how many such questions in a row without an answer it is killed.
     pub probes_max: u32,
     /// How clients are started again that ended by themselves.
     pub restart: RestartPolicy,
@@ -178,7 +180,9 @@ impl ClientPolicy {
         self.check_addresses()?;
         self.check_texts()?;
         self.check_names()?;
-        self.restart.check()
+        self.restart.check()?;
+        let ms = MAX_WAIT.as_millis() as u64;
+        within("restart.wait_max_ms", self.restart.wait_max_ms, 1, ms)
     }
 
     /// Says why the controller API can't be served to everybody here, when
@@ -244,7 +248,8 @@ impl ClientPolicy {
 
     fn check_addresses(&self) -> Result<(), String> {
         for (name, url) in [("post_api", &self.post_api), ("poll_api", &self.poll_api)] {
-            let checked = url.as_deref().map_or(Ok(()), parameters::check_url);
+            let url = url.as_ref().map(ApiUrl::expose);
+            let checked = url.map_or(Ok(()), parameters::check_url);
             checked.map_err(|problem| format!("openwx.{name}: {problem}"))?;
         }
         let mut seen = BTreeSet::new();
@@ -446,21 +451,40 @@ mod tests {
         refused("memory_bytes_max", |it| it.memory_bytes_max = 512);
         refused("restart.wait_min_ms", |it| it.restart.wait_min_ms = 0);
         refused("restart.wait_max_ms", |it| it.restart.wait_max_ms = 1);
+        refused("restart.wait_max_ms", |it| {
+            it.restart.wait_max_ms = u64::MAX
+        });
         assert_eq!(policy(|it| it.memory_bytes_max = 0).check(), Ok(()));
     }
 
     #[test]
     fn texts_are_what_they_are_meant_to_be() {
-        refused("post_api", |it| it.post_api = Some("h:1".to_owned()));
-        refused("poll_api", |it| {
-            it.poll_api = Some("http://u:p@h/".to_owned())
-        });
+        refused("post_api", |it| it.post_api = Some("h:1".into()));
+        refused("poll_api", |it| it.poll_api = Some("http://u:p@h/".into()));
         refused("log_level", |it| it.log_level = Some("loud".to_owned()));
         refused("log_encoding", |it| {
             it.log_encoding = Some("a b".to_owned())
         });
         refused("tmpdir", |it| it.tmpdir = Some("".into()));
         refused("template_path", |it| it.template_path = Some("".into()));
+    }
+
+    #[test]
+    fn keys_in_addresses_are_not_shown_with_the_settings() {
+        let set = policy(|it| {
+            it.post_api = Some("http://h/cb?key=hush".into());
+            it.poll_api = Some("http://h/poll?hush".into());
+        });
+        assert_eq!(set.check(), Ok(()));
+        for shown in [
+            format!("{set:?}"),
+            serde_json::to_string(&set).unwrap_or_default(),
+        ] {
+            assert!(
+                shown.contains("http://h/cb?key=") && !shown.contains("hush"),
+                "{shown}"
+            );
+        }
     }
 
     #[test]

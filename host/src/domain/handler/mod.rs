@@ -13,7 +13,7 @@ pub use self::{
     failure::{Failure, FailureKind, Used},
     manifest::Manifest,
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
-    version::{VERSIONS_KEPT, Version, VersionNumber},
+    version::{DeployChange, VERSIONS_KEPT, Version, VersionNumber},
 };
 use super::{AccountId, Digest, HandlerName, Millis};
 

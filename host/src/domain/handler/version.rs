@@ -63,6 +63,20 @@ pub struct Version {
     pub note: String,
 }
 
+/// What a deployment has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeployChange {
+    /// The name is new.
+    Created,
+    /// A new version serves.
+    Replaced,
+    /// A new version serves some.
+    RolledOut,
+    /// The same serves already.
+    Unchanged,
+}
+
 impl Version {
     /// A bot's, made of these bytes.
     #[cfg(test)]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::blobs::BlobReader;
 use crate::domain::{
-    ClientName,
+    ClientName, Millis,
     client::{ClientStatus, NativeState, StartId, Wanted},
 };
 
@@ -130,6 +130,10 @@ pub trait Clients: Send + Sync + fmt::Debug {
     /// Knows a client that is over, without starting it.
     fn keep(&self, wanted: Wanted);
 
+    /// Knows a client that is started later, for this reason, and that waits until then:
+    /// by this itself it is not started.
+    fn put_off(&self, wanted: Wanted, next_start_ms: Millis, reason: String);
+
     /// Has a client's process end (TERM, then KILL) and forgets it once it has. None
     /// when there is no such client; the same again while it ends.
     fn stop(&self, name: &ClientName) -> Option<Arc<ClientStatus>>;
@@ -208,6 +212,8 @@ impl Clients for NoClients {
     }
 
     fn keep(&self, _: Wanted) {}
+
+    fn put_off(&self, _: Wanted, _: Millis, _: String) {}
 
     fn stop(&self, _: &ClientName) -> Option<Arc<ClientStatus>> {
         None

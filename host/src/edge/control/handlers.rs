@@ -10,9 +10,12 @@ use super::{
     wire::{ConfigKeys, DeployView, HandlerView, List, RollbackRequest, RolloutRequest},
 };
 use crate::{
-    domain::{Handler, HandlerName, handler::Version},
+    domain::{
+        Handler, HandlerName,
+        handler::{DeployChange, Version},
+    },
     edge::error::Problem,
-    service::{ChangeRollout, Deploy, DeployChange, Service},
+    service::{ChangeRollout, Deploy, Service},
 };
 
 pub async fn list(

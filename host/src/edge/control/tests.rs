@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{BODY_MAX_BYTES, CONFIG_BODY_MAX_BYTES, router};
+use super::{BODY_MAX_BYTES, CONFIG_BODY_MAX_BYTES, DEPLOY_OPTIONS_MAX_BYTES, router};
 use crate::edge::tests::NoRuntime;
 use crate::{
     blobs,

@@ -7,7 +7,7 @@
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Openwx,
@@ -27,6 +27,9 @@ use crate::{
 /// and at the most.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// How long it rests at the most before the contacts are read once more: for the client
+/// that is work.
+const CONTACTS_REST_MAX: Duration = Duration::from_secs(300);
 /// How long it goes without a look for tasks: a hint may be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// How often it is tried to write how a task went. Then its deadline ends it.
@@ -75,17 +78,34 @@ impl Errands {
     /// Goes on until the session has ended. The contacts are read meanwhile: their
     /// ids may all be others than before.
     pub async fn run(self, link: Link) {
-        tokio::join!(self.read_contacts_first(), self.carry_out_all(&link));
+        let ended = Notify::new();
+        let carrying_out = async {
+            self.carry_out_all(&link).await;
+            ended.notify_one();
+        };
+        tokio::join!(self.read_contacts_first(&ended), carrying_out);
     }
 
-    async fn read_contacts_first(&self) {
+    /// Tries until it has worked or the session has ended: without it ids of before would
+    /// stay until the next login.
+    async fn read_contacts_first(&self, ended: &Notify) {
+        let client = &self.name;
         let key = format!("contacts-{}-{}", self.start.as_str(), self.since_ms);
-        match self.read_contacts(&key).await {
-            Ok((Outcome::Done, _)) => {}
-            Ok((Outcome::Failed(reason) | Outcome::Unknown(reason), _))
-            | Err(Unreached(reason)) => {
-                tracing::warn!(client = %self.name, reason, "the contacts are not read");
+        let mut rest = RETRY_AFTER;
+        loop {
+            let reason = match self.read_contacts(&key).await {
+                Ok((Outcome::Done, _)) => return,
+                Ok((Outcome::Failed(reason) | Outcome::Unknown(reason), _))
+                | Err(Unreached(reason)) => reason,
+            };
+            match rest == RETRY_AFTER {
+                true => tracing::warn!(%client, reason, "the contacts are not read yet"),
+                false => tracing::debug!(%client, reason, "the contacts are still not read"),
             }
+            if tokio::time::timeout(rest, ended.notified()).await.is_ok() {
+                return;
+            }
+            rest = (2 * rest).min(CONTACTS_REST_MAX);
         }
     }
 

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     domain::{
         AccountId, ClientKind, ClientName, Event, EventKey, Happening, Task,
-        client::{NativeState, Phase, Replies, StartId, merged_url},
+        client::{ApiUrl, NativeState, Phase, Replies, StartId, merged_url},
     },
     edge::{
         body::{BodyError, BodyReader},
@@ -197,8 +197,9 @@ impl Openwx {
             return None;
         }
         let status = self.service().native().status(name)?;
-        let own = status.parameters.get("post_api");
-        let address = own.or(self.policy().post_api.as_ref())?;
+        let own = status.parameters.get("post_api").map(String::as_str);
+        let all = self.policy().post_api.as_ref().map(ApiUrl::expose);
+        let address = own.or(all)?;
         Some(merged_url(address, name))
     }
 

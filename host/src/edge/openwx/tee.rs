@@ -7,6 +7,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
+use reqwest::{Url, redirect};
+
+use crate::edge::loopback::is_loopback;
 
 /// How long the user's program may take: the client waits no longer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
@@ -15,8 +18,35 @@ const ANSWER_MAX_BYTES: usize = 256 * 1024;
 
 /// Passes reports on. A cheap handle.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tee {
-    http: Option<reqwest::Client>,
+pub(super) struct Tee(Option<Https>);
+
+/// What speaks to addresses of this machine, and to others: by way of the proxies that
+/// the environment names.
+#[derive(Debug, Clone)]
+struct Https {
+    here: reqwest::Client,
+    away: reqwest::Client,
+}
+
+impl Https {
+    fn new() -> reqwest::Result<Self> {
+        let builder = || {
+            let builder = reqwest::Client::builder().timeout(ANSWER_TIME);
+            // A report is for this address and no other.
+            builder.redirect(redirect::Policy::none())
+        };
+        Ok(Self {
+            here: builder().no_proxy().build()?,
+            away: builder().build()?,
+        })
+    }
+
+    fn to(&self, url: &Url) -> &reqwest::Client {
+        match is_loopback(url) {
+            true => &self.here,
+            false => &self.away,
+        }
+    }
 }
 
 /// What the user's program answered.
@@ -39,15 +69,15 @@ impl IntoResponse for UsersAnswer {
 }
 
 impl Tee {
-    /// With a pool of connections of its own.
+    /// With pools of connections of its own.
     pub(super) fn new() -> Self {
         // Fails when there is one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().timeout(ANSWER_TIME).build();
-        if let Err(error) = &http {
+        let https = Https::new();
+        if let Err(error) = &https {
             tracing::error!(%error, "reports can't be passed on");
         }
-        Self { http: http.ok() }
+        Self(https.ok())
     }
 
     /// Passes a report on; none when there is no answer in time.
@@ -63,10 +93,12 @@ impl Tee {
     }
 
     async fn ask(&self, address: &str, body: Bytes) -> Result<UsersAnswer, String> {
-        let http = self.http.as_ref().ok_or("there is no HTTP client")?;
+        let https = self.0.as_ref().ok_or("there is no HTTP client")?;
+        let url = Url::parse(address).map_err(|error| error.to_string())?;
         let told = |error: reqwest::Error| error.without_url().to_string();
-        let request = http
-            .post(address)
+        let request = https
+            .to(&url)
+            .post(url)
             .header(header::CONTENT_TYPE, "application/json")
             .body(body);
         let mut answer = request.send().await.map_err(told)?;

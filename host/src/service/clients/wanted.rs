@@ -4,46 +4,18 @@
 //! while, a machine that has just begun and lacks memory. So it is tried again, with
 //! the same waits as after a crash, and only a template that can't be used is for good.
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use super::{Error, Service};
 use crate::domain::{
-    ClientName,
     client::{Crashes, Over, Verdict, Wanted},
     ports::{ClientChange, StartError},
 };
 
 /// What is said of a client that the host has not come to yet.
 const BEGINS: &str = "the host has begun and starts it in a moment";
-
-/// The clients that the host has yet to start. As long as one is among them, it is
-/// wanted, whatever it looks like; it leaves when somebody starts or stops it.
-#[derive(Debug, Default)]
-pub(in crate::service) struct Awaited(Mutex<HashSet<ClientName>>);
-
-impl Awaited {
-    pub fn has(&self, name: &ClientName) -> bool {
-        self.lock().contains(name)
-    }
-
-    pub fn leaves(&self, name: &ClientName) {
-        self.lock().remove(name);
-    }
-
-    fn comes(&self, name: &ClientName) {
-        self.lock().insert(name.clone());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashSet<ClientName>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Service {
     /// Knows the clients that the store knows, so that they can be seen and stopped
@@ -55,8 +27,9 @@ impl Service {
             self.0.native.keep(client);
         }
         for client in &wanted {
-            self.0.awaited.comes(&client.name);
-            self.show_over(client, false, BEGINS.to_owned());
+            let now_ms = self.0.store.now();
+            let reason = BEGINS.to_owned();
+            self.0.native.put_off(client.clone(), now_ms, reason);
         }
         let max = self.0.policies.clients.max_clients;
         if wanted.len() > max {
@@ -85,16 +58,16 @@ impl Service {
     /// After how long it is to be tried again; none when it is not.
     async fn try_start(&self, wanted: &Wanted, tries: &mut Crashes) -> Option<Duration> {
         let _changes = self.0.client_changes.lock().await;
-        if !self.0.awaited.has(&wanted.name) || self.check_ready().is_err() {
+        // Somebody may have started or stopped it meanwhile.
+        let known = self.0.native.status(&wanted.name);
+        let is_awaited = known.is_some_and(|status| status.is_awaited());
+        if !is_awaited || self.check_ready().is_err() {
             return None;
         }
         let error = match self.0.native.start(wanted.clone()).await {
             // It stays wanted: the next host starts it.
             Err(StartError::Ending) => return None,
-            Ok(_) | Err(StartError::Exists(_)) => {
-                self.0.awaited.leaves(&wanted.name);
-                return None;
-            }
+            Ok(_) | Err(StartError::Exists(_)) => return None,
             Err(error) => error,
         };
         let policy = &self.0.policies.clients.restart;
@@ -114,9 +87,9 @@ impl Service {
     fn put_off(&self, wanted: &Wanted, error: &StartError, wait_ms: u64) -> Duration {
         let client = &wanted.name;
         tracing::warn!(%client, %error, wait_ms, "a client is not started yet");
-        let seconds = wait_ms.div_ceil(1_000);
-        let reason = format!("{error}; it is tried again after {seconds} s");
-        self.show_over(wanted, true, reason);
+        let next_start_ms = self.0.store.now().saturating_add(wait_ms);
+        let reason = error.to_string();
+        self.0.native.put_off(wanted.clone(), next_start_ms, reason);
         Duration::from_millis(wait_ms)
     }
 
@@ -124,26 +97,19 @@ impl Service {
     async fn give_up(&self, wanted: &Wanted, error: &StartError) {
         let client = &wanted.name;
         tracing::error!(%client, %error, "a client is not started again");
-        let failed = self.show_over(wanted, true, error.to_string());
-        self.0.awaited.leaves(client);
+        let over = Over {
+            failed: true,
+            at_ms: self.0.store.now(),
+            reason: error.to_string(),
+        };
+        let failed = Wanted {
+            over: Some(over),
+            ..wanted.clone()
+        };
+        self.0.native.keep(failed.clone());
         // What is not written is tried again by the next host.
         if let Err(error) = self.0.store.change_client(ClientChange::Put(failed)).await {
             tracing::error!(%client, %error, "that a client has failed is not written");
         }
-    }
-
-    /// Has a client look as if it were over, for this reason.
-    fn show_over(&self, wanted: &Wanted, failed: bool, reason: String) -> Wanted {
-        let over = Over {
-            failed,
-            at_ms: self.0.store.now(),
-            reason,
-        };
-        let shown = Wanted {
-            over: Some(over),
-            ..wanted.clone()
-        };
-        self.0.native.keep(shown.clone());
-        shown
     }
 }

@@ -10,7 +10,6 @@ pub use self::versions::ChangeRollout;
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::{
     Error, Service,
@@ -18,7 +17,9 @@ use super::{
 };
 use crate::domain::{
     Digest, Handler, HandlerName,
-    handler::{Manifest, Rollout, Scope, Share, Used, VERSIONS_KEPT, Version, VersionNumber},
+    handler::{
+        DeployChange, Manifest, Rollout, Scope, Share, Used, VERSIONS_KEPT, Version, VersionNumber,
+    },
     ports::{CallError, CatalogueChange},
 };
 
@@ -73,20 +74,6 @@ pub struct DeployDone {
     pub compile_ms: u64,
     /// What the call that tried it out used.
     pub tried: Used,
-}
-
-/// What a deployment has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DeployChange {
-    /// The name is new.
-    Created,
-    /// A new version serves.
-    Replaced,
-    /// A new version serves some.
-    RolledOut,
-    /// The same serves already.
-    Unchanged,
 }
 
 impl Service {

@@ -215,18 +215,21 @@ async fn what_may_pass_does_not_keep_a_client_from_being_started_again() {
         let (service, native) = begin(&host.store, host.data.path(), ClientPolicy::default()).await;
         let wanted = service.know_clients().await.unwrap();
         let phase = || native.status(&name("a")).unwrap().phase;
-        assert_eq!(phase(), Phase::Stopped, "it is known at once");
+        assert_eq!(phase(), Phase::Waiting, "it is known at once");
+        let trouble = error.to_string();
         native.refuse(error);
         let starting = service.clone();
         let starting = tokio::spawn(async move { starting.start_wanted_clients(wanted).await });
-        while phase() != Phase::Failed {
+        let tried = || {
+            let status = native.status(&name("a")).unwrap();
+            (status.reason.as_deref() == Some(trouble.as_str())).then_some(status)
+        };
+        while tried().is_none() {
             tokio::task::yield_now().await;
         }
-        let reason = native.status(&name("a")).unwrap().reason.clone().unwrap();
-        assert!(reason.contains("it is tried again after"), "{reason}");
-        // Whoever follows it takes it for over.
-        service.client_is_over(&name("a")).await.unwrap();
-        assert_eq!(host.wanted("a").await.unwrap().over, None);
+        let status = tried().unwrap();
+        assert_eq!(status.phase, Phase::Waiting, "whoever follows it goes on");
+        assert!(status.next_start_ms.unwrap() > host.store.now());
         starting.await.unwrap();
         assert_eq!(phase(), Phase::Spawned);
     }
@@ -308,6 +311,28 @@ async fn only_clients_that_run_count_against_those_that_may() {
     assert!(still, "its process has not ended yet");
     host.native.ends("b");
     host.service.clear_client(&name("a")).await.unwrap();
+}
+
+#[tokio::test]
+async fn clients_that_the_host_has_yet_to_start_count_as_well() {
+    let policy = || ClientPolicy {
+        max_clients: 2,
+        ..ClientPolicy::default()
+    };
+    let host = host_with(policy()).await;
+    host.start("a").await.unwrap();
+    host.start("b").await.unwrap();
+    let (service, native) = begin(&host.store, host.data.path(), policy()).await;
+    let wanted = service.know_clients().await.unwrap();
+    let start = |client| service.start_client(request(client));
+    assert!(matches!(start("c").await, Err(Error::TooManyClients(2))));
+    // Whoever does not want to wait for the host starts them, in either way.
+    assert_eq!(start("a").await.unwrap().phase, Phase::Spawned);
+    let begun = service.restart_client(&name("b")).await.unwrap();
+    assert_eq!((begun.phase, begun.restarts), (Phase::Spawned, 0));
+    native.becomes("b", Phase::Running);
+    service.start_wanted_clients(wanted).await;
+    assert_eq!(native.status(&name("b")).unwrap().phase, Phase::Running);
 }
 
 #[tokio::test]

@@ -8,11 +8,11 @@ use crate::{
     domain::{
         AccountId, Digest, Handler, HandlerName, Millis,
         handler::{
-            FAILURES_PERCENT, Manifest, Return, Rollout, Scope, Score, Share, Used, Version,
-            VersionNumber,
+            DeployChange, FAILURES_PERCENT, Manifest, Return, Rollout, Scope, Score, Share, Used,
+            Version, VersionNumber,
         },
     },
-    service::{DeployChange, DeployDone},
+    service::DeployDone,
 };
 
 /// A handler with the version that serves, without the values of its configuration:

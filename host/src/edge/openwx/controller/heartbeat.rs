@@ -11,7 +11,7 @@ use axum::{body::Body, extract::Request};
 use reqwest::{Response, Url, header, redirect};
 
 use super::{Openwx, PREFIX, asked::Asked};
-use crate::edge::linger;
+use crate::edge::{linger, loopback::spare_proxies};
 
 /// How long an answer may take: the other side holds it back until there is
 /// something to do.
@@ -39,11 +39,14 @@ impl Openwx {
         let Some(poll_api) = self.policy().poll_api.clone() else {
             return;
         };
-        let asking = match (Url::parse(&poll_api), http()) {
-            (Ok(url), Ok(http)) => Asking { http, url, own },
+        let url = match Url::parse(poll_api.expose()) {
+            Ok(url) => url,
             // Addresses are checked with the settings.
-            (Err(error), _) => return tracing::error!(%error, "openwx.poll_api is not asked"),
-            (_, Err(error)) => return tracing::error!(%error, "openwx.poll_api is not asked"),
+            Err(error) => return tracing::error!(%error, "openwx.poll_api is not asked"),
+        };
+        let asking = match http(&url) {
+            Ok(http) => Asking { http, url, own },
+            Err(error) => return tracing::error!(%error, "openwx.poll_api is not asked"),
         };
         let pause = Duration::from_secs(self.policy().poll_interval);
         let (mut failures, mut complained) = (0u32, false);
@@ -91,14 +94,14 @@ fn wait(pause: Duration, failures: u32) -> Duration {
     pause.saturating_mul(longer).min(WAIT_MAX.max(pause))
 }
 
-fn http() -> Result<reqwest::Client, reqwest::Error> {
+fn http(url: &Url) -> Result<reqwest::Client, reqwest::Error> {
     // Somebody else may have done so before.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
+    let builder = reqwest::Client::builder()
         .redirect(redirect::Policy::none())
         .timeout(ANSWER_TIME)
-        .connect_timeout(CONNECT_TIME)
-        .build()
+        .connect_timeout(CONNECT_TIME);
+    spare_proxies(builder, url).build()
 }
 
 /// What is asked, and where its answers may point.
@@ -172,9 +175,10 @@ mod tests {
     use super::*;
 
     fn asking() -> Asking {
+        let url = Url::parse("http://away.example/poll").unwrap();
         Asking {
-            http: http().unwrap(),
-            url: Url::parse("http://away.example/poll").unwrap(),
+            http: http(&url).unwrap(),
+            url,
             own: vec![
                 SocketAddr::from(([127, 0, 0, 1], 2000)),
                 SocketAddr::from(([10, 0, 0, 7], 2001)),

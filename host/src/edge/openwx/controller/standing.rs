@@ -12,6 +12,7 @@ pub(super) fn why_gone(client: &ClientStatus) -> Option<String> {
     let what = match client.phase {
         Phase::Spawned | Phase::Listening | Phase::Running => return None,
         Phase::Stopping => format!("is being stopped since {since}"),
+        Phase::Waiting if client.is_awaited() => format!("waits for its start since {since}"),
         Phase::Waiting => format!("has ended at {since}"),
         Phase::Failed => format!("has failed at {since}"),
         Phase::Stopped => format!("has stopped at {since}"),

@@ -9,6 +9,40 @@ fn png(side: u32) -> Bytes {
 }
 
 #[tokio::test]
+async fn contacts_that_could_not_be_read_at_first_are_read_later() {
+    let rig = rig().await;
+    let silent = Err(CallFault::Unanswered("no answer within 1 s".to_owned()));
+    rig.native.next("get_friend_info", silent);
+    // It waits for them.
+    rig.running("s1").await;
+    let contacts = rig.service.contacts(&account(), None, None, 10).await;
+    assert_eq!(contacts.unwrap().items.len(), 2);
+    let calls = rig.native.calls.lock().unwrap().clone();
+    let asked = calls.iter().filter(|call| *call == "get_friend_info?");
+    assert_eq!(asked.count(), 2, "{calls:?}");
+}
+
+#[tokio::test]
+async fn contacts_of_a_session_that_has_ended_are_not_tried_again() {
+    let rig = rig().await;
+    let gone = || Err(CallFault::Unreached("refused".to_owned()));
+    for _ in 0..9 {
+        rig.native.next("get_friend_info", gone());
+    }
+    rig.native.set(Some("s1"), Phase::Running, |_| {});
+    let left = || rig.native.script.lock().unwrap()["get_friend_info"].len();
+    until("a try", async || (left() == 8).then_some(())).await;
+    rig.native.forget();
+    let driver = &rig.driver;
+    let ended = async || rig.session().await.is_none().then_some(());
+    until("the end of the session", ended).await;
+    assert!(!driver.is_finished());
+    // Longer than the first rest.
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
+    assert_eq!(left(), 8);
+}
+
+#[tokio::test]
 async fn a_session_lasts_as_long_as_its_process_is_logged_in() {
     let rig = rig().await;
     rig.running("s1").await;

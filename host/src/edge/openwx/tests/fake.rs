@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use crate::domain::{
-    Action, ClientName, Deployment, Digest, Happening,
+    Action, ClientName, Deployment, Digest, Happening, Millis,
     client::{ClientStatus, NativeState, Phase, StartId, Wanted},
     event::Content,
     handler::Used,
@@ -140,6 +140,8 @@ impl Clients for Fake {
     }
 
     fn keep(&self, _: Wanted) {}
+
+    fn put_off(&self, _: Wanted, _: Millis, _: String) {}
 
     fn stop(&self, _: &ClientName) -> Option<Arc<ClientStatus>> {
         None

@@ -1,3 +1,5 @@
+use axum::response::Redirect;
+
 use super::*;
 use crate::domain::client::{NativeState, Replies};
 
@@ -97,6 +99,35 @@ async fn states_are_told_and_whom_a_client_lists_at_its_login_is_no_news() {
 }
 
 #[tokio::test]
+async fn a_report_goes_to_the_user_s_address_and_nowhere_else() {
+    let elsewhere = Arc::new(Mutex::new(0));
+    let counts = Arc::clone(&elsewhere);
+    let router = axum::Router::new()
+        .route(
+            "/cb",
+            axum::routing::post(|| async { Redirect::temporary("/other") }),
+        )
+        .route(
+            "/other",
+            axum::routing::any(move || async move { *counts.lock().unwrap() += 1 }),
+        );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let rig = rig_with(ClientPolicy {
+        tee: true,
+        post_api: Some(format!("http://127.0.0.1:{port}/cb").into()),
+        ..ClientPolicy::default()
+    })
+    .await;
+    rig.running("s1").await;
+    let (status, _) = rig.report("key-s1", message("1", "0")).await;
+    assert_eq!(status, StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(*elsewhere.lock().unwrap(), 0);
+    server.abort();
+}
+
+#[tokio::test]
 async fn a_user_s_own_program_hears_the_same_and_its_answer_is_passed_back() {
     let heard = Arc::new(Mutex::new(Vec::<String>::new()));
     let noted = Arc::clone(&heard);
@@ -110,7 +141,7 @@ async fn a_user_s_own_program_hears_the_same_and_its_answer_is_passed_back() {
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     let rig = rig_with(ClientPolicy {
         tee: true,
-        post_api: Some(format!("http://127.0.0.1:{port}/cb?a=1")),
+        post_api: Some(format!("http://127.0.0.1:{port}/cb?a=1").into()),
         ..ClientPolicy::default()
     })
     .await;

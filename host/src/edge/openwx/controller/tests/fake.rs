@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::domain::{
-    ClientName,
+    ClientName, Millis,
     client::{ClientStatus, NativeState, Phase, StartId, StateSeen, StateSource, Wanted},
     ports::{
         Address, ApiAnswer, ApiCall, BlobReader, CallFault, ClientFileError, Clients, Lease,
@@ -124,6 +124,8 @@ impl Clients for Fake {
     }
 
     fn keep(&self, _: Wanted) {}
+
+    fn put_off(&self, _: Wanted, _: Millis, _: String) {}
 
     fn stop(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
         if let Some(one) = self.lock().get_mut(name) {

@@ -14,7 +14,7 @@ async fn a_redirection_of_poll_api_is_carried_out_here() {
                            Content-Length: 0\r\n\r\n";
     let away = Native::start(Manner::Answers(COMMAND)).await;
     let poll_api = format!("http://127.0.0.1:{}/poll?key=1", away.port);
-    let rig = rig_with(|it| it.poll_api = Some(poll_api)).await;
+    let rig = rig_with(|it| it.poll_api = Some(poll_api.into())).await;
     let own = vec![SocketAddr::from(([127, 0, 0, 1], 2000))];
     let beating = tokio::spawn(rig.openwx.clone().heartbeat(own));
     let started = async {

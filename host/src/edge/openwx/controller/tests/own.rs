@@ -5,9 +5,16 @@ use bytes::Bytes;
 
 use super::{fake::One, rig, rig_with};
 use crate::domain::{
-    client::{NativeState, Phase},
+    client::{NativeState, Phase, ProcessEnd},
     ports::{ClientFileError, StartError},
 };
+
+fn ended() -> ProcessEnd {
+    ProcessEnd {
+        at_ms: 1,
+        reason: "exit code 7".to_owned(),
+    }
+}
 
 fn state_file(text: &'static str) -> impl FnOnce(&mut One) {
     move |one| one.state_file = Ok(Bytes::from_static(text.as_bytes()))
@@ -72,6 +79,7 @@ async fn a_start_of_a_client_that_waits_gives_it_a_process() {
     let rig = rig().await;
     rig.clients.add("a1", |one| {
         one.status.phase = Phase::Waiting;
+        one.status.last_end = Some(ended());
         one.status.pid = None;
         one.status.port = None;
     });
@@ -79,6 +87,32 @@ async fn a_start_of_a_client_that_waits_gives_it_a_process() {
     assert_eq!(
         got.text(),
         r#"{"account":"a1","client":"a1","code":0,"pid":4711,"port":3999,"status":"success"}"#
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_the_host_has_yet_to_start_is_said_to_wait_and_can_be_started() {
+    let rig = rig().await;
+    rig.clients.add("a1", |one| {
+        one.status.phase = Phase::Waiting;
+        one.status.reason = Some("no port".to_owned());
+        one.status.next_start_ms = Some(1_795_175_323_000);
+        one.status.pid = None;
+    });
+    let got = rig.get("check_client?client=a1").await.json();
+    let status = got["client"][0]["status"].as_str().unwrap();
+    assert!(status.contains("waits for its start since"), "{status}");
+    assert!(
+        status.contains("(no port) and is started again at 2026"),
+        "{status}"
+    );
+    let got = rig
+        .get("start_client?client=a1&log_level=warn")
+        .await
+        .json();
+    assert_eq!(
+        (&got["status"], &got["log_level"]),
+        (&"success".into(), &"warn".into())
     );
 }
 
