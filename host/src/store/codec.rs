@@ -571,6 +571,29 @@ mod tests {
     }
 
     #[test]
+    fn buckets_lie_apart_whatever_their_keys() {
+        let accounts = ["a", "ab", "\u{10ffff}"].map(|it| AccountId::try_from(it).unwrap());
+        let handlers = ["a", "ab", "b-1"].map(|it| HandlerName::try_from(it).unwrap());
+        let own = |handler| accounts.iter().map(move |it| Bucket::of(it, handler));
+        let all: Vec<Bucket> = handlers
+            .iter()
+            .flat_map(|handler| own(handler).chain([Bucket::shared(handler)]))
+            .collect();
+        for (one, other) in all
+            .iter()
+            .flat_map(|one| all.iter().map(move |it| (one, it)))
+        {
+            let (prefix, same) = (bucket(one), one == other);
+            assert_eq!(usage(one) == usage(other), same);
+            for tail in ["", "a/b", "\0", "\u{1}a", "\u{1}a\u{1}a", &"k".repeat(300)] {
+                let key = bucket(other).end(tail);
+                let within = key >= prefix && key.as_bytes() < prefix.after_all().as_slice();
+                assert_eq!(within, same, "{one:?} {other:?} {tail:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_end_of_a_prefix_skips_full_bytes() {
         let key = Key(vec![1, 0xff, 0xff]);
         assert_eq!(key.after_all(), vec![2]);

@@ -213,6 +213,7 @@ async fn a_bucket_that_is_too_full_can_be_emptied() {
     put(&mut state, "a", Some(b"small")).await.unwrap();
     put(&mut state, "a", Some(b"")).await.unwrap();
     put(&mut state, "b", None).await.unwrap();
+    put(&mut state, "c", None).await.unwrap();
     put(&mut state, "never there", None).await.unwrap();
     assert!(put(&mut state, "d", Some(b"")).await.is_ok());
 }
