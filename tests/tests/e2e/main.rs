@@ -17,6 +17,7 @@ mod durability;
 mod fixtures;
 mod guests;
 mod handlers;
+mod keyvalue;
 mod lifecycle;
 mod login;
 mod messages;
