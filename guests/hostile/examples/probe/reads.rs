@@ -123,8 +123,9 @@ pub fn keyvalue(
         }
         // So many bytes, since a message has an end of its own.
         "fill" => {
-            let (key, size) = (words.word("KEY")?, words.number("SIZE")?);
-            bucket.set(key, &vec![b'x'; size as usize])?;
+            let key = words.word("KEY")?;
+            let size: usize = words.number("SIZE")?;
+            bucket.set(key, &vec![b'x'; size])?;
             String::new()
         }
         "delete" => {
