@@ -15,24 +15,38 @@ async fn with_probe(settings: Settings, shared: bool) -> Result<Host> {
     let host = Host::with(settings.unpaced()).await?;
     let options = json!({"manifest": {"shared_bucket": shared}});
     let probe = guests::bytes("probe")?;
-    host.api()?.deploy_with("probe", probe, &options).await?.ok()?;
+    host.api()?
+        .deploy_with("probe", probe, &options)
+        .await?
+        .ok()?;
     host.bind("*", "probe").await?;
     Ok(host)
 }
 
 async fn usage(host: &Host, account: &str) -> Result<(Value, Value)> {
-    let page = host.api()?.get(&format!("/accounts/{account}/kv/probe")).await?;
-    Ok((page["usage"]["keys"].clone(), page["usage"]["bytes"].clone()))
+    let page = host
+        .api()?
+        .get(&format!("/accounts/{account}/kv/probe"))
+        .await?;
+    Ok((
+        page["usage"]["keys"].clone(),
+        page["usage"]["bytes"].clone(),
+    ))
 }
 
 #[tokio::test]
 async fn a_bucket_takes_so_much_and_a_restart_does_not_forget_how_much() -> Result<()> {
-    let limits = Settings::default().limit("bucket_keys", 3).limit("bucket_bytes", 1000);
+    let limits = Settings::default()
+        .limit("bucket_keys", 3)
+        .limit("bucket_bytes", 1000);
     let mut host = with_probe(limits, false).await?;
     let a = host.wehub("wxid_a")?.login().await?;
     assert_eq!(ask(&a, "keyvalue.fill k 900").await?, "ok");
     let full = ask(&a, "keyvalue.fill l 99").await?;
-    check!(full.starts_with("err") && full.contains("1001 bytes of at most 1000"), "{full}");
+    check!(
+        full.starts_with("err") && full.contains("1001 bytes of at most 1000"),
+        "{full}"
+    );
     assert_eq!(ask(&a, "keyvalue.set-many l=1 m=2").await?, "ok");
     let full = ask(&a, "keyvalue.set n 3").await?;
     check!(full.contains("4 keys of at most 3"), "{full}");
@@ -61,11 +75,17 @@ async fn the_shared_bucket_is_for_whom_it_was_granted() -> Result<()> {
     let a = host.wehub("wxid_a")?.login().await?;
     let denied = ask(&a, "shared.get k").await?;
     check!(denied.starts_with("err"), "{denied}");
-    check!(host.log().contains("--shared-bucket"), "the log does not say how to grant it");
+    check!(
+        host.log().contains("--shared-bucket"),
+        "the log does not say how to grant it"
+    );
 
     let options = json!({"manifest": {"shared_bucket": true}});
     let probe = guests::bytes("probe")?;
-    host.api()?.deploy_with("probe", probe, &options).await?.ok()?;
+    host.api()?
+        .deploy_with("probe", probe, &options)
+        .await?
+        .ok()?;
     let b = host.wehub("wxid_b")?.login().await?;
     assert_eq!(ask(&a, "shared.set k from-a").await?, "ok");
     assert_eq!(ask(&b, "shared.get k").await?, "ok from-a");
@@ -95,7 +115,11 @@ async fn accounts_that_count_in_one_key_lose_nothing() -> Result<()> {
     let mut sums = Vec::new();
     for counted in futures_util::future::join_all(clients.into_iter().map(count)).await {
         for sum in counted? {
-            sums.push(sum.strip_prefix("ok ").unwrap_or_default().parse::<usize>()?);
+            sums.push(
+                sum.strip_prefix("ok ")
+                    .unwrap_or_default()
+                    .parse::<usize>()?,
+            );
         }
     }
     // Each sum was said once: no run that was lost has said its own.
@@ -116,11 +140,15 @@ async fn people_change_what_a_bot_keeps() -> Result<()> {
     ] {
         let key = |key: &str| format!("{path}/{key}");
         api.put(&key("k"), &json!({"text": "v"})).await?;
-        api.put(&key("a%2Fb"), &json!({"value_base64": "/wAQ"})).await?;
+        api.put(&key("a%2Fb"), &json!({"value_base64": "/wAQ"}))
+            .await?;
         assert_eq!(ask(&a, &format!("{ours}.get k")).await?, "ok v");
         assert_eq!(ask(&a, &format!("{ours}.exists a/b")).await?, "ok true");
         let shown = api.get(&key("a%2Fb")).await?;
-        assert_eq!(shown, json!({"key": "a/b", "value_base64": "/wAQ", "size_bytes": 3}));
+        assert_eq!(
+            shown,
+            json!({"key": "a/b", "value_base64": "/wAQ", "size_bytes": 3})
+        );
         api.delete(&key("k")).await?;
         let gone = api.request(Method::DELETE, &key("k"), None).await?;
         gone.problem(404, "not-found")?;
@@ -131,10 +159,14 @@ async fn people_change_what_a_bot_keeps() -> Result<()> {
         assert_eq!(emptied, json!({"removed": 1}));
     }
     let large = json!({"text": "x".repeat(100)});
-    let full = api.request(Method::PUT, "/accounts/wxid_a/kv/probe/k", Some(&large)).await?;
+    let full = api
+        .request(Method::PUT, "/accounts/wxid_a/kv/probe/k", Some(&large))
+        .await?;
     let detail = full.problem(409, "conflict")?;
     check!(detail.contains("101 bytes of at most 100"), "{detail}");
-    let nobody = api.request(Method::PUT, "/accounts/wxid_x/kv/probe/k", Some(&large)).await?;
+    let nobody = api
+        .request(Method::PUT, "/accounts/wxid_x/kv/probe/k", Some(&large))
+        .await?;
     nobody.problem(404, "not-found")?;
     host.end().await
 }
@@ -149,8 +181,14 @@ async fn a_whole_bucket_is_exported() -> Result<()> {
         let set = format!("keyvalue.set-many {}", pairs.join(" "));
         assert_eq!(ask(&a, &set).await?, "ok");
     }
-    let file = host.api()?.file("/accounts/wxid_a/kv/probe?format=jsonl").await?;
-    assert_eq!((file.status, file.header("content-type")), (200, "application/jsonl"));
+    let file = host
+        .api()?
+        .file("/accounts/wxid_a/kv/probe?format=jsonl")
+        .await?;
+    assert_eq!(
+        (file.status, file.header("content-type")),
+        (200, "application/jsonl")
+    );
     let text = String::from_utf8(file.body)?;
     for (number, line) in text.lines().enumerate() {
         let entry: Value = serde_json::from_str(line)?;
@@ -158,11 +196,23 @@ async fn a_whole_bucket_is_exported() -> Result<()> {
         assert_eq!(entry, expected);
     }
     assert_eq!(text.lines().count(), KEYS);
-    let exported = host.cli(&["kv", "export", "probe", "--account", "wxid_a"]).await?;
-    check!(exported.status.success() && exported.stdout == text.as_bytes(), "another export");
-    let gone = host.cli(&["kv", "delete", "probe", "--account", "wxid_a", "--all"]).await?;
-    check!(String::from_utf8_lossy(&gone.stdout).contains("10000"), "{gone:?}");
-    let set = host.cli(&["kv", "set", "probe", "--shared", "k", "v"]).await?;
+    let exported = host
+        .cli(&["kv", "export", "probe", "--account", "wxid_a"])
+        .await?;
+    check!(
+        exported.status.success() && exported.stdout == text.as_bytes(),
+        "another export"
+    );
+    let gone = host
+        .cli(&["kv", "delete", "probe", "--account", "wxid_a", "--all"])
+        .await?;
+    check!(
+        String::from_utf8_lossy(&gone.stdout).contains("10000"),
+        "{gone:?}"
+    );
+    let set = host
+        .cli(&["kv", "set", "probe", "--shared", "k", "v"])
+        .await?;
     check!(set.status.success(), "{set:?}");
     assert_eq!(ask(&a, "shared.get k").await?, "ok v");
     host.end().await
