@@ -767,15 +767,18 @@ export const timers: {
 };
 
 /**
- * HTTP, as far as the bot's settings allow it. Plain values, so that every
- * language can use it.
- *
- * This host does not allow it to anybody yet: `fetch` answers "unsupported".
+ * HTTP to other systems. Nobody may be called but whom a rule of the deployment
+ * allows (`--allow-host`).
  */
 export const web: {
   /**
    * Asks and waits. Its effects can't be undone: if the bot fails afterwards
-   * and the event comes again, the request is made again.
+   * and the event comes again, the request is made again. Redirects are not
+   * followed: a 3xx is an answer.
+   *
+   * Throws a `HostError` with the code "denied" (no rule allows it; the reason says
+   * which is missing), "bad-request", "unreachable", "timeout", "too-large" or
+   * "too-many".
    */
   fetch(request: WebRequest): WebResponse;
 };

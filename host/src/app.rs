@@ -159,7 +159,8 @@ async fn parts(
     native: Arc<dyn Clients>,
 ) -> Result<(Service, Vec<Wanted>), AppError> {
     let (data, limits) = (&config.data, config.limits.clone());
-    let runtime = Wasm::open(limits, data, Arc::clone(store), check_action)?;
+    let egress = config.egress.clone();
+    let runtime = Wasm::open(limits, egress, data, Arc::clone(store), check_action)?;
     let blobs = blobs::open(&config.files, data).map_err(|error| AppError::File {
         path: data.join("files"),
         error,

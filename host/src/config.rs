@@ -49,6 +49,8 @@ pub struct Config {
     pub pacing: PacingPolicy,
     /// What one call of a guest may use.
     pub limits: runtime::Limits,
+    /// What guests' requests to other systems may use.
+    pub egress: runtime::egress::Config,
     /// The store.
     pub store: store::Config,
     /// The log.
@@ -67,6 +69,7 @@ impl Default for Config {
             files: Default::default(),
             pacing: Default::default(),
             limits: Default::default(),
+            egress: Default::default(),
             store: Default::default(),
             log: Default::default(),
         }
@@ -126,6 +129,7 @@ impl Config {
         self.files.check().map_err(ConfigError::Unfit)?;
         self.pacing.check().map_err(ConfigError::Unfit)?;
         self.limits.check().map_err(ConfigError::Unfit)?;
+        self.egress.check().map_err(ConfigError::Unfit)?;
         self.openwx.check().map_err(ConfigError::Unfit)?;
         self.openwx
             .check_served_at(self.server.listen)

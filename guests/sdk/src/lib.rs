@@ -30,10 +30,9 @@ mod helpers;
 pub mod kv;
 pub mod log;
 mod run;
+pub mod web;
 
-pub use bindings::wxhost::bot::{
-    chat, contacts, context, friends, groups, model, tags, timers, web,
-};
+pub use bindings::wxhost::bot::{chat, contacts, context, friends, groups, model, tags, timers};
 pub use error::Error;
 pub use helpers::{now, random, send_text};
 #[doc(hidden)]

@@ -34,9 +34,10 @@ impl AccountId {
 }
 
 impl AccountId {
-    /// The account for which a component is tried out. Serves nobody.
+    /// The account for which a component is tried out. No account's: none begins
+    /// with `*`.
     pub fn trial() -> Self {
-        Self("trial".into())
+        Self("*trial".into())
     }
 
     /// The name under which callback components keep their key-values. No

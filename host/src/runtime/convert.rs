@@ -404,6 +404,7 @@ pub fn action_verdict(answer: Option<asked::Answer>) -> Verdict {
 pub fn trial_call(bot: Arc<Deployment>) -> Call {
     Call {
         bot,
+        is_trial: true,
         client: ClientKind::Wehub,
         me: None,
         event: Arc::new(Event {

@@ -43,7 +43,8 @@ pub struct Limits {
     pub call_wall_ms: u64,
     /// Calls to the interfaces of `wxhost:bot`, `wasi:keyvalue`, `wasi:config`
     /// and `wasi:logging` during one call. The rest of WASI reaches nothing of
-    /// the host but clocks and random numbers, and is bounded by time.
+    /// the host but clocks and random numbers, and is bounded by time; requests of
+    /// `wasi:http` have limits of their own (`[egress]`).
     pub call_host_calls: u32,
     /// Resources (buckets, streams) that one call may hold at a time.
     pub call_handles: u32,

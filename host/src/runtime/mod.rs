@@ -8,6 +8,7 @@
 mod bindings;
 mod buckets;
 mod convert;
+pub mod egress;
 mod engine;
 mod imports;
 mod invoke;
@@ -46,6 +47,7 @@ impl Wasm {
     /// Builds the engine and opens the component directory below `data_dir`.
     pub fn open(
         limits: Limits,
+        egress: egress::Config,
         data_dir: &Path,
         store: Arc<dyn Store>,
         check: ActionCheck,
@@ -56,6 +58,7 @@ impl Wasm {
             limits: Arc::new(limits),
             store,
             check,
+            egress: Arc::new(egress::Egress::new(egress)),
         };
         Ok(Self {
             engine,
@@ -93,6 +96,7 @@ impl Runtime for Wasm {
 
     async fn retain(&self, components: &InUse) {
         self.engine.forget_shares();
+        self.host.egress.forget_shares();
         self.registry.retain(components).await;
     }
 

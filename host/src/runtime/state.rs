@@ -4,8 +4,11 @@ use std::{io, sync::Arc, time::Instant};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::{Limits, buckets::Buckets, engine::TICK, invoke::Host, output::Output};
+use super::{
+    Limits, buckets::Buckets, egress::Outgoing, engine::TICK, invoke::Host, output::Output,
+};
 use crate::domain::{
     AccountId, Action, Deployment, HandlerName, Millis, TaskId, TaskNumber, Usage,
     action::Refused,
@@ -23,6 +26,10 @@ const TASK_BYTES: usize = 1024;
 /// wasmtime allows take a core for longer than a tick, and memory of the host's.
 const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 
+/// Headers of `wasi:http` that a guest puts together, in bytes: it may hold
+/// `call_handles` times as much.
+const FIELDS_BYTES_MAX: usize = 16 * 1024;
+
 /// Why the host stopped a guest. Travels through wasmtime as the error of a
 /// host call and is found again in `invoke`.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -38,10 +45,13 @@ pub enum Stopped {
 /// What a guest can be called for.
 pub trait Errand: Send + 'static {
     /// Which guest, with its configuration.
-    fn deployment(&self) -> &Deployment;
+    fn deployment(&self) -> &Arc<Deployment>;
 
     /// Whose key-value store it has.
     fn account(&self) -> &AccountId;
+
+    /// Whether nothing that it asks for is done: it is only tried.
+    fn is_trial(&self) -> bool;
 
     /// What its bucket may come to.
     fn bucket_max(&self, limits: &Limits) -> Usage;
@@ -51,12 +61,16 @@ pub trait Errand: Send + 'static {
 }
 
 impl Errand for Call {
-    fn deployment(&self) -> &Deployment {
+    fn deployment(&self) -> &Arc<Deployment> {
         &self.bot
     }
 
     fn account(&self) -> &AccountId {
         &self.event.account
+    }
+
+    fn is_trial(&self) -> bool {
+        self.is_trial
     }
 
     fn bucket_max(&self, limits: &Limits) -> Usage {
@@ -83,12 +97,17 @@ impl CallbackErrand {
 }
 
 impl Errand for CallbackErrand {
-    fn deployment(&self) -> &Deployment {
+    fn deployment(&self) -> &Arc<Deployment> {
         &self.ask.component
     }
 
     fn account(&self) -> &AccountId {
         &self.bucket
+    }
+
+    /// Its world has no requests that would have to be held back.
+    fn is_trial(&self) -> bool {
+        false
     }
 
     fn bucket_max(&self, _: &Limits) -> Usage {
@@ -105,7 +124,10 @@ impl Errand for CallbackErrand {
 /// otherwise.
 pub struct CallState<E: Errand = Call> {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
     table: ResourceTable,
+    /// Its requests to other systems.
+    pub outgoing: Outgoing,
     /// The limits in force.
     pub limits: Arc<Limits>,
     check: ActionCheck,
@@ -139,6 +161,7 @@ impl<E: Errand> CallState<E> {
             limits,
             store,
             check,
+            egress,
         } = host;
         let output = Output::new(limits.call_log_bytes);
         let wasi = WasiCtx::builder()
@@ -150,9 +173,20 @@ impl<E: Errand> CallState<E> {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.call_handles as usize);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS_BYTES_MAX);
+        let outgoing = Outgoing::new(
+            egress,
+            Arc::clone(call.deployment()),
+            call.is_trial(),
+            output.clone(),
+            limits.call_wall(),
+        );
         let deadline_ms = store.now() + limits.call_wall_ms;
         Self {
             wasi,
+            http,
+            outgoing,
             table,
             limits,
             check,
@@ -182,7 +216,8 @@ impl<E: Errand> CallState<E> {
     /// makes of a number (both 64 KiB), what the guest hands over (4 MiB, so the
     /// list of `poll` has some hundred thousand entries of at most
     /// `call_handles` pollables, some ms), and the handles. There are no files,
-    /// directories or sockets to open, and no names are looked up.
+    /// directories or sockets to open; requests of `wasi:http` are counted by
+    /// [`Outgoing`].
     pub fn enter(&mut self) -> Result<(), Stopped> {
         self.host_calls += 1;
         if self.host_calls > self.limits.call_host_calls {
@@ -351,6 +386,16 @@ impl<E: Errand> WasiView for CallState<E> {
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,
+        }
+    }
+}
+
+impl<E: Errand> WasiHttpView for CallState<E> {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.outgoing,
+            table: &mut self.table,
+            ctx: &mut self.http,
         }
     }
 }

@@ -89,7 +89,7 @@ impl Entry {
     }
 
     /// What serves this account.
-    fn deployment_for(&self, account: &AccountId) -> &Arc<Deployment> {
+    pub fn deployment_for(&self, account: &AccountId) -> &Arc<Deployment> {
         let name = &self.handler.name;
         match &self.newer {
             Some(newer) if newer.to.reaches(name, account) => &newer.deployment,

@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{ContactReport, Error, Service, guard, reruns, turn::Turn};
+use super::{ContactReport, Error, Service, error::failure_of, guard, reruns, turn::Turn};
 use crate::domain::{
     Account, AccountId, Action, ClientKind, Contact, Deployment, Event, Failure, HandlerName,
     Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
@@ -522,6 +522,7 @@ impl Service {
             client,
             me: turn.account.clone(),
             event: Arc::clone(event),
+            is_trial: false,
         };
         let called = self.0.runtime.call(call).await;
         if let Ok(_) | Err(CallError::Failed(_)) = &called {
@@ -529,12 +530,7 @@ impl Service {
         }
         match called {
             Ok(effects) => Ok(Called::Handled(bot, effects)),
-            Err(CallError::Failed(failure)) => Ok(Called::Failed(bot, failure)),
-            Err(busy @ CallError::Busy { .. }) => Err(Error::Busy {
-                reason: busy.to_string(),
-            }),
-            Err(unloaded @ CallError::Unloaded(_)) => Err(Error::Host(unloaded.to_string())),
-            Err(CallError::Store(error)) => Err(error.into()),
+            Err(error) => Ok(Called::Failed(bot, failure_of(error)?)),
         }
     }
 }

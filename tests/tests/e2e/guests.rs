@@ -335,7 +335,7 @@ async fn every_other_function_answers() -> Result<()> {
         ("timers.set t 1 payload", "err unsupported"),
         ("timers.cancel t", "err unsupported"),
         ("timers.list-timers", "err unsupported"),
-        ("web.fetch GET http://127.0.0.1:1/ 10", "err unsupported"),
+        ("web.fetch GET http://127.0.0.1:1/ 10", "err denied"),
         ("context.me", "ok User"),
         ("context.client-kind", "ok wehub"),
         ("context.attempt", "ok 1"),

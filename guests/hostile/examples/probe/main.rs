@@ -11,6 +11,7 @@ use wxhost_sdk::prelude::*;
 
 mod actions;
 mod reads;
+mod wasi_http;
 mod words;
 
 use words::Words;
@@ -41,6 +42,7 @@ fn answer(event: &Event, text: &str) -> Result<String, Error> {
         "tags" => actions::tags(function, words),
         "timers" => actions::timers(function, words),
         "web" => actions::web(function, words),
+        "wasi-http" => wasi_http::wasi_http(function, words),
         "log" => actions::log(function, words),
         "contacts" => reads::contacts(function, words),
         "context" => reads::context(function, words),

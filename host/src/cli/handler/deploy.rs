@@ -13,7 +13,7 @@ use crate::{
     },
     domain::{
         AccountId, HandlerName,
-        handler::{DeployChange, Manifest},
+        handler::{BadHostRule, DeployChange, HostRule, Manifest, sorted},
         id::BadId,
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
@@ -49,6 +49,16 @@ struct GrantArgs {
     /// A bucket that all its accounts have in common, beside one for each
     #[arg(long)]
     shared_bucket: bool,
+    /// Calls over HTTP to this host, such as https://api.example.com; may be given
+    /// several times. `https://*.example.com` is every name below it, `https://*` every
+    /// host of the Internet. This machine and private networks need an address, or a
+    /// name with its port: http://127.0.0.1:8080
+    #[arg(long, value_name = "RULE", value_parser = host_rule)]
+    allow_host: Vec<HostRule>,
+}
+
+fn host_rule(text: &str) -> Result<HostRule, BadHostRule> {
+    text.parse()
 }
 
 /// Whom a version serves.
@@ -105,6 +115,7 @@ impl GrantArgs {
         let manifest = Manifest {
             own_messages: self.own_messages,
             shared_bucket: self.shared_bucket,
+            allowed_hosts: sorted(self.allow_host),
         };
         (manifest != Manifest::default()).then_some(manifest)
     }

@@ -1,6 +1,7 @@
 //! `wxhost handler …`: deploying bots and saying whom they serve.
 
 mod deploy;
+mod invoke;
 mod versions;
 
 use std::{
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 
 use self::{
     deploy::DeployArgs,
+    invoke::InvokeArgs,
     versions::{RollbackArgs, RolloutArgs},
 };
 use super::{
@@ -24,7 +26,7 @@ use super::{
 use crate::{
     domain::{
         HandlerName,
-        handler::{CALLBACK_WORLD, Scope},
+        handler::{CALLBACK_WORLD, HostRule, Scope},
         id::BadId,
     },
     edge::control::wire::{BindRequest, ConfigKeys, HandlerView, List},
@@ -37,6 +39,7 @@ const EXAMPLES: &str = "\
 Examples:
   wxhost handler deploy echo target/wasm32-wasip2/release/echo.wasm
   wxhost handler deploy faq faq.wasm --percent 10  a new version for one account in ten
+  wxhost handler invoke faq --text price?          what it would do
   wxhost handler promote faq                     and then for all
   wxhost handler rollback faq                    or back to the version before
   wxhost handler bind echo --account '*'         every account without a bot of its own
@@ -62,6 +65,8 @@ enum HandlerCommand {
     /// Answers once it has been compiled, linked, started and called with an event that
     /// asks for nothing. Whatever fails before that changes nothing.
     Deploy(DeployArgs),
+    /// Call a bot with an event that you make up, and show what it would do: nothing is done
+    Invoke(InvokeArgs),
     /// List the versions that can be gone back to, newest first
     Versions {
         /// Which
@@ -163,6 +168,7 @@ impl HandlerArgs {
         let json = self.json;
         match self.command {
             HandlerCommand::Deploy(deploy) => deploy.run(client, style, json).await,
+            HandlerCommand::Invoke(invoke) => invoke.run(client, json).await,
             HandlerCommand::Versions { name } => {
                 versions::versions(client, style, json, &name).await
             }
@@ -304,7 +310,9 @@ fn granted(handler: &HandlerView) -> String {
     ];
     let granted: Vec<_> = grants
         .into_iter()
-        .filter_map(|(has, name)| has.then_some(name))
+        .filter(|(has, _)| *has)
+        .map(|(_, name)| name.to_owned())
+        .chain(manifest.allowed_hosts.iter().map(HostRule::to_string))
         .collect();
     granted.join("\n")
 }

@@ -1,6 +1,7 @@
 //! Handlers: named components, what they serve, and how they fail.
 
 mod failure;
+mod host_rule;
 mod manifest;
 mod rollout;
 mod version;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     failure::{Failure, FailureKind, Used},
+    host_rule::{BadHostRule, HOST_RULES_MAX, Host, HostRule, Origin, Reach, Scheme, sorted},
     manifest::Manifest,
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
     version::{DeployChange, VERSIONS_KEPT, Version, VersionNumber},

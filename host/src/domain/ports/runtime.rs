@@ -58,6 +58,8 @@ pub struct Call {
     pub me: Option<Arc<Account>>,
     /// What happened.
     pub event: Arc<Event>,
+    /// Whether it is tried out only: nothing that can't be undone is done for it.
+    pub is_trial: bool,
 }
 
 /// What a bot asked for during a call that succeeded.

@@ -7,7 +7,10 @@ use axum::{Json as Answer, extract::State, http::StatusCode};
 use super::{
     deploy::Deployment,
     input::{Json, OptionalJson, Path, Query},
-    wire::{ConfigKeys, DeployView, HandlerView, List, RollbackRequest, RolloutRequest},
+    wire::{
+        ConfigKeys, DeployView, HandlerView, InvokeRequest, InvokeView, List, RollbackRequest,
+        RolloutRequest,
+    },
 };
 use crate::{
     domain::{
@@ -71,6 +74,15 @@ pub async fn deploy(
     let bound = service.handler(&name);
     let bound = bound.map_or_else(|_| Vec::new(), |(_, bound)| bound);
     Ok((status, Answer(DeployView::new(done, bound))))
+}
+
+pub async fn invoke(
+    State(service): State<Service>,
+    Path(name): Path<HandlerName>,
+    Json(request): Json<InvokeRequest>,
+) -> Result<Answer<InvokeView>, Problem> {
+    let invoked = service.invoke(request.of(name)).await?;
+    Ok(Answer(invoked.into()))
 }
 
 pub async fn versions(

@@ -87,6 +87,7 @@ fn handler_routes(component_bytes: u64) -> Router<Service> {
             deploy.get(handlers::show).delete(handlers::remove),
         )
         .route("/handlers/{name}/config", configure)
+        .route("/handlers/{name}/invoke", post(handlers::invoke))
         .route("/handlers/{name}/versions", get(handlers::versions))
         .route("/handlers/{name}/rollback", post(handlers::rollback))
         .route("/handlers/{name}/promote", post(handlers::promote))

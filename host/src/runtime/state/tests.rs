@@ -13,6 +13,7 @@ fn state(limits: Limits) -> CallState {
         limits: Arc::new(limits),
         store: store::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
+        egress: Default::default(),
     };
     CallState::new(host, convert::trial_call(convert::nameless()))
 }
@@ -123,4 +124,11 @@ fn several_targets_are_taken_on_together_or_not_at_all() {
     // Each target counts as a host call.
     let group = "1@chatroom".to_owned();
     assert!(state.kick(group, users(&["a", "b", "c"])).is_err());
+}
+
+#[test]
+fn a_component_that_is_tried_out_asks_nobody() {
+    let mut state = state(Limits::default());
+    let refused = state.outgoing.admit("http://a.com", None).err().unwrap();
+    assert!(refused.to_string().contains("tried out"), "{refused}");
 }

@@ -4,9 +4,13 @@
 //! is in memory never differ.
 
 mod bindings;
+mod invoke;
 mod versions;
 
-pub use self::versions::ChangeRollout;
+pub use self::{
+    invoke::{Invoke, Invoked},
+    versions::ChangeRollout,
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
@@ -14,13 +18,14 @@ use bytes::Bytes;
 use super::{
     Error, Service,
     catalogue::{Deployed, Entry},
+    error::failure_of,
 };
 use crate::domain::{
     Digest, Handler, HandlerName,
     handler::{
         DeployChange, Manifest, Rollout, Scope, Share, Used, VERSIONS_KEPT, Version, VersionNumber,
     },
-    ports::{CallError, CatalogueChange},
+    ports::CatalogueChange,
 };
 
 /// How many handlers a host takes. Each keeps compiled code in memory.
@@ -184,25 +189,18 @@ impl Service {
     /// Calls it once, with the configuration that it is going to have.
     async fn try_out(&self, handler: &Handler, version: &Version) -> Result<Used, Error> {
         let deployment = Arc::new(handler.deployment(version));
-        match self.0.runtime.try_out(deployment).await {
-            Ok(used) => Ok(used),
-            Err(CallError::Failed(failure)) => {
-                let output = match failure.output.trim_end() {
-                    "" => String::new(),
-                    output => format!("\nit said before:\n{output}"),
-                };
-                Err(Error::Unfit(format!(
-                    "it failed when it was tried out with an event that asks for nothing: \
-                     {}{output}",
-                    failure.message
-                )))
-            }
-            Err(CallError::Store(error)) => Err(error.into()),
-            Err(error @ CallError::Busy { .. }) => Err(Error::Busy {
-                reason: error.to_string(),
-            }),
-            Err(error @ CallError::Unloaded(_)) => Err(Error::Host(error.to_string())),
-        }
+        let failure = match self.0.runtime.try_out(deployment).await {
+            Ok(used) => return Ok(used),
+            Err(error) => failure_of(error)?,
+        };
+        let output = match failure.output.trim_end() {
+            "" => String::new(),
+            output => format!("\nit said before:\n{output}"),
+        };
+        Err(Error::Unfit(format!(
+            "it failed when it was tried out with an event that asks for nothing: {}{output}",
+            failure.message
+        )))
     }
 
     /// Whoever is served by this name must be by its new component too.

@@ -7,6 +7,7 @@
 
 mod buckets;
 mod handlers;
+mod invoke;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ pub use self::{
     handlers::{
         DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
     },
+    invoke::{InvokeRequest, InvokeView, WriteView},
 };
 use crate::domain::{
     Account, AccountId, ClientKind, ClientName, EventKey, Failure, HandlerName, LoginId, Logout,

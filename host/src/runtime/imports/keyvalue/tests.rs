@@ -40,6 +40,7 @@ async fn state(stored: impl Iterator<Item = u32>) -> CallState {
         }),
         store,
         check: |client, action| action.check(client),
+        egress: Default::default(),
     };
     CallState::new(host, call)
 }
@@ -147,6 +148,7 @@ fn sharing(limits: Limits, shared_bucket: bool) -> CallState {
         limits: Arc::new(limits),
         store: stores::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
+        egress: Default::default(),
     };
     CallState::new(host, call)
 }
@@ -231,6 +233,7 @@ async fn a_callback_component_s_bucket_has_an_end_of_its_own() {
         }),
         store: stores::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
+        egress: Default::default(),
     };
     let ask = convert::trial_ask(convert::nameless());
     let mut state = CallState::new(host, CallbackErrand::new(ask));
