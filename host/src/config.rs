@@ -121,6 +121,7 @@ impl Config {
             files: self.files.clone(),
             pacing: self.pacing.clone(),
             clients: self.openwx.clone(),
+            buckets: self.limits.buckets(),
         }
     }
 

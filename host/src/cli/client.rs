@@ -311,6 +311,13 @@ fn http(base: &Url) -> reqwest::Result<reqwest::Client> {
 }
 
 fn endpoint(base: &Url, path: &[&str]) -> Result<Url, Failure> {
+    // An address leaves these out however they are written, and so would name
+    // something else.
+    if let Some(dots) = path.iter().find(|part| matches!(**part, "." | "..")) {
+        return Err(Failure::Usage(format!(
+            "{dots:?} can't be part of an address, so what is called so can't be named here"
+        )));
+    }
     let mut url = base.clone();
     let segments = url.path_segments_mut();
     segments
@@ -349,6 +356,15 @@ mod tests {
             url.as_str(),
             "http://h:1/wx/api/v1/accounts/a%3Fb%2Fc%25@chatroom%20%E5%BE%AE"
         );
+    }
+
+    #[test]
+    fn dots_name_nothing_rather_than_something_else() {
+        let base = Url::parse("http://h:1/").unwrap();
+        for dots in [".", ".."] {
+            let url = endpoint(&base, &["handlers", "echo", "shared", dots]);
+            assert!(matches!(url, Err(Failure::Usage(_))), "{url:?}");
+        }
     }
 
     #[tokio::test]

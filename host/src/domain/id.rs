@@ -45,6 +45,12 @@ impl AccountId {
     pub fn callback() -> Self {
         Self("*callback".into())
     }
+
+    /// The name under which people's writes to shared buckets are committed. No
+    /// account's either, and nothing lies under it.
+    pub fn shared() -> Self {
+        Self("*shared".into())
+    }
 }
 
 impl TryFrom<&str> for AccountId {

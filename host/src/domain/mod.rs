@@ -8,6 +8,7 @@
 pub mod account;
 pub mod action;
 pub mod alarm;
+pub mod bucket;
 pub mod callback;
 pub mod client;
 pub mod contact;
@@ -25,6 +26,7 @@ pub mod timer;
 pub use account::{Account, ClientKind, Logout, Session};
 pub use action::Action;
 pub use alarm::Alarm;
+pub use bucket::{Bucket, Usage};
 pub use client::ClientName;
 pub use contact::{Contact, ContactKind, Group, Member, User};
 pub use event::{Event, Happening, Message};

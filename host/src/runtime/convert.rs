@@ -14,7 +14,7 @@ use crate::domain::{
     action::{FileSource, LinkCard, MiniProgramCard, Refused, Segment},
     callback::{
         ActionAnswer, Admission, Exits, LoginAttempt, LoginDecision, LogoutNotice, Question,
-        UnknownCall, Usage, Verdict,
+        UnknownCall, Verdict,
     },
     contact::{Region, Sex},
     event::{Content, File, FriendRequest, Link},
@@ -320,8 +320,11 @@ fn file_source(field: &str, source: wit::FileSource) -> Result<FileSource, wit::
 pub fn failure(error: &NotTaken) -> wit::Failure {
     let code = match error {
         NotTaken::Refused(Refused::Unsupported { .. }) => "unsupported",
-        NotTaken::Refused(Refused::Invalid { .. }) => "bad-request",
-        NotTaken::TooMany(_) | NotTaken::TooLarge(_) => "too-many",
+        NotTaken::Refused(Refused::Invalid { .. }) | NotTaken::BadEntry(_) => "bad-request",
+        NotTaken::TooMany(_)
+        | NotTaken::TooLarge(_)
+        | NotTaken::TooManyReads
+        | NotTaken::Full(_) => "too-many",
     };
     coded(code, error.to_string())
 }
@@ -429,7 +432,6 @@ pub fn trial_ask(component: Arc<Deployment>) -> Ask {
             action: "trial".to_owned(),
             body: Bytes::from_static(b"{}"),
         }),
-        usage: Usage::default(),
     }
 }
 

@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ports::{COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX};
+use crate::domain::{
+    Usage,
+    bucket::BucketLimits,
+    ports::{COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX},
+};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -66,6 +70,16 @@ pub struct Limits {
     /// Size of one value in a guest's key-value store, in bytes. sled is built
     /// for small values.
     pub value_bytes: u32,
+    /// Size of the keys and values of one account's bucket together, in bytes. With
+    /// a thousand accounts that is 16 GiB of disk at most.
+    pub bucket_bytes: u64,
+    /// Keys of one account's bucket.
+    pub bucket_keys: u64,
+    /// Size of the keys and values of the bucket that all accounts of a handler
+    /// share, in bytes.
+    pub shared_bucket_bytes: u64,
+    /// Keys of that bucket.
+    pub shared_bucket_keys: u64,
     /// Calls that may run at the same time.
     pub concurrent_calls: u32,
     /// How long an event waits for room to run its bot, in ms.
@@ -78,6 +92,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
+        let buckets = BucketLimits::default();
         Self {
             call_memory_bytes: 64 * MIB,
             call_table_elements: 20_000,
@@ -91,7 +106,11 @@ impl Default for Limits {
             call_timers: 64,
             account_timers: 1_000,
             call_effects_bytes: 2 * 1024 * 1024,
-            value_bytes: 64 * 1024,
+            value_bytes: buckets.value_bytes,
+            bucket_bytes: buckets.own.bytes,
+            bucket_keys: buckets.own.keys,
+            shared_bucket_bytes: buckets.shared.bytes,
+            shared_bucket_keys: buckets.shared.keys,
             concurrent_calls: 64,
             queue_wait_ms: 5_000,
             component_bytes: 64 * MIB,
@@ -109,6 +128,21 @@ impl Limits {
     /// How long an event waits for room.
     pub fn queue_wait(&self) -> Duration {
         Duration::from_millis(self.queue_wait_ms)
+    }
+
+    /// How much buckets may come to.
+    pub fn buckets(&self) -> BucketLimits {
+        BucketLimits {
+            own: Usage {
+                keys: self.bucket_keys,
+                bytes: self.bucket_bytes,
+            },
+            shared: Usage {
+                keys: self.shared_bucket_keys,
+                bytes: self.shared_bucket_bytes,
+            },
+            value_bytes: self.value_bytes,
+        }
     }
 
     /// Says which setting can't work, and why.

@@ -6,6 +6,7 @@
 //! reads the store for the guest and never writes to it.
 
 mod bindings;
+mod buckets;
 mod convert;
 pub mod egress;
 mod engine;

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod alarms;
+mod buckets;
 mod callback;
 mod catalogue;
 mod clients;
@@ -20,6 +21,7 @@ mod handlers;
 mod links;
 mod logins;
 mod pauses;
+mod reruns;
 mod schedules;
 mod tasks;
 #[cfg(test)]
@@ -39,6 +41,7 @@ use std::{
 use tokio_util::task::TaskTracker;
 
 pub use accounts::SessionStart;
+pub use buckets::{BucketPage, Fill};
 pub use callback::Asked;
 pub use clients::ClientRequest;
 pub use contacts::ContactReport;
@@ -54,6 +57,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Millis,
+    bucket::BucketLimits,
     client::ClientPolicy,
     file::FilePolicy,
     login::LoginPolicy,
@@ -85,6 +89,8 @@ pub struct Policies {
     pub pacing: PacingPolicy,
     /// How Openwx clients are run.
     pub clients: ClientPolicy,
+    /// How much guests may keep.
+    pub buckets: BucketLimits,
 }
 
 /// All use cases. A cheap handle.
@@ -105,6 +111,7 @@ struct Inner {
     client_changes: tokio::sync::Mutex<()>,
     runs: schedules::Runs,
     turns: turn::Turns,
+    reruns: reruns::Reruns,
     /// When this host started.
     started_ms: Millis,
     desk: callback::Desk,
@@ -133,6 +140,7 @@ impl Service {
             runs: schedules::Runs::default(),
             policies,
             turns: turn::Turns::default(),
+            reruns: reruns::Reruns::default(),
             desk: callback::Desk::default(),
             calls: TaskTracker::new(),
             draining: AtomicBool::new(false),

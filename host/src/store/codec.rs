@@ -13,8 +13,8 @@ use serde::{
 };
 
 use crate::domain::{
-    AccountId, Alarm, ClientName, ContactKind, Digest, EventKey, HandlerName, LoginId, Millis,
-    TaskNumber, TaskState, Timer,
+    AccountId, Alarm, Bucket, ClientName, ContactKind, Digest, EventKey, HandlerName, LoginId,
+    Millis, TaskNumber, TaskState, Timer,
     handler::{CALLBACK_SCOPE, ConfigScope, RunKey, Scope, VersionNumber},
     ports::StoreError,
 };
@@ -73,6 +73,10 @@ pub enum Table {
     Pause = 22,
     /// Handler and scope to the entries of its configuration.
     Config = 23,
+    /// Handler and key to a value of the bucket that its accounts share.
+    Shared = 24,
+    /// Account, or none, and handler to what their bucket comes to.
+    Usage = 25,
     /// Handler, schedule and timing to a schedule's times.
     Run = 30,
     /// Pieces of values too large for one record.
@@ -80,7 +84,7 @@ pub enum Table {
 }
 
 impl Table {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 27] = [
         Self::Meta,
         Self::Epoch,
         Self::Account,
@@ -105,6 +109,8 @@ impl Table {
         Self::Login,
         Self::File,
         Self::Config,
+        Self::Shared,
+        Self::Usage,
         Self::Piece,
     ];
 
@@ -288,9 +294,21 @@ pub fn number_of(queue_key: &[u8]) -> Result<TaskNumber, StoreError> {
         .ok_or_else(|| unreadable(queue_key, "its key has no number"))
 }
 
-/// The prefix of one guest's keys.
-pub fn key_values(account: &AccountId, handler: &HandlerName) -> Key {
-    of_account(Table::KeyValue, account).part(handler.as_str())
+/// The prefix of one bucket's keys.
+pub fn bucket(bucket: &Bucket) -> Key {
+    let prefix = match &bucket.account {
+        Some(account) => of_account(Table::KeyValue, account),
+        None => Key::of(Table::Shared),
+    };
+    prefix.part(bucket.handler.as_str())
+}
+
+/// What a bucket comes to. No account's id is empty, so that can stand for none.
+pub fn usage(bucket: &Bucket) -> Key {
+    let account = bucket.account.as_ref().map_or("", AccountId::as_str);
+    Key::of(Table::Usage)
+        .part(account)
+        .end(bucket.handler.as_str())
 }
 
 /// A contact.
@@ -589,6 +607,29 @@ mod tests {
             match decode::<RequestRecord>(key.as_bytes(), &bytes) {
                 Err(StoreError::Unreadable(text)) => prop_assert!(text.contains("table Event, key \"x\"")),
                 other => prop_assert!(false, "{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn buckets_lie_apart_whatever_their_keys() {
+        let accounts = ["a", "ab", "\u{10ffff}"].map(|it| AccountId::try_from(it).unwrap());
+        let handlers = ["a", "ab", "b-1"].map(|it| HandlerName::try_from(it).unwrap());
+        let own = |handler| accounts.iter().map(move |it| Bucket::of(it, handler));
+        let all: Vec<Bucket> = handlers
+            .iter()
+            .flat_map(|handler| own(handler).chain([Bucket::shared(handler)]))
+            .collect();
+        for (one, other) in all
+            .iter()
+            .flat_map(|one| all.iter().map(move |it| (one, it)))
+        {
+            let (prefix, same) = (bucket(one), one == other);
+            assert_eq!(usage(one) == usage(other), same);
+            for tail in ["", "a/b", "\0", "\u{1}a", "\u{1}a\u{1}a", &"k".repeat(300)] {
+                let key = bucket(other).end(tail);
+                let within = key >= prefix && key.as_bytes() < prefix.after_all().as_slice();
+                assert_eq!(within, same, "{one:?} {other:?} {tail:?}");
             }
         }
     }

@@ -17,16 +17,16 @@ use super::{
     time::{Clock, Time},
 };
 use crate::domain::{
-    Account, AccountId, Alarm, Binding, ClientName, Contact, ContactKind, EventKey, Failure,
-    FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId,
-    TaskNumber, TaskState, Timer, TimerChange,
+    Account, AccountId, Alarm, Binding, Bucket, ClientName, Contact, ContactKind, Digest, EventKey,
+    Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task,
+    TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
     client::Wanted,
     handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, Catalogue, CatalogueChange, ClientChange, Commit,
         Committed, ContactChange, Enqueue, Enqueued, Epoch, EventRecord, ImageChange,
-        KeyValueWrite, LoginChange, LoginChanged, Page, PauseChange, Seen, Store, StoreError,
-        TaskFilter,
+        KeyValueWrite, LoginChange, LoginChanged, Page, PauseChange, Seen, SharedChange, Store,
+        StoreError, TaskFilter,
     },
 };
 
@@ -50,7 +50,15 @@ struct State {
     files: BTreeMap<(String, AccountId), FileRequest>,
     alarms: BTreeSet<(Millis, Alarm)>,
     runs: BTreeMap<RunKey, Run>,
+    shared: BTreeMap<HandlerName, Entries>,
     of: BTreeMap<AccountId, Held>,
+}
+
+/// What is in a bucket, and what it comes to.
+#[derive(Debug, Default)]
+struct Entries {
+    values: BTreeMap<String, Vec<u8>>,
+    usage: Usage,
 }
 
 /// The QR logins, and the images of those that have one.
@@ -66,7 +74,7 @@ struct Held {
     epoch: Epoch,
     events: BTreeMap<String, EventRecord>,
     tasks: BTreeMap<TaskNumber, Task>,
-    key_values: BTreeMap<HandlerName, BTreeMap<String, Vec<u8>>>,
+    key_values: BTreeMap<HandlerName, Entries>,
     contacts: BTreeMap<String, Contact>,
     members: BTreeMap<String, BTreeMap<String, Member>>,
     failures: Vec<Failure>,
@@ -93,6 +101,22 @@ impl MemoryStore {
             return Err(StoreError::Closed);
         }
         work(&mut state)
+    }
+
+    /// Reads what is in a bucket; the empty answer when there is nothing.
+    fn within<T: Default>(
+        &self,
+        bucket: &Bucket,
+        read: impl FnOnce(&Entries) -> T,
+    ) -> Result<T, StoreError> {
+        self.with(|state| {
+            let all = match &bucket.account {
+                Some(account) => state.of.get(account).map(|held| &held.key_values),
+                None => Some(&state.shared),
+            };
+            let entries = all.and_then(|all| all.get(&bucket.handler));
+            Ok(entries.map(read).unwrap_or_default())
+        })
     }
 
     /// Reads what belongs to an account; the empty answer when nothing does.
@@ -128,6 +152,8 @@ fn commit_sizes(account: &AccountId, commit: &Commit) -> Vec<usize> {
     };
     let mut sizes: Vec<usize> = commit.tasks.iter().map(size).collect();
     sizes.extend(commit.key_values.iter().filter_map(values));
+    let shared = commit.shared.iter().flat_map(|change| &change.writes);
+    sizes.extend(shared.filter_map(|(_, value)| value.as_ref().map(|value| value.len() + 1)));
     sizes.extend(commit.contacts.iter().filter_map(contacts));
     sizes.extend(commit.seen.iter().map(|seen| size(&seen.record)));
     sizes.extend(commit.account.iter().map(size));
@@ -179,11 +205,8 @@ impl Held {
         }
         self.put_tasks(commit.tasks);
         for write in commit.key_values {
-            let held = self.key_values.entry(write.handler).or_default();
-            match write.value {
-                Some(value) => held.insert(write.key, value),
-                None => held.remove(&write.key),
-            };
+            let entries = self.key_values.entry(write.handler).or_default();
+            entries.put(write.key, write.value);
         }
         for change in commit.contacts {
             self.change_contact(change);
@@ -229,6 +252,34 @@ impl Held {
         self.failures.retain(|failure| failure.at_ms >= before);
         self.requests.retain(|_, request| request.at_ms >= before);
         self.pauses.retain(|_, pause| pause.until_ms >= before);
+    }
+}
+
+impl Entries {
+    fn put(&mut self, key: String, value: Option<Vec<u8>>) {
+        self.usage = self.usage_with(self.usage, &key, value.as_ref());
+        match value {
+            Some(value) => self.values.insert(key, value),
+            None => self.values.remove(&key),
+        };
+    }
+
+    /// What comes to this would come to with another value under this key.
+    fn usage_with(&self, usage: Usage, key: &str, value: Option<&Vec<u8>>) -> Usage {
+        let of = |value: Option<&Vec<u8>>| Usage::of(key, value.map(Vec::as_slice));
+        usage.with(of(value), of(self.values.get(key)))
+    }
+
+    /// Whether what a change rests on is no longer so, or it does not fit.
+    fn moved(&self, change: &SharedChange) -> bool {
+        let is_so = |(key, was): &(String, Option<Digest>)| {
+            self.values.get(key).map(|value| Digest::of(value)) == *was
+        };
+        let writes = change.writes.iter();
+        let after = writes.fold(self.usage, |usage, (key, value)| {
+            self.usage_with(usage, key, value.as_ref())
+        });
+        !change.read.iter().all(is_so) || !self.usage.may_become(after, change.max)
     }
 }
 
@@ -323,6 +374,15 @@ impl Store for MemoryStore {
             let login = commit.login.take();
             if login.as_ref().is_some_and(|it| state.logins.moved(it)) {
                 return Ok(Committed::LoginMoved);
+            }
+            if let Some(change) = commit.shared.take() {
+                let entries = state.shared.entry(change.handler.clone()).or_default();
+                if entries.moved(&change) {
+                    return Ok(Committed::SharedMoved);
+                }
+                for (key, value) in change.writes {
+                    entries.put(key, value);
+                }
             }
             if let Some(account) = &commit.account {
                 let id = account.id.as_str().to_owned();
@@ -451,29 +511,24 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn key_value(
-        &self,
-        account: &AccountId,
-        handler: &HandlerName,
-        key: &str,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.of(account, |held| {
-            held.key_values.get(handler)?.get(key).cloned()
-        })
+    async fn key_value(&self, bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.within(bucket, |entries| entries.values.get(key).cloned())
+    }
+
+    async fn usage(&self, bucket: &Bucket) -> Result<Usage, StoreError> {
+        self.within(bucket, |entries| entries.usage)
     }
 
     async fn keys(
         &self,
-        account: &AccountId,
-        handler: &HandlerName,
+        bucket: &Bucket,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        let found = self.of(account, |held| {
-            let held = held.key_values.get(handler)?;
-            Some(page(held, after, limit, |key, _| Some(key.clone())).items)
-        })?;
-        Ok(found.unwrap_or_default())
+        let named = |key: &String, _: &Vec<u8>| Some(key.clone());
+        self.within(bucket, |entries| {
+            page(&entries.values, after, limit, named).items
+        })
     }
 
     async fn contact(&self, account: &AccountId, id: &str) -> Result<Option<Contact>, StoreError> {

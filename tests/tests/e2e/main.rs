@@ -19,6 +19,7 @@ mod fixtures;
 mod guests;
 mod handlers;
 mod invoke;
+mod keyvalue;
 mod lifecycle;
 mod login;
 mod messages;

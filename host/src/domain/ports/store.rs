@@ -7,9 +7,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Account, AccountId, Alarm, Binding, ClientName, Contact, ContactKind, Digest, EventKey,
+    Account, AccountId, Alarm, Binding, Bucket, ClientName, Contact, ContactKind, Digest, EventKey,
     Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task,
-    TaskId, TaskNumber, TaskState, Timer, TimerChange,
+    TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
     client::Wanted,
     handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
 };
@@ -81,6 +81,22 @@ pub struct KeyValueWrite {
     pub value: Option<Vec<u8>>,
 }
 
+/// What a commit does with the bucket that all accounts of a handler share. Others
+/// write to it at the same time: so it says what the writes rest on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedChange {
+    /// Which handler's.
+    pub handler: HandlerName,
+    /// What was read: each key with the digest of its value, or none where there
+    /// was none. If any of it is another by now, nothing of the commit happens and
+    /// the answer is [`Committed::SharedMoved`].
+    pub read: Vec<(String, Option<Digest>)>,
+    /// Keys with their values from now on; none to delete. One per key.
+    pub writes: Vec<(String, Option<Vec<u8>>)>,
+    /// What the bucket may come to. If it would grow beyond, the answer is the same.
+    pub max: Usage,
+}
+
 /// A change of what is known about contacts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContactChange {
@@ -148,6 +164,8 @@ pub struct Commit {
     pub tasks: Vec<Task>,
     /// Writes to the guest's store.
     pub key_values: Vec<KeyValueWrite>,
+    /// Writes to the bucket that the handler's accounts share, and what it read there.
+    pub shared: Option<SharedChange>,
     /// Changes of contacts.
     pub contacts: Vec<ContactChange>,
     /// The account as it is from now on.
@@ -174,6 +192,7 @@ impl Commit {
         self.seen = other.seen.or(self.seen.take());
         self.tasks.extend(other.tasks);
         self.key_values.extend(other.key_values);
+        self.shared = other.shared.or(self.shared.take());
         self.contacts.extend(other.contacts);
         self.account = other.account.or(self.account.take());
         self.failure = other.failure.or(self.failure.take());
@@ -188,6 +207,7 @@ impl Commit {
     pub fn changes(&self) -> usize {
         self.tasks.len()
             + self.key_values.len()
+            + self.shared.as_ref().map_or(0, |it| it.writes.len())
             + self.contacts.len()
             + usize::from(self.seen.is_some())
             + usize::from(self.account.is_some())
@@ -211,6 +231,9 @@ pub enum Committed {
     Fenced,
     /// The commit's QR login is another by now. Nothing has changed.
     LoginMoved,
+    /// What the commit read of the shared bucket is another by now, or there is no
+    /// room left in it. Nothing has changed.
+    SharedMoved,
 }
 
 /// Tasks asked for from outside of any event.
@@ -405,19 +428,16 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// How many tasks are queued, counted up to `limit`.
     async fn queued(&self, account: &AccountId, limit: usize) -> Result<usize, StoreError>;
 
-    /// A value of a guest's store.
-    async fn key_value(
-        &self,
-        account: &AccountId,
-        handler: &HandlerName,
-        key: &str,
-    ) -> Result<Option<Vec<u8>>, StoreError>;
+    /// A value of a bucket.
+    async fn key_value(&self, bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Keys of a guest's store in order, beginning after `after`. At most `limit`.
+    /// What a bucket comes to. Kept with every commit, so this is one read.
+    async fn usage(&self, bucket: &Bucket) -> Result<Usage, StoreError>;
+
+    /// Keys of a bucket in order, beginning after `after`. At most `limit`.
     async fn keys(
         &self,
-        account: &AccountId,
-        handler: &HandlerName,
+        bucket: &Bucket,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StoreError>;

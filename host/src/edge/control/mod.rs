@@ -11,6 +11,7 @@ pub mod wire;
 
 mod accounts;
 mod bindings;
+mod buckets;
 pub mod clients;
 mod config;
 mod deploy;
@@ -28,7 +29,7 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{Method, Uri},
     middleware,
-    routing::{delete, get, post, put},
+    routing::{MethodRouter, delete, get, post, put},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -106,6 +107,8 @@ fn handler_routes(component_bytes: u64) -> Router<Service> {
         .route("/handlers/{name}/rollback", post(handlers::rollback))
         .route("/handlers/{name}/promote", post(handlers::promote))
         .route("/handlers/{name}/rollout", put(handlers::rollout))
+        .route("/handlers/{name}/shared", bucket_methods())
+        .route("/handlers/{name}/shared/{key}", key_methods())
 }
 
 fn account_routes() -> Router<Service> {
@@ -126,16 +129,22 @@ fn account_routes() -> Router<Service> {
             "/accounts/{account}/groups/{group}/members",
             get(accounts::members),
         )
-        .route(
-            "/accounts/{account}/kv/{handler}",
-            get(accounts::key_values),
-        )
+        .route("/accounts/{account}/kv/{handler}", bucket_methods())
+        .route("/accounts/{account}/kv/{handler}/{key}", key_methods())
         .route("/accounts/{account}/timers", get(schedules::timers))
         .route("/accounts/{account}/pauses", get(pauses::list))
         .route(
             "/accounts/{account}/pauses/{conversation}",
             delete(pauses::lift),
         )
+}
+
+fn bucket_methods() -> MethodRouter<Service> {
+    get(buckets::list).delete(buckets::empty)
+}
+
+fn key_methods() -> MethodRouter<Service> {
+    get(buckets::show).put(buckets::put).delete(buckets::remove)
 }
 
 fn login_routes() -> Router<Service> {

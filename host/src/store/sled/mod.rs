@@ -36,8 +36,8 @@ use super::{
     time::{Clock, Time},
 };
 use crate::domain::{
-    Account, AccountId, Alarm, Contact, ContactKind, EventKey, Failure, FileRequest, HandlerName,
-    Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber, Timer,
+    Account, AccountId, Alarm, Bucket, Contact, ContactKind, EventKey, Failure, FileRequest,
+    HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber, Timer, Usage,
     client::Wanted,
     handler::{ConfigEntries, ConfigScope, Run, Version},
     ports::{
@@ -332,23 +332,26 @@ impl Store for SledStore {
         self.scan(move |read| read.queued(&account, limit)).await
     }
 
-    async fn key_value(
-        &self,
-        account: &AccountId,
-        handler: &HandlerName,
-        key: &str,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(|read| read.key_value(account, handler, key))
+    async fn key_value(&self, bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|read| read.key_value(bucket, key))
+    }
+
+    async fn usage(&self, bucket: &Bucket) -> Result<Usage, StoreError> {
+        if let Some(usage) = self.read(|read| read.usage(bucket))? {
+            return Ok(usage);
+        }
+        // Nobody has written to it, or nobody since usage is written down.
+        let prefix = codec::bucket(bucket);
+        self.scan(move |read| read.measure(&prefix)).await
     }
 
     async fn keys(
         &self,
-        account: &AccountId,
-        handler: &HandlerName,
+        bucket: &Bucket,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        self.read(|read| read.keys(account, handler, after, limit))
+        self.read(|read| read.keys(bucket, after, limit))
     }
 
     async fn contact(&self, account: &AccountId, id: &str) -> Result<Option<Contact>, StoreError> {

@@ -10,8 +10,8 @@ use sled::{Db, IVec};
 use super::{failed, pieces};
 use crate::{
     domain::{
-        Account, AccountId, Alarm, Contact, ContactKind, EventKey, Failure, FileRequest,
-        HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskState, Timer,
+        Account, AccountId, Alarm, Bucket, Contact, ContactKind, EventKey, Failure, FileRequest,
+        HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskState, Timer, Usage,
         client::Wanted,
         handler::{ConfigEntries, ConfigScope, Run, Version},
         ports::{Catalogue, EventRecord, Page, StoreError, TaskFilter},
@@ -119,25 +119,38 @@ impl Read<'_> {
         Ok(count)
     }
 
-    /// A guest's value.
-    pub fn key_value(
-        self,
-        account: &AccountId,
-        handler: &HandlerName,
-        key: &str,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.raw(&codec::key_values(account, handler).end(key))
+    /// A value of a bucket.
+    pub fn key_value(self, bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.raw(&codec::bucket(bucket).end(key))
     }
 
-    /// A guest's keys.
+    /// What a bucket comes to, as it is written down; none for a bucket that nobody
+    /// has written to since usage is written down.
+    pub fn usage(self, bucket: &Bucket) -> Result<Option<Usage>, StoreError> {
+        self.record(codec::usage(bucket).as_bytes())
+    }
+
+    /// What lies under a bucket's prefix comes to.
+    pub fn measure(self, prefix: &Key) -> Result<Usage, StoreError> {
+        let mut usage = Usage::default();
+        for item in self.under(prefix, None) {
+            let (key, value) = item.map_err(failed)?;
+            let key_bytes = key.len().saturating_sub(prefix.as_bytes().len());
+            let get = |piece: &IVec| self.0.get(piece).map_err(failed);
+            let entry = Usage::of_sizes(key_bytes, Some(pieces::content_len(&value, get)?));
+            usage = usage.with(entry, Usage::default());
+        }
+        Ok(usage)
+    }
+
+    /// A bucket's keys.
     pub fn keys(
         self,
-        account: &AccountId,
-        handler: &HandlerName,
+        bucket: &Bucket,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        let prefix = codec::key_values(account, handler);
+        let prefix = codec::bucket(bucket);
         self.under(&prefix, after)
             .take(limit)
             .map(|item| prefix.rest_of(&item.map_err(failed)?.0))

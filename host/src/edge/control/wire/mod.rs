@@ -5,16 +5,17 @@
 //! things, and what must leave something out, such as the values of a handler's
 //! configuration.
 
+mod buckets;
 mod config;
 mod handlers;
 mod invoke;
 
 use std::collections::BTreeMap;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    buckets::{BucketView, Emptied, EntryView, KeyValueView, ValueRequest},
     config::{ConfigItemView, ConfigKeys},
     handlers::{
         DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
@@ -179,28 +180,6 @@ impl EventView {
     }
 }
 
-/// One entry of a guest's store. Values are bytes, so that they are shown in
-/// Base64 (RFC 4648, section 4).
-#[derive(Debug, Serialize, Deserialize)]
-pub struct KeyValueView {
-    /// The key.
-    pub key: String,
-    /// The value.
-    pub value_base64: String,
-    /// The value's size, before Base64.
-    pub size_bytes: usize,
-}
-
-impl From<(String, Vec<u8>)> for KeyValueView {
-    fn from((key, value): (String, Vec<u8>)) -> Self {
-        Self {
-            key,
-            value_base64: BASE64_STANDARD.encode(&value),
-            size_bytes: value.len(),
-        }
-    }
-}
-
 /// What a binding is asked for with; the path says for which accounts.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -307,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_and_a_value_look_as_documented() {
+    fn a_task_looks_as_documented() {
         let id = "wxid_a-5".parse().unwrap();
         let tasks = Tasks {
             tasks: vec![Task::queued(
@@ -320,11 +299,6 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&tasks).unwrap(),
             r#"{"tasks":[{"id":"wxid_a-5","action":{"action":"send","conversation":"wxid_x","segments":[{"text":"hi"}]},"origin":"api","state":"queued","made_ms":9}]}"#
-        );
-        let value = KeyValueView::from(("n".to_owned(), vec![0xff, 0x00, 0x10]));
-        assert_eq!(
-            serde_json::to_string(&value).unwrap(),
-            r#"{"key":"n","value_base64":"/wAQ","size_bytes":3}"#
         );
     }
 
