@@ -177,7 +177,7 @@ async fn its_store_has_an_end() -> Result<()> {
         reasons.push(client.try_login().await?.error_reason);
     }
     check!(
-        reasons.iter().any(|it| it.contains("this store is full")),
+        reasons.iter().any(|it| it.contains("the bucket is full")),
         "{reasons:?}"
     );
     // It goes on without more room.

@@ -109,7 +109,12 @@ async fn a_bots_store_can_be_read() -> Result<()> {
     let page = host.api()?.get("/accounts/wxid_a/kv/probe").await?;
     assert_eq!(
         page["items"],
-        json!([{"key": "greeting", "value_base64": "aGVsbG8=", "size_bytes": 5}])
+        json!([{
+            "key": "greeting",
+            "text": "hello",
+            "value_base64": "aGVsbG8=",
+            "size_bytes": 5,
+        }])
     );
     host.end().await
 }

@@ -10,7 +10,7 @@ use crate::{
     cli::{
         client::Client,
         failure::Failure,
-        output::{Printed, harmless, size},
+        output::{Printed, Style, harmless, size},
     },
     domain::{
         AccountId, ClientKind, HandlerName, Happening, Message, event::Content,
@@ -63,7 +63,7 @@ fn client_kind(text: &str) -> Result<ClientKind, String> {
 
 impl InvokeArgs {
     /// Asks the host.
-    pub async fn run(self, client: &Client, json: bool) -> Result<Printed, Failure> {
+    pub async fn run(self, client: &Client, style: &Style, json: bool) -> Result<Printed, Failure> {
         let path = ["handlers", self.name.as_str(), "invoke"];
         let request = InvokeRequest {
             event: self.happening()?,
@@ -76,7 +76,7 @@ impl InvokeArgs {
         if json {
             return Ok(Printed::ok(reply.text));
         }
-        Ok(Printed::ok(shown(&reply.read()?)?))
+        Ok(Printed::ok(shown(&reply.read()?, style)?))
     }
 
     fn happening(&self) -> Result<Happening, Failure> {
@@ -94,19 +94,32 @@ impl InvokeArgs {
     }
 }
 
-fn shown(view: &InvokeView) -> Result<String, Failure> {
+fn kept(write: &WriteView, note: &str) -> String {
+    match write {
+        WriteView::Put(value) => format!(
+            "would keep  {} ({}{note})",
+            harmless(&value.key),
+            size(value.size_bytes as u64)
+        ),
+        WriteView::Delete { key } => format!("would drop  {}{note}", harmless(key)),
+    }
+}
+
+fn shown(view: &InvokeView, style: &Style) -> Result<String, Failure> {
     let mut lines = Vec::new();
     for action in &view.actions {
         lines.push(format!("would do    {}", harmless(&encode(action)?)));
     }
-    for write in &view.key_values {
-        lines.push(match write {
-            WriteView::Put(value) => format!(
-                "would keep  {} ({})",
-                harmless(&value.key),
-                size(value.size_bytes as u64)
+    lines.extend(view.key_values.iter().map(|write| kept(write, "")));
+    lines.extend(view.shared.iter().map(|write| kept(write, ", shared")));
+    for timer in &view.timers {
+        lines.push(match timer.due_ms {
+            Some(due_ms) => format!(
+                "would wait  for {} until {}",
+                harmless(&timer.id),
+                style.when(due_ms)
             ),
-            WriteView::Delete { key } => format!("would drop  {}", harmless(key)),
+            None => format!("would not wait for {}", harmless(&timer.id)),
         });
     }
     if let Some(failure) = &view.failure {

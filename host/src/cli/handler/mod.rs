@@ -185,7 +185,7 @@ impl HandlerArgs {
         let json = self.json;
         match self.command {
             HandlerCommand::Deploy(deploy) => deploy.run(client, style, json).await,
-            HandlerCommand::Invoke(invoke) => invoke.run(client, json).await,
+            HandlerCommand::Invoke(invoke) => invoke.run(client, style, json).await,
             HandlerCommand::Versions { name } => {
                 versions::versions(client, style, json, &name).await
             }

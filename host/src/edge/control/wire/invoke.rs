@@ -6,9 +6,9 @@ use serde_json::Value;
 use super::KeyValueView;
 use crate::{
     domain::{
-        AccountId, Action, ClientKind, HandlerName, Happening,
+        AccountId, Action, ClientKind, HandlerName, Happening, Millis, TimerChange,
         handler::{FailureKind, Used, VersionNumber},
-        ports::{CallFailure, KeyValueWrite},
+        ports::CallFailure,
     },
     service::{Invoke, Invoked},
 };
@@ -61,6 +61,10 @@ pub struct InvokeView {
     pub actions: Vec<Action>,
     /// What it would have written to its store.
     pub key_values: Vec<WriteView>,
+    /// What it would have written to the bucket that its accounts share.
+    pub shared: Vec<WriteView>,
+    /// The timers that it would have set or cancelled.
+    pub timers: Vec<TimerView>,
     /// Why it failed, if it did: then it has asked for nothing.
     pub failure: Option<FailureView>,
     /// What it logged and printed.
@@ -82,6 +86,18 @@ pub enum WriteView {
     },
 }
 
+/// A change of a timer.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TimerView {
+    /// Its name.
+    pub id: String,
+    /// When it would come due; none when it would be cancelled.
+    pub due_ms: Option<Millis>,
+    /// What the bot would get back with it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub payload: String,
+}
+
 /// How a call failed.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FailureView {
@@ -91,13 +107,34 @@ pub struct FailureView {
     pub message: String,
 }
 
-impl From<KeyValueWrite> for WriteView {
-    fn from(KeyValueWrite { key, value, .. }: KeyValueWrite) -> Self {
+impl From<(String, Option<Vec<u8>>)> for WriteView {
+    fn from((key, value): (String, Option<Vec<u8>>)) -> Self {
         match value {
             Some(value) => Self::Put(KeyValueView::from((key, value))),
             None => Self::Delete { key },
         }
     }
+}
+
+impl From<TimerChange> for TimerView {
+    fn from(change: TimerChange) -> Self {
+        match change {
+            TimerChange::Put { timer, .. } => Self {
+                id: timer.id,
+                due_ms: Some(timer.due_ms),
+                payload: timer.payload,
+            },
+            TimerChange::Remove { id, .. } => Self {
+                id,
+                due_ms: None,
+                payload: String::new(),
+            },
+        }
+    }
+}
+
+fn writes(writes: impl IntoIterator<Item = (String, Option<Vec<u8>>)>) -> Vec<WriteView> {
+    writes.into_iter().map(WriteView::from).collect()
 }
 
 impl From<Invoked> for InvokeView {
@@ -111,11 +148,9 @@ impl From<Invoked> for InvokeView {
                     .into_iter()
                     .map(|(_, action)| action)
                     .collect(),
-                key_values: effects
-                    .key_values
-                    .into_iter()
-                    .map(WriteView::from)
-                    .collect(),
+                key_values: writes(effects.key_values.into_iter().map(|it| (it.key, it.value))),
+                shared: writes(effects.shared.into_iter().flat_map(|it| it.writes)),
+                timers: effects.timers.into_iter().map(TimerView::from).collect(),
                 failure: None,
                 output: effects.output,
                 used: effects.used,
@@ -129,6 +164,8 @@ impl From<Invoked> for InvokeView {
                 version,
                 actions: Vec::new(),
                 key_values: Vec::new(),
+                shared: Vec::new(),
+                timers: Vec::new(),
                 failure: Some(FailureView { kind, message }),
                 output,
                 used,
