@@ -298,9 +298,11 @@ impl Service {
         status.ok_or_else(|| Error::not_found("client", name))
     }
 
-    /// A client is over: it is not started again after the host was.
+    /// A client is over: it is not started again after the host was. Not while the host
+    /// ends: what is over then may have been told to end with it.
     pub async fn client_is_over(&self, name: &ClientName) -> Result<(), Error> {
         let _changes = self.0.client_changes.lock().await;
+        self.check_ready()?;
         let Some(status) = self.0.native.status(name) else {
             return Ok(());
         };

@@ -27,6 +27,10 @@ use crate::domain::{
 /// hold the other end.
 const DRAIN_AFTER_END: Duration = Duration::from_millis(500);
 
+/// How long the host waits to be told to end itself before a client is over: a service
+/// manager tells all processes at once, and a client may be faster.
+const TOLD_TOGETHER: Duration = Duration::from_millis(500);
+
 /// Hears how the first start went.
 pub type Started = oneshot::Sender<Result<Arc<ClientStatus>, StartError>>;
 
@@ -58,6 +62,8 @@ enum After {
     Again(Duration),
     /// It is over, failed or not, for this reason.
     Over(bool, String),
+    /// The host is about to end, and the next one starts it.
+    Rest,
 }
 
 impl Actor {
@@ -270,13 +276,22 @@ impl Actor {
                     self.shared.forget(&self.slot);
                     return None;
                 }
+                After::Rest => {
+                    self.stopped().await;
+                    self.shared.forget(&self.slot);
+                    return None;
+                }
                 After::Over(failed, reason) => {
+                    self.told_anything().await;
                     if self.shared.over(&self.slot, failed, &reason) {
                         return None;
                     }
                     end.order = self.slot.take_order();
                     continue;
                 }
+            }
+            if self.shared.is_closed() {
+                continue;
             }
             self.slot.counts_restart();
             match self.launch().await {
@@ -289,6 +304,7 @@ impl Actor {
     fn after(&mut self, end: &End) -> After {
         match (&end.order, &end.by_itself) {
             (Some(Order::Stop), _) => return After::Forget,
+            _ if self.shared.is_closed() => return After::Rest,
             (Some(Order::Restart(_)), _) => {
                 self.crashes = Crashes::default();
                 return After::Again(Duration::ZERO);
@@ -310,6 +326,23 @@ impl Actor {
                     format!("it ended {} times in a row: {reason}", times + 1),
                 )
             }
+        }
+    }
+
+    /// Waits a moment for an order, and for the host's own end.
+    async fn told_anything(&self) {
+        let told = async {
+            while !self.slot.has_order() {
+                self.slot.ordered().await;
+            }
+        };
+        let _ = timeout(TOLD_TOGETHER, told).await;
+    }
+
+    /// Waits until it is to be forgotten: nothing else is carried out any more.
+    async fn stopped(&self) {
+        while self.slot.take_order() != Some(Order::Stop) {
+            self.slot.ordered().await;
         }
     }
 

@@ -269,6 +269,10 @@ impl Clients for Supervisor {
         self.0.api.call(facts.port.number(), &call).await
     }
 
+    fn stop_starting(&self) {
+        self.0.stop_starting();
+    }
+
     async fn end(&self) {
         self.0.end().await;
     }

@@ -671,6 +671,41 @@ async fn the_hosts_end_ends_all_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn what_ends_with_the_host_is_neither_over_nor_started_again() {
+    // Two of them have ended before the host is told to, the third does after.
+    let stops = World::of(&format!("{STATE} say running; say stop; exit 0"));
+    let fails = World::of("exit 1");
+    let crashes = World::of("echo once >> starts; until [ -e go ]; do sleep 0.02; done; exit 1");
+    let all = [&stops, &fails, &crashes];
+    for host in all {
+        host.start("a1").await.unwrap();
+    }
+    stops.when("a1", |it| it.last_end.is_some()).await;
+    fails
+        .when("a1", |it| it.restarts == 2 && it.pid.is_none())
+        .await;
+    for host in all {
+        host.clients.stop_starting();
+    }
+    std::fs::write(crashes.file("a1", "go"), "").unwrap();
+    crashes.when("a1", |it| it.last_end.is_some()).await;
+    // Longer than any wait here.
+    sleep(Duration::from_secs(1)).await;
+    for host in all {
+        let status = host.clients.status(&called("a1")).unwrap();
+        assert_eq!((status.phase, status.pid), (Phase::Waiting, None));
+        assert_eq!(host.start("a2").await.unwrap_err(), StartError::Ending);
+        host.clients.end().await;
+        assert!(host.clients.all().is_empty());
+        assert!(
+            host.file("a1", "").exists(),
+            "the next host goes on with it"
+        );
+    }
+    assert_eq!(crashes.read("a1", "starts").await, "once");
+}
+
+#[tokio::test]
 async fn what_a_killed_host_left_is_ended_and_a_living_one_is_not_disturbed() {
     let policy = policy("exit 0");
     let dir = tempfile::tempdir().unwrap();

@@ -195,6 +195,10 @@ pub trait Clients: Send + Sync + fmt::Debug {
         call: ApiCall,
     ) -> Result<ApiAnswer, CallFault>;
 
+    /// The host is about to end: none is started from now on. Whose process ends
+    /// meanwhile waits for the next host.
+    fn stop_starting(&self);
+
     /// Ends all clients. None is started from now on.
     async fn end(&self);
 }
@@ -274,6 +278,8 @@ impl Clients for NoClients {
     async fn call(&self, _: &ClientName, _: &StartId, _: ApiCall) -> Result<ApiAnswer, CallFault> {
         Err(CallFault::Unreached("there are no clients".to_owned()))
     }
+
+    fn stop_starting(&self) {}
 
     async fn end(&self) {}
 }

@@ -217,6 +217,8 @@ impl Clients for Fake {
         given.unwrap_or_else(|| usual(&call.path))
     }
 
+    fn stop_starting(&self) {}
+
     async fn end(&self) {}
 }
 

@@ -208,5 +208,7 @@ impl Clients for Fake {
         Err(CallFault::Unreached("not in this test".to_owned()))
     }
 
+    fn stop_starting(&self) {}
+
     async fn end(&self) {}
 }
