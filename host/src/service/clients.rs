@@ -235,10 +235,16 @@ impl Service {
     /// As it is by now, which may be more than to wait.
     async fn order_start(&self, name: &ClientName) -> Result<Arc<ClientStatus>, Error> {
         let _changes = self.0.client_changes.lock().await;
+        self.check_ready()?;
         let status = self.client(name)?;
         match status.phase {
             Phase::Waiting if status.is_awaited() => self.begin_anew(name).await,
-            Phase::Waiting => self.order_restart(name).map(|_| status),
+            Phase::Waiting => {
+                let woken = self.0.native.wake(name);
+                woken
+                    .map(|_| status)
+                    .ok_or_else(|| Error::not_found("client", name))
+            }
             _ => Ok(status),
         }
     }

@@ -169,6 +169,15 @@ impl Clients for FakeClients {
         })
     }
 
+    fn wake(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
+        self.change(name, |status| {
+            if status.phase == Phase::Waiting {
+                status.phase = Phase::Spawned;
+                status.restarts += 1;
+            }
+        })
+    }
+
     fn status(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
         let known = self.known.lock().unwrap();
         known.get(name).map(|known| Arc::clone(&known.status))

@@ -99,12 +99,14 @@ impl Actor {
         }
     }
 
-    async fn launch(&self) -> Result<Launched, StartError> {
+    async fn launch(&mut self) -> Result<Launched, StartError> {
         let (setup, wanted) = (Arc::clone(&self.shared.setup), Arc::clone(&self.wanted));
         let work = move || launch::launch(&setup, &wanted);
         let launched = self.shared.spawner.run(work).await;
         let launched = launched.ok_or(StartError::Ending)??;
-        self.slot.spawned(launched.facts.clone(), self.shared.now());
+        if self.slot.spawned(launched.facts.clone(), self.shared.now()) {
+            self.crashes = Crashes::default();
+        }
         self.shared.list_changed();
         let pid = launched.process.id();
         tracing::info!(client = %self.slot.name, pid, "a client was started");
@@ -197,6 +199,8 @@ impl Actor {
                         continue;
                     };
                     match order {
+                        // There is one.
+                        Order::Start => continue,
                         Order::Kill(_) => process.kill(),
                         Order::Restart(_) | Order::Stop => {
                             process.terminate();
@@ -256,8 +260,8 @@ impl Actor {
             (Some(Order::Stop), ..) => "it was stopped".to_owned(),
             (Some(Order::Restart(reason)), ..) => reason.clone(),
             (_, Some(reason), _) | (Some(Order::Kill(reason)), None, _) => reason.clone(),
-            (None, None, Some(line)) => format!("{how}: {line}"),
-            (None, None, None) => how,
+            (Some(Order::Start) | None, None, Some(line)) => format!("{how}: {line}"),
+            (Some(Order::Start) | None, None, None) => how,
         };
         End {
             up,
@@ -305,7 +309,7 @@ impl Actor {
         match (&end.order, &end.by_itself) {
             (Some(Order::Stop), _) => return After::Forget,
             _ if self.shared.is_closed() => return After::Rest,
-            (Some(Order::Restart(_)), _) => {
+            (Some(Order::Start | Order::Restart(_)), _) => {
                 self.crashes = Crashes::default();
                 return After::Again(Duration::ZERO);
             }
@@ -355,7 +359,7 @@ impl Actor {
         loop {
             match self.slot.take_order() {
                 Some(Order::Stop) => return false,
-                Some(Order::Restart(_)) => {
+                Some(Order::Start | Order::Restart(_)) => {
                     self.crashes = Crashes::default();
                     return true;
                 }

@@ -47,7 +47,7 @@ use tokio::task::spawn_blocking;
 use self::{
     files::{Paths, Writer},
     shared::Shared,
-    slot::Word,
+    slot::{Order, Word},
 };
 use crate::domain::{
     ClientName, Millis,
@@ -151,6 +151,12 @@ impl Clients for Supervisor {
 
     fn restart(&self, name: &ClientName, reason: &str) -> Option<Arc<ClientStatus>> {
         self.0.restart(name, reason)
+    }
+
+    fn wake(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
+        let slot = self.0.slot(name)?;
+        slot.order(Order::Start);
+        slot.status()
     }
 
     fn status(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {

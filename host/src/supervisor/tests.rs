@@ -363,6 +363,33 @@ async fn a_start_that_somebody_ordered_makes_up_for_the_crashes_before() {
 }
 
 #[tokio::test]
+async fn a_start_that_was_ordered_while_it_begins_does_not_end_the_new_process() {
+    let script = "echo once >> starts; [ $(wc -l < starts) -gt 1 ] && exec sleep 60; exit 1";
+    let mut policy = policy(script);
+    policy.restart.wait_min_ms = 500;
+    let world = World::with(&policy);
+    world.start("a1").await.unwrap();
+    world.when("a1", |it| it.next_start_ms.is_some()).await;
+    // Whoever is to start it has something else to do for a while.
+    let (go_on, waiting) = std::sync::mpsc::channel::<()>();
+    let spawner = world.clients.0.spawner.clone();
+    let busy = tokio::spawn(async move { spawner.run(move || waiting.recv()).await });
+    let begins = world.when("a1", |it| it.restarts == 1).await;
+    assert_eq!(begins.phase, Phase::Waiting);
+    let name = called("a1");
+    world.clients.wake(&name).unwrap();
+    go_on.send(()).unwrap();
+    let started = world.in_phase("a1", Phase::Spawned).await;
+    // A process is there already.
+    world.clients.wake(&name).unwrap();
+    sleep(Duration::from_millis(500)).await;
+    let later = world.clients.status(&name).unwrap();
+    assert_eq!((&later.start, later.restarts), (&started.start, 1));
+    assert!(is_alive(&started.pid.unwrap().to_string()));
+    busy.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_listen_to_term_is_killed() {
     let world = World::of("trap '' TERM; echo $$ > pid; while :; do sleep 0.05; done");
     world.start("a1").await.unwrap();

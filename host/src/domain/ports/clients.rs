@@ -141,6 +141,10 @@ pub trait Clients: Send + Sync + fmt::Debug {
     /// Has a client's process end and starts another one, without a wait.
     fn restart(&self, name: &ClientName, reason: &str) -> Option<Arc<ClientStatus>>;
 
+    /// Has a client that waits after an end start at once. Does nothing to a process, be
+    /// it one that was started meanwhile.
+    fn wake(&self, name: &ClientName) -> Option<Arc<ClientStatus>>;
+
     /// One client.
     fn status(&self, name: &ClientName) -> Option<Arc<ClientStatus>>;
 
@@ -224,6 +228,10 @@ impl Clients for NoClients {
     }
 
     fn restart(&self, _: &ClientName, _: &str) -> Option<Arc<ClientStatus>> {
+        None
+    }
+
+    fn wake(&self, _: &ClientName) -> Option<Arc<ClientStatus>> {
         None
     }
 

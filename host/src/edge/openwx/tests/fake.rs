@@ -151,6 +151,10 @@ impl Clients for Fake {
         None
     }
 
+    fn wake(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
+        self.restart(name, "")
+    }
+
     fn status(&self, _: &ClientName) -> Option<Arc<ClientStatus>> {
         self.status.borrow().clone()
     }

@@ -144,6 +144,10 @@ impl Clients for Fake {
         self.status(name)
     }
 
+    fn wake(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
+        self.restart(name, "")
+    }
+
     fn status(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
         self.one(name).map(|one| Arc::new(one.status))
     }
