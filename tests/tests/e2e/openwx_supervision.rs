@@ -402,28 +402,58 @@ async fn a_child_that_is_left_behind_is_ended() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_process_that_hides_ends_with_its_client_all_the_same() -> Result<()> {
-    let script = "cd /; env -i setsid sh -c 'echo $$ > {data}/hidden; exec sleep 600' & \
-                  sleep 600 & exec sleep 600";
-    let settings = Settings::default()
-        .clients(10)?
-        .command("hider", &["sh", "-c", script]);
-    let host = Host::with(settings).await?;
-    let openwx = host.openwx()?;
-    let started = openwx.try_start("a1", &[("template", "hider")]).await?;
-    check!(started["code"] == 0, "{started}");
-    let file = host.data().join("hidden");
-    let hidden = poll::until("it has hidden", SOON, async || {
+/// A script's piece that starts a process elsewhere which writes its id into this file
+/// of the data directory.
+fn hides(environment: &str, file: &str) -> String {
+    format!("{environment} setsid sh -c 'echo $$ > {{data}}/{file}; exec sleep 600' & ")
+}
+
+async fn hidden(host: &Host, file: &str) -> Result<u32> {
+    let file = host.data().join(file);
+    poll::until("it has hidden", SOON, async || {
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         Ok(text.trim().parse::<u32>().ok())
     })
-    .await?;
+    .await
+}
+
+#[tokio::test]
+async fn a_process_that_hides_ends_with_its_client_all_the_same() -> Result<()> {
+    // The last forks faster than it can be looked for, but not for ever.
+    let script = [
+        "cd /; ".to_owned(),
+        hides("env -i", "nameless"),
+        hides("env WX_CLIENT=a2", "false"),
+        hides(
+            "env -i WX_CLIENTS_OF=\"$WX_CLIENTS_OF\" WX_CLIENT=a2",
+            "forged",
+        ),
+        hides(
+            "env -i WX_CLIENTS_OF=\"$WX_CLIENTS_OF\" WX_CLIENT=gone",
+            "stale",
+        ),
+        "setsid sh -c 'f() { [ $1 -gt 0 ] && f $(($1 - 1)) & }; f 50000' & ".to_owned(),
+        "exec sleep 600".to_owned(),
+    ];
+    let settings = Settings::default()
+        .clients(10)?
+        .command("hider", &["sh", "-c", &script.concat()]);
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let other = openwx.start("a2").await?;
+    let started = openwx.try_start("a1", &[("template", "hider")]).await?;
+    check!(started["code"] == 0, "{started}");
+    let mut all = Vec::new();
+    for file in ["nameless", "false", "forged", "stale"] {
+        all.push(hidden(&host, file).await?);
+    }
     openwx.stop("a1").await?;
     openwx.until_gone("a1").await?;
-    poll::until("it has ended and was reaped", SOON, async || {
-        let proc = std::path::PathBuf::from(format!("/proc/{hidden}"));
-        Ok((!proc.exists()).then_some(()))
+    poll::until("all have ended and were reaped", SOON, async || {
+        let proc = |pid: &u32| std::path::PathBuf::from(format!("/proc/{pid}"));
+        let gone = all.iter().all(|pid| !proc(pid).exists());
+        let left = process::of_folder(host.home());
+        Ok((gone && left == [other.pid]).then_some(()))
     })
     .await?;
     check!(!host.client_dir("a1").exists(), "its directory is gone");
