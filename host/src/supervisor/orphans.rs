@@ -20,6 +20,11 @@ use crate::domain::client::StartId;
 
 /// How often it is looked for them: so long may one outlive its client.
 const EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked again for what was handed over meanwhile: a process that ends
+/// hands over what it has started, so a tree takes a round for each level.
+const ROUNDS_MAX: u32 = 100;
+/// How long a killed process is given to be gone.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Where the system lists the children of a thread, if it does.
 const OF_THREAD: &str = "children";
 
@@ -76,11 +81,22 @@ impl Children {
         Ok(())
     }
 
+    /// Ends all orphans that belong to no process of a client, and what these have
+    /// started. Takes a second at most. Blocks.
+    pub fn sweep(&self, tmpdir: &Path) {
+        for _ in 0..ROUNDS_MAX {
+            if self.sweep_once(tmpdir) == 0 {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
     /// Reaps the orphans that have ended, and kills those that are in no client's
     /// group and do not say of which start that has a process they are: the others end
     /// with their client. Says how many were found: what they have started themselves
     /// is handed to the host only then. Blocks.
-    pub fn sweep(&self, tmpdir: &Path) -> usize {
+    fn sweep_once(&self, tmpdir: &Path) -> usize {
         // Held all the time, so that none is started meanwhile.
         let known = locked(&self.0);
         let orphans = children()

@@ -461,6 +461,32 @@ async fn a_process_that_hides_ends_with_its_client_all_the_same() -> Result<()> 
 }
 
 #[tokio::test]
+async fn a_tree_that_hides_ends_with_the_host() -> Result<()> {
+    // The host is handed the inner one only when the outer one has ended.
+    let script = "cd /; env -i setsid sh -c 'echo $$ > {data}/outer; setsid sleep 600 & \
+                  echo $! > {data}/inner; wait; :' & exec sleep 600";
+    let settings = Settings::default()
+        .clients(10)?
+        .command("hider", &["sh", "-c", script]);
+    let mut host = Host::with(settings).await?;
+    let started = host.openwx()?;
+    let started = started.try_start("a1", &[("template", "hider")]).await?;
+    check!(started["code"] == 0, "{started}");
+    let all = [hidden(&host, "outer").await?, hidden(&host, "inner").await?];
+    check!(host.terminate().await?.success(), "an orderly end");
+    let left: Vec<u32> = all
+        .into_iter()
+        .filter(|it| process::is_alive(*it))
+        .collect();
+    for pid in &left {
+        process::kill9(*pid)?;
+    }
+    assert_eq!(left, [0; 0], "they outlived the host");
+    host.start_again().await?;
+    host.end().await
+}
+
+#[tokio::test]
 async fn a_template_that_is_missing_or_broken_is_said_so() -> Result<()> {
     let settings = Settings::default()
         .clients(10)?
