@@ -87,8 +87,17 @@ pub fn cpu_s(pid: u32) -> Result<f64> {
 
 /// Ends a process at once. One that has ended already is no error.
 pub fn kill9(pid: u32) -> Result<()> {
+    signal(pid, Signal::KILL)
+}
+
+/// Tells a process to end. One that has ended already is no error.
+pub fn terminate(pid: u32) -> Result<()> {
+    signal(pid, Signal::TERM)
+}
+
+fn signal(pid: u32, signal: Signal) -> Result<()> {
     let id = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    match kill_process(id.context("no process has this id")?, Signal::KILL) {
+    match kill_process(id.context("no process has this id")?, signal) {
         Err(error) if error != rustix::io::Errno::SRCH => Err(error.into()),
         _ => Ok(()),
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use wxhost_tests::{
     Context, Host, Result, check,
     host::Settings,
@@ -541,6 +542,68 @@ async fn clients_are_back_after_a_restart_of_the_host() -> Result<()> {
         std::fs::read_to_string(&pid_file)?.trim(),
         host.pid()?.to_string()
     );
+    host.end().await
+}
+
+#[tokio::test]
+async fn clients_that_are_told_to_end_with_their_host_are_back() -> Result<()> {
+    // Some say that they stop, as their contract wants it, and one says nothing.
+    let settings = Settings::default()
+        .clients(10)?
+        .command("mute", &["sleep", "600"])
+        .set("server.drain_ms", 3_000);
+    let mut host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let logged_in = openwx.log_in("a1").await?;
+    let mut pids = vec![number(&logged_in.facts().await?, "pid")?];
+    pids.push(openwx.start("a2").await?.pid);
+    openwx.until_state("a2", "scaning").await?;
+    let mute = openwx.try_start("a3", &[("template", "mute")]).await?;
+    pids.push(number(&mute, "pid")?);
+
+    // The end of the host takes as long as this request, which is half sent.
+    let mut line = TcpStream::connect(host.address()?).await?;
+    let request = format!(
+        "POST /api/v1/clients HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+        host.token()?
+    );
+    line.write_all(request.as_bytes()).await?;
+    let home = host.home().to_owned();
+    // As a service manager does: to all at once, in any order.
+    for pid in &pids {
+        process::terminate(*pid)?;
+    }
+    host.signal_end()?;
+    poll::until("the clients have ended", SOON, async || {
+        Ok(process::of_folder(&home).is_empty().then_some(()))
+    })
+    .await?;
+    let began = Instant::now();
+    let another = async {
+        while process::of_folder(&home).is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        status = host.wait() => check!(status?.success(), "an orderly end"),
+        () = another => wxhost_tests::fail!("a client was started while the host ended"),
+    }
+    check!(
+        began.elapsed() > Duration::from_secs(1),
+        "nothing held it up"
+    );
+
+    host.start_again().await?;
+    let openwx = host.openwx()?;
+    openwx.until_state("a1", "running").await?;
+    openwx.until_state("a2", "scaning").await?;
+    let status = poll::until("it has a process", SOON, async || {
+        let status = host.client("a3").await?;
+        Ok(status["pid"].is_u64().then_some(status))
+    })
+    .await?;
+    assert_eq!(status["restarts"], 0, "{status}");
     host.end().await
 }
 
