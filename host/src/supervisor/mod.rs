@@ -100,6 +100,8 @@ struct Setup {
 impl Setup {
     fn new(policy: &ClientPolicy, data: &Path, base_url: &str, clock: Clock) -> io::Result<Self> {
         let places = policy.places(&std::path::absolute(data)?);
+        // A path that is relative would lead into each client's directory.
+        let log_path = policy.log_path.as_ref().map(std::path::absolute);
         Ok(Self {
             places: Places {
                 tmpdir: std::path::absolute(&places.tmpdir)?,
@@ -108,7 +110,10 @@ impl Setup {
                 template_path: std::path::absolute(&places.template_path)?,
                 data: places.data,
             },
-            policy: policy.clone(),
+            policy: ClientPolicy {
+                log_path: log_path.transpose()?,
+                ..policy.clone()
+            },
             base_url: base_url.to_owned(),
             clock,
             ports: ports::Ports::new(policy.backend_start_port..=policy.backend_end_port),

@@ -733,6 +733,16 @@ async fn what_ends_with_the_host_is_neither_over_nor_started_again() {
 }
 
 #[tokio::test]
+async fn the_log_of_the_settings_does_not_lie_in_a_clients_directory() {
+    let mut policy = policy("echo $MOJO_WEIXIN_LOG_PATH > told; exec sleep 60");
+    policy.log_path = Some("client.log".into());
+    let world = World::with(&policy);
+    world.start("a1").await.unwrap();
+    let here = std::env::current_dir().unwrap().join("client.log");
+    assert_eq!(world.read("a1", "told").await, here.to_str().unwrap());
+}
+
+#[tokio::test]
 async fn what_a_killed_host_left_is_ended_and_a_living_one_is_not_disturbed() {
     let policy = policy("exit 0");
     let dir = tempfile::tempdir().unwrap();
