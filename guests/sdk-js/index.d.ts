@@ -68,7 +68,11 @@ export namespace kv {
   };
 }
 
-/** The bot's configuration, set by the people who run it. */
+/**
+ * The bot's configuration, set by the people who run it: for all of its accounts, or for
+ * the one of this call, which goes before. Some of it may be secrets: reading one throws
+ * while the host can't open it.
+ */
 export const config: {
   /** The value of a key. */
   get(key: string): string | null;
@@ -753,12 +757,17 @@ export const contacts: {
 };
 
 /**
- * Events in the future. A timer outlives the call that set it.
+ * Events in the future. A timer outlives the call that set it, and the host's restarts.
  *
- * This host has no timers yet: every function answers "unsupported".
+ * A timer that came due is the event `timer`, and is gone, whether the bot handles it or
+ * fails. The version's schedules are such events too, with the id `schedule:NAME`.
  */
 export const timers: {
-  /** Sets a timer. Replaces the one of the same name. */
+  /**
+   * Sets a timer, e.g. `timers.set("tea", Date.now() + 180_000, "green")`. Replaces the
+   * one of the same name. One that is due in the past fires at once; at most 366 days
+   * ahead, with at most 16 KiB of payload.
+   */
   set(id: TimerId, due: Instant, payload: string): void;
   /** Cancels a timer; false when there is none of that name. */
   cancel(id: TimerId): boolean;
@@ -767,15 +776,18 @@ export const timers: {
 };
 
 /**
- * HTTP, as far as the bot's settings allow it. Plain values, so that every
- * language can use it.
- *
- * This host does not allow it to anybody yet: `fetch` answers "unsupported".
+ * HTTP to other systems. Nobody may be called but whom a rule of the deployment
+ * allows (`--allow-host`).
  */
 export const web: {
   /**
    * Asks and waits. Its effects can't be undone: if the bot fails afterwards
-   * and the event comes again, the request is made again.
+   * and the event comes again, the request is made again. Redirects are not
+   * followed: a 3xx is an answer.
+   *
+   * Throws a `HostError` with the code "denied" (no rule allows it; the reason says
+   * which is missing), "bad-request", "unreachable", "timeout", "too-large" or
+   * "too-many".
    */
   fetch(request: WebRequest): WebResponse;
 };

@@ -38,7 +38,7 @@ use crate::{
     files,
     runtime::Wasm,
     service::{self, Service},
-    store, supervisor,
+    store, supervisor, vault,
 };
 
 /// How often what is too old is looked for: every record is looked at.
@@ -87,6 +87,9 @@ pub enum AppError {
     /// The admin token can't be used.
     #[error("{0}")]
     Token(String),
+    /// The key of the secrets can't be used.
+    #[error(transparent)]
+    Vault(#[from] vault::OpenError),
     /// The key of the WebSockets' addresses can't be used.
     #[error(transparent)]
     TicketKey(#[from] TicketKeyError),
@@ -159,7 +162,8 @@ async fn parts(
     native: Arc<dyn Clients>,
 ) -> Result<(Service, Vec<Wanted>), AppError> {
     let (data, limits) = (&config.data, config.limits.clone());
-    let runtime = Wasm::open(limits, data, Arc::clone(store), check_action)?;
+    let egress = config.egress.clone();
+    let runtime = Wasm::open(limits, egress, data, Arc::clone(store), check_action)?;
     let blobs = blobs::open(&config.files, data).map_err(|error| AppError::File {
         path: data.join("files"),
         error,
@@ -169,6 +173,7 @@ async fn parts(
         Arc::new(runtime),
         blobs,
         native,
+        vault::open(&config.secrets, data)?,
         check_action,
         config.policies(),
     )

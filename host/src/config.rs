@@ -17,7 +17,7 @@ use crate::{
     },
     edge, runtime,
     service::Policies,
-    store, telemetry,
+    store, telemetry, vault,
 };
 
 /// Where everything lasting is kept when nobody says.
@@ -49,6 +49,10 @@ pub struct Config {
     pub pacing: PacingPolicy,
     /// What one call of a guest may use.
     pub limits: runtime::Limits,
+    /// What guests' requests to other systems may use.
+    pub egress: runtime::egress::Config,
+    /// The secrets that handlers are given.
+    pub secrets: vault::Config,
     /// The store.
     pub store: store::Config,
     /// The log.
@@ -67,6 +71,8 @@ impl Default for Config {
             files: Default::default(),
             pacing: Default::default(),
             limits: Default::default(),
+            egress: Default::default(),
+            secrets: Default::default(),
             store: Default::default(),
             log: Default::default(),
         }
@@ -115,6 +121,7 @@ impl Config {
             files: self.files.clone(),
             pacing: self.pacing.clone(),
             clients: self.openwx.clone(),
+            buckets: self.limits.buckets(),
         }
     }
 
@@ -125,6 +132,7 @@ impl Config {
         self.files.check().map_err(ConfigError::Unfit)?;
         self.pacing.check().map_err(ConfigError::Unfit)?;
         self.limits.check().map_err(ConfigError::Unfit)?;
+        self.egress.check().map_err(ConfigError::Unfit)?;
         self.openwx.check().map_err(ConfigError::Unfit)?;
         self.openwx
             .check_served_at(self.server.listen)

@@ -100,6 +100,21 @@ impl Unfinished {
     }
 }
 
+impl Unfinished {
+    /// Gives it its name unless there is such a file already, which is an error;
+    /// durable when this returns.
+    pub fn keep_as_new(self, path: &Path) -> io::Result<()> {
+        let dir = path
+            .parent()
+            .ok_or_else(|| io::Error::other("the path has no directory"))?;
+        self.file.sync_all()?;
+        fs::hard_link(&self.path, path)?;
+        // The temporary name goes with the value.
+        drop(self);
+        sync_dir(dir)
+    }
+}
+
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if !self.kept {

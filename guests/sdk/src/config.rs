@@ -1,4 +1,6 @@
-//! The bot's configuration, set by the people who run it.
+//! The bot's configuration, set by the people who run it: for all of its accounts, or
+//! for the one of this call, which goes before. Some of it may be secrets: reading one
+//! fails while the host can't open it.
 
 use crate::bindings::wasi::config::store;
 use crate::error::Error;

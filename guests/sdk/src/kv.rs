@@ -11,6 +11,14 @@ pub fn bucket() -> Result<Bucket, Error> {
     Ok(store::open("")?)
 }
 
+/// The bucket that all accounts of this bot share, if its version was granted it
+/// (`--shared-bucket`, or `shared_bucket` in its manifest). When another account
+/// changes what this call read there, the call is lost and made again: so do in one
+/// call what belongs together, and read few keys.
+pub fn shared() -> Result<Bucket, Error> {
+    Ok(store::open("shared")?)
+}
+
 /// The text under a key, if there is any.
 pub fn get(key: &str) -> Result<Option<String>, Error> {
     let value = bucket()?.get(key)?;

@@ -30,10 +30,10 @@ mod helpers;
 pub mod kv;
 pub mod log;
 mod run;
+pub mod timers;
+pub mod web;
 
-pub use bindings::wxhost::bot::{
-    chat, contacts, context, friends, groups, model, tags, timers, web,
-};
+pub use bindings::wxhost::bot::{chat, contacts, context, friends, groups, model, tags};
 pub use error::Error;
 pub use helpers::{now, random, send_text};
 #[doc(hidden)]
@@ -56,7 +56,7 @@ pub mod prelude {
     };
     pub use crate::{
         Error, chat, config, contacts, context, friends, groups, kv, log, now, random, send_text,
-        tags,
+        tags, timers,
     };
 }
 

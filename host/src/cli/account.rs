@@ -8,7 +8,7 @@ use super::{
     failure::Failure,
     file,
     output::{Cell, Paint, Printed, Style, Table, facts, quoted, word},
-    pauses,
+    pauses, timers,
 };
 use crate::{
     domain::{AccountId, ContactKind, Failure as BotFailure, Pause, id::BadId},
@@ -72,6 +72,14 @@ enum AccountCommand {
     },
     /// List the conversations in which an account's bot is silent for a while
     Pauses {
+        /// Whose
+        #[arg(value_parser = account_id)]
+        id: AccountId,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// List the timers that bots have set for an account
+    Timers {
         /// Whose
         #[arg(value_parser = account_id)]
         id: AccountId,
@@ -159,6 +167,10 @@ impl AccountCommand {
                 page.get(client, &["accounts", id.as_str(), "pauses"], None)
                     .await
             }
+            Self::Timers { id, page } => {
+                page.get(client, &["accounts", id.as_str(), "timers"], None)
+                    .await
+            }
             Self::Resume { id, conversation } => {
                 client
                     .delete(&["accounts", id.as_str(), "pauses", conversation])
@@ -179,6 +191,7 @@ impl AccountCommand {
             Self::Contacts { .. } => contacts::contacts(&reply.read()?, style),
             Self::Groups { .. } => contacts::groups(&reply.read()?, style),
             Self::Pauses { id, .. } => pauses::table(&reply.read()?, id, style),
+            Self::Timers { .. } => timers::table(&reply.read()?, style),
             Self::Resume { .. } => pauses::lifted(&reply.read()?),
             Self::File { .. } => file::about(&reply.read()?, style),
         })

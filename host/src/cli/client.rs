@@ -11,7 +11,10 @@ use reqwest::{
 use serde::de::DeserializeOwned;
 
 use super::{failure::Failure, target::Target};
-use crate::edge::{control::wire::DeployOptions, error::Document, loopback::spare_proxies};
+use crate::{
+    domain::Secret,
+    edge::{control::wire::DeployOptions, error::Document, loopback::spare_proxies},
+};
 
 /// How long to wait for a connection. The host is near, or not there.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -120,8 +123,41 @@ impl Client {
 
     /// Puts JSON somewhere.
     pub async fn put(&self, path: &[&str], json: String) -> Result<Reply, Failure> {
-        self.send(json_body(self.request(Method::PUT, path)?, json))
-            .await
+        self.put_query(path, &[], json).await
+    }
+
+    /// The same with a query.
+    pub async fn put_query(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        json: String,
+    ) -> Result<Reply, Failure> {
+        let request = self.request(Method::PUT, path)?.query(query);
+        self.send(json_body(request, json)).await
+    }
+
+    /// Changes a part of something.
+    pub async fn patch(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        json: String,
+    ) -> Result<Reply, Failure> {
+        let request = self.request(Method::PATCH, path)?.query(query);
+        self.send(json_body(request, json)).await
+    }
+
+    /// Puts a secret somewhere, as it is.
+    pub async fn put_secret(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        secret: &Secret,
+    ) -> Result<Reply, Failure> {
+        let request = self.request(Method::PUT, path)?.query(query);
+        let request = request.header("Content-Type", "text/plain; charset=utf-8");
+        self.send(request.body(secret.expose().to_owned())).await
     }
 
     /// Uploads a component.
@@ -159,7 +195,17 @@ impl Client {
 
     /// Removes something.
     pub async fn delete(&self, path: &[&str]) -> Result<Reply, Failure> {
-        self.send(self.request(Method::DELETE, path)?).await
+        self.delete_query(path, &[]).await
+    }
+
+    /// The same with a query.
+    pub async fn delete_query(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Reply, Failure> {
+        let request = self.request(Method::DELETE, path)?.query(query);
+        self.send(request).await
     }
 
     /// Reads what is no JSON. What comes is read by the caller.
@@ -265,6 +311,13 @@ fn http(base: &Url) -> reqwest::Result<reqwest::Client> {
 }
 
 fn endpoint(base: &Url, path: &[&str]) -> Result<Url, Failure> {
+    // An address leaves these out however they are written, and so would name
+    // something else.
+    if let Some(dots) = path.iter().find(|part| matches!(**part, "." | "..")) {
+        return Err(Failure::Usage(format!(
+            "{dots:?} can't be part of an address, so what is called so can't be named here"
+        )));
+    }
     let mut url = base.clone();
     let segments = url.path_segments_mut();
     segments
@@ -303,6 +356,15 @@ mod tests {
             url.as_str(),
             "http://h:1/wx/api/v1/accounts/a%3Fb%2Fc%25@chatroom%20%E5%BE%AE"
         );
+    }
+
+    #[test]
+    fn dots_name_nothing_rather_than_something_else() {
+        let base = Url::parse("http://h:1/").unwrap();
+        for dots in [".", ".."] {
+            let url = endpoint(&base, &["handlers", "echo", "shared", dots]);
+            assert!(matches!(url, Err(Failure::Usage(_))), "{url:?}");
+        }
     }
 
     #[tokio::test]

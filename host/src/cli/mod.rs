@@ -10,6 +10,7 @@ mod contacts;
 pub mod failure;
 pub mod file;
 pub mod handler;
+pub mod kv;
 pub mod launch;
 pub mod login;
 pub mod output;
@@ -19,6 +20,7 @@ mod screen;
 mod serve;
 pub mod target;
 pub mod task;
+mod timers;
 mod wait;
 mod watch;
 
@@ -108,6 +110,8 @@ pub enum ClientCommand {
     Client(clients::ClientsArgs),
     /// Fetch files of messages
     File(file::FileArgs),
+    /// Look at what bots keep, export it, and change it
+    Kv(kv::KvArgs),
 }
 
 impl ClientCommand {
@@ -119,6 +123,7 @@ impl ClientCommand {
             Self::Login(args) => args.run(client, style).await,
             Self::Client(args) => args.run(client, style).await,
             Self::File(args) => args.run(client).await,
+            Self::Kv(args) => args.run(client, style).await,
         }
     }
 }
@@ -235,6 +240,13 @@ mod tests {
             "wxhost client log rose -f --tail 10",
             "wxhost client restart rose",
             "wxhost client clear rose",
+            "wxhost kv list echo --account wxid_a --limit 5 --after x --json",
+            "wxhost kv get echo --shared a/b",
+            "wxhost kv set echo --account wxid_a k v",
+            "wxhost kv set echo --shared k -",
+            "wxhost kv delete echo --shared k",
+            "wxhost kv delete echo --account wxid_a --all",
+            "wxhost kv export echo --shared",
         ] {
             assert!(taken(line), "{line}");
         }
@@ -271,6 +283,11 @@ mod tests {
             "wxhost client list --phase over",
             "wxhost client log rose --follow --json",
             "wxhost client log rose --tail -1",
+            "wxhost kv list echo",
+            "wxhost kv list echo --account wxid_a --shared",
+            "wxhost kv delete echo --shared",
+            "wxhost kv delete echo --shared k --all",
+            "wxhost kv set echo --shared k",
         ] {
             assert!(!taken(line), "{line}");
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, LoginId, TaskId};
+use super::{AccountId, HandlerName, LoginId, TaskId, timer::ScheduleDue};
 
 /// Something to look at. An alarm says when, not what to do: whoever answers it
 /// looks at how things stand by then, so one too many is no harm.
@@ -17,6 +17,10 @@ pub enum Alarm {
     File(AccountId, String),
     /// A login may be over.
     Login(LoginId),
+    /// A timer of an account may be due: whose, and its name.
+    Timer(AccountId, HandlerName, String),
+    /// A schedule came due for an account.
+    Schedule(ScheduleDue),
 }
 
 impl fmt::Display for Alarm {
@@ -27,6 +31,12 @@ impl fmt::Display for Alarm {
             // No account id has a slash.
             Self::File(account, file) => write!(f, "file/{account}/{file}"),
             Self::Login(id) => write!(f, "login/{id}"),
+            Self::Timer(account, handler, id) => write!(f, "timer/{account}/{handler}/{id}"),
+            Self::Schedule(due) => write!(
+                f,
+                "schedule/{}/{}/{}/{}",
+                due.account, due.handler, due.due_ms, due.schedule
+            ),
         }
     }
 }

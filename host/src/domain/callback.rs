@@ -4,13 +4,14 @@
 
 use bytes::Bytes;
 
-use super::AccountId;
+use super::{AccountId, Usage};
 
-/// How many keys the store of a callback component may have. Strangers cause
-/// its writes: without an end they could fill the disk.
-pub const BUCKET_KEYS_MAX: u64 = 10_000;
-/// How many bytes its keys and values may have together.
-pub const BUCKET_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// What the bucket of a callback component may come to. Strangers cause its writes,
+/// so it is smaller than a bot's.
+pub const BUCKET_MAX: Usage = Usage {
+    keys: 10_000,
+    bytes: 4 * 1024 * 1024,
+};
 /// The sum of all bits of `flag_report_contact` (section 2).
 const REPORT_CONTACT_MAX: u32 = 7;
 
@@ -129,46 +130,6 @@ pub struct ActionAnswer {
     pub data: String,
 }
 
-/// What a component's store comes to, or how much of it is left.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// How many keys.
-    pub keys: u64,
-    /// The bytes of keys and values together.
-    pub bytes: u64,
-}
-
-impl Usage {
-    /// What a store may come to.
-    pub const MAX: Self = Self {
-        keys: BUCKET_KEYS_MAX,
-        bytes: BUCKET_BYTES_MAX,
-    };
-
-    /// What one entry comes to.
-    pub fn of(key: &str, value: Option<&[u8]>) -> Self {
-        let bytes = |value: &[u8]| (key.len() + value.len()) as u64;
-        Self {
-            keys: u64::from(value.is_some()),
-            bytes: value.map_or(0, bytes),
-        }
-    }
-
-    /// With this one instead of that.
-    pub fn with(self, more: Self, instead_of: Self) -> Self {
-        let swap = |now: u64, more: u64, less: u64| now.saturating_add(more).saturating_sub(less);
-        Self {
-            keys: swap(self.keys, more.keys, instead_of.keys),
-            bytes: swap(self.bytes, more.bytes, instead_of.bytes),
-        }
-    }
-
-    /// Whether it is no more than that in any way.
-    pub fn fits(self, max: Self) -> bool {
-        self.keys <= max.keys && self.bytes <= max.bytes
-    }
-}
-
 impl Verdict {
     /// Says what of it can't be told to a client, and why.
     pub fn check(&self) -> Result<(), String> {
@@ -236,19 +197,5 @@ mod tests {
             let refused = answer(data).check();
             assert!(refused.is_err_and(|it| it.contains("data")), "{data}");
         }
-    }
-
-    #[test]
-    fn what_is_replaced_does_not_count() {
-        let old = Usage::of("key", Some(b"four"));
-        let new = Usage::of("key", Some(b"seventy"));
-        assert_eq!(old, Usage { keys: 1, bytes: 7 });
-        assert_eq!(old.with(new, old), Usage { keys: 1, bytes: 10 });
-        assert_eq!(old.with(Usage::of("key", None), old), Usage::default());
-        assert!(
-            !Usage::default()
-                .with(new, old)
-                .fits(Usage { keys: 0, bytes: 2 })
-        );
     }
 }

@@ -1,6 +1,9 @@
 //! What happened to an account, in words common to both kinds of clients.
+//!
+//! Its JSON is what `invoke` takes: what is left out is empty.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::{AccountId, EventKey, Group, Millis, TaskId, TaskState, User};
 
@@ -22,7 +25,8 @@ pub struct Event {
 }
 
 /// What can happen.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Happening {
     /// The client logged in.
     Login(User),
@@ -106,12 +110,20 @@ pub enum Happening {
         /// Why it failed.
         reason: Option<String>,
     },
+    /// A timer of the bot's came due, or one of its schedules did.
+    Timer {
+        /// The timer's name, or `schedule:` and the schedule's.
+        id: String,
+        /// What was set with it.
+        payload: String,
+    },
     /// Anything else, by the client's name for it.
     Other(String),
 }
 
 /// A message that came in, or that the account itself sent elsewhere.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Message {
     /// The message's own id.
     pub id: String,
@@ -132,7 +144,8 @@ pub struct Message {
 }
 
 /// What a message holds.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Content {
     /// Words.
     Text(String),
@@ -189,7 +202,8 @@ pub enum Content {
 }
 
 /// A file, with what is known before its bytes are.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct File {
     /// What the client calls it; empty when it keeps none.
     pub id: String,
@@ -204,7 +218,8 @@ pub struct File {
 }
 
 /// A link with a preview.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Link {
     /// The headline.
     pub title: String,
@@ -219,7 +234,8 @@ pub struct Link {
 }
 
 /// Somebody wants to be a friend.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct FriendRequest {
     /// What to give back to accept it. Opaque outside of the edge that made it.
     pub ticket: String,
@@ -229,6 +245,21 @@ pub struct FriendRequest {
     pub greeting: String,
     /// How the person found the account.
     pub source: String,
+}
+
+impl Default for Message {
+    fn default() -> Self {
+        Self {
+            id: String::new(),
+            conversation: String::new(),
+            author: String::new(),
+            author_name: String::new(),
+            group: None,
+            mentions: Vec::new(),
+            outgoing: false,
+            content: Content::Text(String::new()),
+        }
+    }
 }
 
 impl Event {
@@ -244,5 +275,49 @@ impl Event {
     /// talks to itself until WeChat bans the account.
     pub fn is_own_message(&self) -> bool {
         matches!(&self.what, Happening::Message(message) if message.outgoing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_happened_is_written_with_what_matters_only() {
+        let text = json!({"message": {"author": "wxid_bob", "content": {"text": "hello"}}});
+        let Happening::Message(message) = serde_json::from_value(text).unwrap() else {
+            unreachable!("a message was written");
+        };
+        assert_eq!(message.content, Content::Text("hello".to_owned()));
+        assert_eq!((message.author.as_str(), message.group), ("wxid_bob", None));
+        for written in [
+            json!({"login": {"id": "wxid_a"}}),
+            json!({"friend-request": {"ticket": "t", "greeting": "it is me"}}),
+            json!({"members-changed": {"group": "g", "joined": ["a"], "left": []}}),
+            json!({"other": "report_of_tomorrow"}),
+        ] {
+            let what: Happening = serde_json::from_value(written.clone()).unwrap();
+            let again = serde_json::to_value(&what).unwrap();
+            assert_eq!(
+                serde_json::from_value::<Happening>(again).unwrap(),
+                what,
+                "{written}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_is_named() {
+        for (written, word) in [
+            (json!({"mesage": {}}), "mesage"),
+            (json!({"message": {"txt": "hello"}}), "txt"),
+            (json!({"message": {"content": {"song": "la"}}}), "song"),
+        ] {
+            let problem = serde_json::from_value::<Happening>(written).unwrap_err();
+            assert!(problem.to_string().contains(word), "{problem}");
+        }
     }
 }

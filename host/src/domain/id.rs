@@ -34,15 +34,22 @@ impl AccountId {
 }
 
 impl AccountId {
-    /// The account for which a component is tried out. Serves nobody.
+    /// The account for which a component is tried out. No account's: none begins
+    /// with `*`.
     pub fn trial() -> Self {
-        Self("trial".into())
+        Self("*trial".into())
     }
 
     /// The name under which callback components keep their key-values. No
     /// account's: none begins with `*`.
     pub fn callback() -> Self {
         Self("*callback".into())
+    }
+
+    /// The name under which people's writes to shared buckets are committed. No
+    /// account's either, and nothing lies under it.
+    pub fn shared() -> Self {
+        Self("*shared".into())
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod account;
 pub mod action;
 pub mod alarm;
+pub mod bucket;
 pub mod callback;
 pub mod client;
 pub mod contact;
@@ -18,11 +19,14 @@ pub mod id;
 pub mod login;
 pub mod pacing;
 pub mod ports;
+pub mod secret;
 pub mod task;
+pub mod timer;
 
 pub use account::{Account, ClientKind, Logout, Session};
 pub use action::Action;
 pub use alarm::Alarm;
+pub use bucket::{Bucket, Usage};
 pub use client::ClientName;
 pub use contact::{Contact, ContactKind, Group, Member, User};
 pub use event::{Event, Happening, Message};
@@ -31,7 +35,9 @@ pub use handler::{Binding, Deployment, Failure, FailureKind, Handler};
 pub use id::{AccountId, Digest, EventKey, HandlerName, LoginId, TaskId, TaskNumber};
 pub use login::{Login, LoginState};
 pub use pacing::Pause;
+pub use secret::Secret;
 pub use task::{Task, TaskState};
+pub use timer::{Timer, TimerChange};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = u64;

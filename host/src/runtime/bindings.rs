@@ -7,6 +7,9 @@ wasmtime::component::bindgen!({
     imports: {
         // These read from the store, which may have to wait for the disk.
         "wxhost:bot/contacts": async | trappable,
+        "wxhost:bot/timers": async | trappable,
+        // And this one waits for other systems.
+        "wxhost:bot/web": async | trappable,
         "wasi:keyvalue": async | trappable,
         default: trappable,
     },

@@ -1,6 +1,6 @@
 //! Between the package in `wit/` and the domain, in both directions.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -14,11 +14,11 @@ use crate::domain::{
     action::{FileSource, LinkCard, MiniProgramCard, Refused, Segment},
     callback::{
         ActionAnswer, Admission, Exits, LoginAttempt, LoginDecision, LogoutNotice, Question,
-        UnknownCall, Usage, Verdict,
+        UnknownCall, Verdict,
     },
     contact::{Region, Sex},
     event::{Content, File, FriendRequest, Link},
-    handler::{Manifest, Version, VersionNumber},
+    handler::{Configuration, Manifest, Version, VersionNumber},
     ports::{Ask, Call},
 };
 
@@ -83,6 +83,10 @@ fn happening(what: &Happening, me: &str) -> wit::Happening {
             state,
             reason,
         } => W::TaskEnded(task_end(task, *state, reason.as_ref())),
+        H::Timer { id, payload } => W::Timer(wit::TimerFired {
+            id: id.clone(),
+            payload: payload.clone(),
+        }),
         H::Other(name) => W::Other(name.clone()),
     }
 }
@@ -316,8 +320,11 @@ fn file_source(field: &str, source: wit::FileSource) -> Result<FileSource, wit::
 pub fn failure(error: &NotTaken) -> wit::Failure {
     let code = match error {
         NotTaken::Refused(Refused::Unsupported { .. }) => "unsupported",
-        NotTaken::Refused(Refused::Invalid { .. }) => "bad-request",
-        NotTaken::TooMany(_) | NotTaken::TooLarge(_) => "too-many",
+        NotTaken::Refused(Refused::Invalid { .. }) | NotTaken::BadEntry(_) => "bad-request",
+        NotTaken::TooMany(_)
+        | NotTaken::TooLarge(_)
+        | NotTaken::TooManyReads
+        | NotTaken::Full(_) => "too-many",
     };
     coded(code, error.to_string())
 }
@@ -401,6 +408,7 @@ pub fn action_verdict(answer: Option<asked::Answer>) -> Verdict {
 pub fn trial_call(bot: Arc<Deployment>) -> Call {
     Call {
         bot,
+        is_trial: true,
         client: ClientKind::Wehub,
         me: None,
         event: Arc::new(Event {
@@ -424,7 +432,6 @@ pub fn trial_ask(component: Arc<Deployment>) -> Ask {
             action: "trial".to_owned(),
             body: Bytes::from_static(b"{}"),
         }),
-        usage: Usage::default(),
     }
 }
 
@@ -443,7 +450,7 @@ pub fn nameless() -> Arc<Deployment> {
             by: String::new(),
             note: String::new(),
         },
-        config: BTreeMap::new(),
+        config: Configuration::default(),
     })
 }
 

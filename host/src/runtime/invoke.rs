@@ -9,6 +9,7 @@ use super::{
     Limits,
     bindings::callback,
     convert,
+    egress::Egress,
     engine::{Engine, TICK},
     registry::{Bot, Callback, Guest, chain},
     state::{CallState, CallbackErrand, Errand, Stopped},
@@ -40,6 +41,8 @@ pub struct Host {
     pub store: Arc<dyn Store>,
     /// Whether an action can be taken on.
     pub check: ActionCheck,
+    /// Where the guest's requests to other systems go.
+    pub egress: Arc<Egress>,
 }
 
 /// Calls the bot once. The caller holds the room for it.

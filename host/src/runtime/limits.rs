@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ports::{COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX};
+use crate::domain::{
+    Usage,
+    bucket::BucketLimits,
+    ports::{COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX},
+};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -14,6 +18,12 @@ const MIB: u64 = 1024 * 1024;
 /// and its failure.
 const EFFECTS_BYTES_MAX: u32 = 3 * 1024 * 1024;
 const _: () = assert!((EFFECTS_BYTES_MAX as usize) < COMMIT_BYTES_MAX);
+
+/// Changes that a timer makes at most: itself, its alarm, and the alarm of the one
+/// that it replaces.
+const TIMER_CHANGES: u32 = 3;
+/// The most that `account_timers` can be set to. They are read, and listed, as a whole.
+pub const ACCOUNT_TIMERS_MAX: u32 = 10_000;
 
 /// Changes of a commit that are kept free for what settles the event: its
 /// record, its failure, the task and the account that it changes.
@@ -39,7 +49,8 @@ pub struct Limits {
     pub call_wall_ms: u64,
     /// Calls to the interfaces of `wxhost:bot`, `wasi:keyvalue`, `wasi:config`
     /// and `wasi:logging` during one call. The rest of WASI reaches nothing of
-    /// the host but clocks and random numbers, and is bounded by time.
+    /// the host but clocks and random numbers, and is bounded by time; requests of
+    /// `wasi:http` have limits of their own (`[egress]`).
     pub call_host_calls: u32,
     /// Resources (buckets, streams) that one call may hold at a time.
     pub call_handles: u32,
@@ -49,12 +60,26 @@ pub struct Limits {
     pub call_tasks: u32,
     /// Key-value writes that one event may cause.
     pub call_key_value_writes: u32,
-    /// Size of all tasks and writes of one event together, in bytes as they are
+    /// Timers that one event may set or cancel.
+    pub call_timers: u32,
+    /// Timers that a bot may have set for one account.
+    pub account_timers: u32,
+    /// Size of all tasks, writes and timers of one event together, in bytes as they are
     /// stored. They go into one commit, which is bounded.
     pub call_effects_bytes: u32,
     /// Size of one value in a guest's key-value store, in bytes. sled is built
     /// for small values.
     pub value_bytes: u32,
+    /// Size of the keys and values of one account's bucket together, in bytes. With
+    /// a thousand accounts that is 16 GiB of disk at most.
+    pub bucket_bytes: u64,
+    /// Keys of one account's bucket.
+    pub bucket_keys: u64,
+    /// Size of the keys and values of the bucket that all accounts of a handler
+    /// share, in bytes.
+    pub shared_bucket_bytes: u64,
+    /// Keys of that bucket.
+    pub shared_bucket_keys: u64,
     /// Calls that may run at the same time.
     pub concurrent_calls: u32,
     /// How long an event waits for room to run its bot, in ms.
@@ -67,6 +92,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
+        let buckets = BucketLimits::default();
         Self {
             call_memory_bytes: 64 * MIB,
             call_table_elements: 20_000,
@@ -77,8 +103,14 @@ impl Default for Limits {
             call_log_bytes: 64 * 1024,
             call_tasks: 100,
             call_key_value_writes: 256,
+            call_timers: 64,
+            account_timers: 1_000,
             call_effects_bytes: 2 * 1024 * 1024,
-            value_bytes: 64 * 1024,
+            value_bytes: buckets.value_bytes,
+            bucket_bytes: buckets.own.bytes,
+            bucket_keys: buckets.own.keys,
+            shared_bucket_bytes: buckets.shared.bytes,
+            shared_bucket_keys: buckets.shared.keys,
             concurrent_calls: 64,
             queue_wait_ms: 5_000,
             component_bytes: 64 * MIB,
@@ -96,6 +128,21 @@ impl Limits {
     /// How long an event waits for room.
     pub fn queue_wait(&self) -> Duration {
         Duration::from_millis(self.queue_wait_ms)
+    }
+
+    /// How much buckets may come to.
+    pub fn buckets(&self) -> BucketLimits {
+        BucketLimits {
+            own: Usage {
+                keys: self.bucket_keys,
+                bytes: self.bucket_bytes,
+            },
+            shared: Usage {
+                keys: self.shared_bucket_keys,
+                bytes: self.shared_bucket_bytes,
+            },
+            value_bytes: self.value_bytes,
+        }
     }
 
     /// Says which setting can't work, and why.
@@ -128,12 +175,19 @@ impl Limits {
 
     /// One commit holds all effects of a call, and what settles the event too.
     fn check_effects(&self) -> Result<(), String> {
+        let timers = self.call_timers.saturating_mul(TIMER_CHANGES);
         let effects = self.call_tasks.saturating_add(self.call_key_value_writes);
+        let effects = effects.saturating_add(timers);
         let room = COMMIT_CHANGES_MAX - SETTLING_CHANGES;
         if effects as usize > room {
             return Err(format!(
-                "limits.call_tasks and limits.call_key_value_writes: together at most {room}, \
-                 since one commit holds them all"
+                "limits.call_tasks, limits.call_key_value_writes and {TIMER_CHANGES} times \
+                 limits.call_timers: together at most {room}, since one commit holds them all"
+            ));
+        }
+        if self.account_timers > ACCOUNT_TIMERS_MAX {
+            return Err(format!(
+                "limits.account_timers: at most {ACCOUNT_TIMERS_MAX}, since a call reads them all"
             ));
         }
         if self.call_effects_bytes > EFFECTS_BYTES_MAX {
@@ -169,6 +223,10 @@ mod tests {
         assert!(long.contains("limits.queue_wait_ms"), "{long}");
         let many = refusal(|it| it.call_tasks = u32::MAX);
         assert!(many.contains("at most 1016"), "{many}");
+        let timers = refusal(|it| it.call_timers = 300);
+        assert!(timers.contains("limits.call_timers"), "{timers}");
+        let kept = refusal(|it| it.account_timers = 10_001);
+        assert!(kept.starts_with("limits.account_timers"), "{kept}");
         let large = refusal(|it| it.call_effects_bytes = 3 * 1024 * 1024 + 1);
         assert!(large.starts_with("limits.call_effects_bytes"), "{large}");
         assert_eq!(refusal(|it| it.queue_wait_ms = 10_000), "");

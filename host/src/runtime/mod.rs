@@ -6,7 +6,9 @@
 //! reads the store for the guest and never writes to it.
 
 mod bindings;
+mod buckets;
 mod convert;
+pub mod egress;
 mod engine;
 mod imports;
 mod invoke;
@@ -16,6 +18,7 @@ mod registry;
 mod state;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -45,6 +48,7 @@ impl Wasm {
     /// Builds the engine and opens the component directory below `data_dir`.
     pub fn open(
         limits: Limits,
+        egress: egress::Config,
         data_dir: &Path,
         store: Arc<dyn Store>,
         check: ActionCheck,
@@ -55,6 +59,7 @@ impl Wasm {
             limits: Arc::new(limits),
             store,
             check,
+            egress: Arc::new(egress::Egress::new(egress)),
         };
         Ok(Self {
             engine,
@@ -92,6 +97,7 @@ impl Runtime for Wasm {
 
     async fn retain(&self, components: &InUse) {
         self.engine.forget_shares();
+        self.host.egress.forget_shares();
         self.registry.retain(components).await;
     }
 

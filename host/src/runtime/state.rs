@@ -1,29 +1,35 @@
 //! What the host holds for one call: its limits and what the guest asked for.
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Instant};
+use std::{io, sync::Arc, time::Instant};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::{Limits, engine::TICK, invoke::Host, output::Output};
+use super::{
+    Limits, buckets::Buckets, egress::Outgoing, engine::TICK, invoke::Host, output::Output,
+    timers::Timers,
+};
 use crate::domain::{
-    AccountId, Action, Deployment, HandlerName, Millis, TaskId, TaskNumber,
+    AccountId, Action, Deployment, HandlerName, Millis, TaskId, TaskNumber, Usage,
     action::Refused,
-    callback::{Usage, Verdict},
+    bucket::SHARED_READS_MAX,
+    callback::{self, Verdict},
     handler::{FailureKind, Used},
-    ports::{ActionCheck, Answer, Ask, Call, Effects, KeyValueWrite, Store, StoreError},
+    ports::{ActionCheck, Answer, Ask, Call, Effects, Store, StoreError},
 };
 
 /// What is counted for a task beside its action: its id and origin (two names
 /// and an event's key), its state, its times, and its number in the event's record.
 const TASK_BYTES: usize = 1024;
-/// What is counted for a write beside its key and value: the names that the
-/// store puts before the key.
-const WRITE_BYTES: usize = 512;
 
 /// Random bytes of one call. Keys and seeds need some dozens; the 64 MiB that
 /// wasmtime allows take a core for longer than a tick, and memory of the host's.
 const RANDOM_BYTES_MAX: u64 = 64 * 1024;
+
+/// Headers of `wasi:http` that a guest puts together, in bytes: it may hold
+/// `call_handles` times as much.
+const FIELDS_BYTES_MAX: usize = 16 * 1024;
 
 /// Why the host stopped a guest. Travels through wasmtime as the error of a
 /// host call and is found again in `invoke`.
@@ -40,17 +46,23 @@ pub enum Stopped {
 /// What a guest can be called for.
 pub trait Errand: Send + 'static {
     /// Which guest, with its configuration.
-    fn deployment(&self) -> &Deployment;
+    fn deployment(&self) -> &Arc<Deployment>;
 
     /// Whose key-value store it has.
     fn account(&self) -> &AccountId;
 
-    /// What its key-value store comes to, where that has an end.
-    fn usage(&mut self) -> Option<&mut Usage>;
+    /// Whether nothing that it asks for is done: it is only tried.
+    fn is_trial(&self) -> bool;
+
+    /// What its bucket may come to.
+    fn bucket_max(&self, limits: &Limits) -> Usage;
+
+    /// Whether it may open the bucket that all accounts of the handler share.
+    fn may_share(&self) -> bool;
 }
 
 impl Errand for Call {
-    fn deployment(&self) -> &Deployment {
+    fn deployment(&self) -> &Arc<Deployment> {
         &self.bot
     }
 
@@ -58,8 +70,16 @@ impl Errand for Call {
         &self.event.account
     }
 
-    fn usage(&mut self) -> Option<&mut Usage> {
-        None
+    fn is_trial(&self) -> bool {
+        self.is_trial
+    }
+
+    fn bucket_max(&self, limits: &Limits) -> Usage {
+        limits.buckets().own
+    }
+
+    fn may_share(&self) -> bool {
+        self.bot.version.manifest.shared_bucket
     }
 }
 
@@ -78,7 +98,7 @@ impl CallbackErrand {
 }
 
 impl Errand for CallbackErrand {
-    fn deployment(&self) -> &Deployment {
+    fn deployment(&self) -> &Arc<Deployment> {
         &self.ask.component
     }
 
@@ -86,8 +106,18 @@ impl Errand for CallbackErrand {
         &self.bucket
     }
 
-    fn usage(&mut self) -> Option<&mut Usage> {
-        Some(&mut self.ask.usage)
+    /// Its world has no requests that would have to be held back.
+    fn is_trial(&self) -> bool {
+        false
+    }
+
+    fn bucket_max(&self, _: &Limits) -> Usage {
+        callback::BUCKET_MAX
+    }
+
+    /// It serves no account, so nobody shares it with another.
+    fn may_share(&self) -> bool {
+        false
     }
 }
 
@@ -95,7 +125,10 @@ impl Errand for CallbackErrand {
 /// otherwise.
 pub struct CallState<E: Errand = Call> {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
     table: ResourceTable,
+    /// Its requests to other systems.
+    pub outgoing: Outgoing,
     /// The limits in force.
     pub limits: Arc<Limits>,
     check: ActionCheck,
@@ -110,11 +143,13 @@ pub struct CallState<E: Errand = Call> {
     /// Ticks that passed while the guest computed.
     pub ticks: u64,
     tasks: Vec<(TaskNumber, Action)>,
-    /// The guest's writes, read back by its own reads.
-    written: BTreeMap<String, Option<Vec<u8>>>,
+    /// What the guest did with its buckets.
+    pub(super) buckets: Buckets,
+    /// The bot's timers for the account, as it sees them.
+    pub timers: Timers,
     /// The last key of each page of keys that the guest may continue after.
     key_cursors: Vec<String>,
-    /// What tasks and writes come to, as they are stored.
+    /// What tasks, writes and timers come to, as they are stored.
     effects_bytes: usize,
     began: Instant,
     host_calls: u32,
@@ -129,6 +164,7 @@ impl<E: Errand> CallState<E> {
             limits,
             store,
             check,
+            egress,
         } = host;
         let output = Output::new(limits.call_log_bytes);
         let wasi = WasiCtx::builder()
@@ -140,9 +176,20 @@ impl<E: Errand> CallState<E> {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.call_handles as usize);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS_BYTES_MAX);
+        let outgoing = Outgoing::new(
+            egress,
+            Arc::clone(call.deployment()),
+            call.is_trial(),
+            output.clone(),
+            limits.call_wall(),
+        );
         let deadline_ms = store.now() + limits.call_wall_ms;
         Self {
             wasi,
+            http,
+            outgoing,
             table,
             limits,
             check,
@@ -152,7 +199,8 @@ impl<E: Errand> CallState<E> {
             deadline_ms,
             ticks: 0,
             tasks: Vec::new(),
-            written: BTreeMap::new(),
+            buckets: Buckets::default(),
+            timers: Timers::default(),
             key_cursors: Vec::new(),
             effects_bytes: 0,
             began: Instant::now(),
@@ -172,7 +220,8 @@ impl<E: Errand> CallState<E> {
     /// makes of a number (both 64 KiB), what the guest hands over (4 MiB, so the
     /// list of `poll` has some hundred thousand entries of at most
     /// `call_handles` pollables, some ms), and the handles. There are no files,
-    /// directories or sockets to open, and no names are looked up.
+    /// directories or sockets to open; requests of `wasi:http` are counted by
+    /// [`Outgoing`].
     pub fn enter(&mut self) -> Result<(), Stopped> {
         self.host_calls += 1;
         if self.host_calls > self.limits.call_host_calls {
@@ -202,6 +251,12 @@ impl<E: Errand> CallState<E> {
         }
     }
 
+    /// Counts so many bytes more as effects, instead of those.
+    pub fn take_effects(&mut self, instead_of: usize, bytes: usize) -> Result<(), NotTaken> {
+        self.effects_bytes = self.effects_with(instead_of, bytes)?;
+        Ok(())
+    }
+
     /// The handler that runs.
     pub fn handler(&self) -> &HandlerName {
         &self.call.deployment().handler
@@ -210,16 +265,6 @@ impl<E: Errand> CallState<E> {
     /// Resources that the guest holds.
     pub fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
-    }
-
-    /// What the guest wrote to this key during this call, if anything.
-    pub fn written(&self, key: &str) -> Option<&Option<Vec<u8>>> {
-        self.written.get(key)
-    }
-
-    /// All that the guest wrote during this call.
-    pub fn all_written(&self) -> &BTreeMap<String, Option<Vec<u8>>> {
-        &self.written
     }
 
     /// A cursor that stands for this key until the call ends.
@@ -234,31 +279,10 @@ impl<E: Errand> CallState<E> {
         self.key_cursors.get(index).map(String::as_str)
     }
 
-    /// Notes a write. Several to one key are one.
-    pub fn write(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), NotTaken> {
-        let limit = self.limits.call_key_value_writes;
-        if self.written.len() >= limit as usize && !self.written.contains_key(&key) {
-            return Err(NotTaken::TooMany(limit));
-        }
-        let former = self
-            .written
-            .get(&key)
-            .map_or(0, |former| write_bytes(&key, former.as_ref()));
-        self.effects_bytes = self.effects_with(former, write_bytes(&key, value.as_ref()))?;
-        self.written.insert(key, value);
+    /// Counts that so many bytes of effects take the place of so many.
+    pub fn count_effects(&mut self, instead_of: usize, bytes: usize) -> Result<(), NotTaken> {
+        self.effects_bytes = self.effects_with(instead_of, bytes)?;
         Ok(())
-    }
-
-    fn into_writes(self) -> Vec<KeyValueWrite> {
-        let handler = self.handler().clone();
-        self.written
-            .into_iter()
-            .map(|(key, value)| KeyValueWrite {
-                handler: handler.clone(),
-                key,
-                value,
-            })
-            .collect()
     }
 }
 
@@ -298,24 +322,26 @@ impl CallState {
 
     /// What the bot asked for.
     pub fn into_effects(mut self) -> Effects {
+        let handler = self.handler().clone();
         Effects {
             tasks: std::mem::take(&mut self.tasks),
+            timers: std::mem::take(&mut self.timers).into_changes(&handler),
             output: self.output.tail(),
             used: self.used(),
-            key_values: self.into_writes(),
+            key_values: self.take_writes(),
+            shared: self.take_shared(),
         }
     }
 }
 
 impl CallState<CallbackErrand> {
     /// What the component decided, and what it wrote.
-    pub fn into_answer(self, verdict: Verdict) -> Answer {
+    pub fn into_answer(mut self, verdict: Verdict) -> Answer {
         Answer {
             verdict,
-            usage: self.call.ask.usage,
             output: self.output.tail(),
             used: self.used(),
-            key_values: self.into_writes(),
+            key_values: self.take_writes(),
         }
     }
 }
@@ -325,10 +351,6 @@ fn task_bytes(action: &Action) -> usize {
     let mut count = Counted(0);
     let _ = serde_json::to_writer(&mut count, action);
     count.0 + TASK_BYTES
-}
-
-fn write_bytes(key: &str, value: Option<&Vec<u8>>) -> usize {
-    key.len() + value.map_or(0, Vec::len) + WRITE_BYTES
 }
 
 /// Counts what is written to it.
@@ -360,6 +382,15 @@ pub enum NotTaken {
          (limits.call_effects_bytes)"
     )]
     TooLarge(u32),
+    /// Too many keys of the shared bucket.
+    #[error("one call may read at most {SHARED_READS_MAX} keys of the shared bucket")]
+    TooManyReads,
+    /// A key or a value that no bucket takes, and why.
+    #[error("{0}")]
+    BadEntry(String),
+    /// The bucket has no room for it; how much it would come to.
+    #[error("{0}")]
+    Full(String),
 }
 
 impl<E: Errand> WasiView for CallState<E> {
@@ -367,6 +398,16 @@ impl<E: Errand> WasiView for CallState<E> {
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,
+        }
+    }
+}
+
+impl<E: Errand> WasiHttpView for CallState<E> {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.outgoing,
+            table: &mut self.table,
+            ctx: &mut self.http,
         }
     }
 }

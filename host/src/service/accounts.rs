@@ -7,7 +7,7 @@ use super::{
     turn::Turn,
 };
 use crate::domain::{
-    Account, AccountId, Event, EventKey, Failure, HandlerName, Logout, Session,
+    Account, AccountId, Event, EventKey, Failure, Logout, Session,
     ports::{Commit, EventRecord, Page},
 };
 
@@ -233,27 +233,5 @@ impl Service {
     pub async fn event(&self, id: &AccountId, key: &EventKey) -> Result<EventRecord, Error> {
         let found = self.0.store.event(id, key).await?;
         found.ok_or_else(|| Error::not_found("event", key))
-    }
-
-    /// What a handler keeps for an account, ordered by key.
-    pub async fn key_values(
-        &self,
-        id: &AccountId,
-        handler: &HandlerName,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Page<(String, Vec<u8>)>, Error> {
-        self.account(id).await?;
-        let keys = self.0.store.keys(id, handler, after, limit).await?;
-        let next = (keys.len() == limit)
-            .then(|| keys.last().cloned())
-            .flatten();
-        let mut items = Vec::with_capacity(keys.len());
-        for key in keys {
-            if let Some(value) = self.0.store.key_value(id, handler, &key).await? {
-                items.push((key, value));
-            }
-        }
-        Ok(Page { items, next })
     }
 }

@@ -69,6 +69,9 @@ impl Service {
     pub async fn watch_alarms(&self) {
         let mut answering = Answering::new(self.clone());
         while self.check_ready().is_ok() {
+            if let Err(error) = self.run_schedules().await {
+                tracing::warn!(%error, "schedules can't be looked at");
+            }
             if let Err(error) = answering.look().await {
                 tracing::warn!(%error, "alarms can't be looked at");
             }
@@ -79,6 +82,7 @@ impl Service {
     /// Answers all that is due by now.
     #[cfg(test)]
     pub(super) async fn answer_due(&self) -> Result<(), Error> {
+        self.run_schedules().await?;
         let mut answering = Answering::new(self.clone());
         while answering.look().await? {
             if let Some(row) = answering.rows.join_next().await {
@@ -93,6 +97,8 @@ impl Service {
             Alarm::Task(id) => self.task_overdue(id).await,
             Alarm::File(account, file) => self.file_overdue(account, file).await,
             Alarm::Login(id) => self.login_overdue(id).await,
+            Alarm::Timer(account, handler, id) => self.timer_due(account, handler, id).await,
+            Alarm::Schedule(due) => self.schedule_due(due).await,
         }
     }
 
@@ -220,7 +226,8 @@ impl Answering {
 fn whose(alarm: &Alarm) -> String {
     match alarm {
         Alarm::Task(id) => id.account.as_str().to_owned(),
-        Alarm::File(account, _) => account.as_str().to_owned(),
+        Alarm::File(account, _) | Alarm::Timer(account, ..) => account.as_str().to_owned(),
+        Alarm::Schedule(due) => due.account.as_str().to_owned(),
         Alarm::Login(_) => alarm.to_string(),
     }
 }

@@ -20,10 +20,10 @@ use tokio::sync::{Mutex, MutexGuard};
 use self::places::Places;
 use super::{Error, Service, deliver::over_the_limit};
 use crate::domain::{
-    AccountId, Deployment, FailureKind, HandlerName, Login, LoginId,
+    AccountId, Deployment, FailureKind, Login, LoginId,
     callback::{
         ActionAnswer, Exits, LoginAttempt, LoginDecision, LogoutNotice, Question, UnknownCall,
-        Usage, Verdict,
+        Verdict,
     },
     handler::Used,
     ports::{Answer, Ask, CallError, CallFailure, Commit, Committed, Epoch, StoreError},
@@ -33,8 +33,6 @@ use crate::domain::{
 /// (15 s at most) and of what follows an admitted login, it stays near the 30 s
 /// after which WeHub gives up.
 const WAIT: Duration = Duration::from_secs(5);
-/// Keys that are read at a time when a store is measured.
-const KEYS_PAGE: usize = 1000;
 
 /// What became of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,8 +71,6 @@ pub(super) struct Desk {
 struct Held {
     /// The epoch under which this host writes; none before the first question.
     epoch: Option<Epoch>,
-    /// What the store of this component comes to; none when it is not known.
-    usage: Option<(HandlerName, Usage)>,
 }
 
 impl Service {
@@ -171,11 +167,9 @@ impl Service {
         let (account, known) = asker(&question);
         let _place = self.0.desk.places.take(account, known)?;
         let mut held = self.0.desk.held().await?;
-        let usage = self.usage(&mut held, &component.handler).await?;
         let ask = Ask {
             component: Arc::clone(&component),
             question,
-            usage,
         };
         match self.0.runtime.ask(ask).await {
             Ok(answer) => self.keep(&mut held, &component, answer).await,
@@ -200,23 +194,17 @@ impl Service {
         let Answer {
             verdict,
             key_values,
-            usage,
             ..
         } = answer;
         if key_values.is_empty() {
             return Ok(Asked::Decided(verdict));
         }
-        // Unknown until the commit's outcome is known.
-        held.usage = None;
         let commit = Commit {
             key_values,
             ..Commit::default()
         };
         match self.commit_held(held, commit).await {
-            Ok(()) => {
-                held.usage = Some((component.handler.clone(), usage));
-                Ok(Asked::Decided(verdict))
-            }
+            Ok(()) => Ok(Asked::Decided(verdict)),
             Err(Error::Store(error @ StoreError::TooLarge { .. })) => {
                 Ok(self.failed(component, over_the_limit(error.to_string())))
             }
@@ -232,38 +220,12 @@ impl Service {
         };
         match store.commit(&account, epoch, commit).await? {
             Committed::Ok => Ok(()),
-            Committed::Duplicate(_) | Committed::Fenced | Committed::LoginMoved => Err(
-                Error::Host("another host has taken over the callback's store".to_owned()),
-            ),
-        }
-    }
-
-    /// What a component's store comes to. Counted once, then kept.
-    async fn usage(&self, held: &mut Held, component: &HandlerName) -> Result<Usage, Error> {
-        match &held.usage {
-            Some((of, usage)) if of == component => Ok(*usage),
-            _ => {
-                let usage = self.measured(component).await?;
-                held.usage = Some((component.clone(), usage));
-                Ok(usage)
-            }
-        }
-    }
-
-    async fn measured(&self, component: &HandlerName) -> Result<Usage, Error> {
-        let (store, account) = (&self.0.store, AccountId::callback());
-        let (mut usage, mut after) = (Usage::default(), None::<String>);
-        loop {
-            let last = after.as_deref();
-            let keys = store.keys(&account, component, last, KEYS_PAGE).await?;
-            for key in &keys {
-                let value = store.key_value(&account, component, key).await?;
-                usage = usage.with(Usage::of(key, value.as_deref()), Usage::default());
-            }
-            match keys.into_iter().nth(KEYS_PAGE - 1) {
-                Some(key) => after = Some(key),
-                None => return Ok(usage),
-            }
+            Committed::Duplicate(_)
+            | Committed::Fenced
+            | Committed::LoginMoved
+            | Committed::SharedMoved => Err(Error::Host(
+                "another host has taken over the callback's store".to_owned(),
+            )),
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use crate::domain::{
     AccountId, Binding, Deployment, Digest, Handler, HandlerName,
-    handler::{Scope, Score, Share, VersionNumber},
+    handler::{Configuration, Layers, Scope, Score, Share, VersionNumber},
     ports::InUse,
 };
 
@@ -24,8 +24,30 @@ pub struct Entry {
     pub handler: Arc<Handler>,
     /// The versions that can be gone back to, and their components.
     pub kept: Vec<(VersionNumber, Digest)>,
+    /// Its configuration.
+    pub config: Arc<Layers>,
     serving: Arc<Deployment>,
     newer: Option<Newer>,
+    /// What serves the accounts whose configuration is not that of all.
+    own: Arc<HashMap<AccountId, Own>>,
+}
+
+/// What serves an account whose configuration is its own.
+#[derive(Debug)]
+struct Own {
+    serving: Arc<Deployment>,
+    newer: Option<Arc<Deployment>>,
+}
+
+impl Own {
+    fn new(handler: &Handler, config: &Configuration) -> Self {
+        let deployment = |version| Arc::new(handler.deployment(version, config.clone()));
+        let rollout = handler.rollout.as_ref();
+        Self {
+            serving: deployment(&handler.version),
+            newer: rollout.map(|rollout| deployment(&rollout.version)),
+        }
+    }
 }
 
 /// The version that serves some.
@@ -68,12 +90,16 @@ impl Entry {
     pub fn new(
         handler: Handler,
         kept: Vec<(VersionNumber, Digest)>,
+        config: Arc<Layers>,
         former: Option<&Self>,
     ) -> Self {
+        let own = config.own();
+        let own = own.map(|(id, config)| (id.clone(), Own::new(&handler, &config)));
+        let own = Arc::new(own.collect());
         let former = former.and_then(|it| it.newer.as_ref());
         let newer = handler.rollout.as_ref().map(|rollout| Newer {
             to: rollout.to.clone(),
-            deployment: Arc::new(handler.deployment(&rollout.version)),
+            deployment: Arc::new(handler.deployment(&rollout.version, config.shared())),
             failures_percent: rollout.failures_percent,
             score: former
                 .filter(|it| it.deployment.version.number == rollout.version.number)
@@ -81,19 +107,25 @@ impl Entry {
                 .unwrap_or_default(),
         });
         Self {
-            serving: Arc::new(handler.deployment(&handler.version)),
+            serving: Arc::new(handler.deployment(&handler.version, config.shared())),
             newer,
+            own,
+            config,
             kept,
             handler: Arc::new(handler),
         }
     }
 
     /// What serves this account.
-    fn deployment_for(&self, account: &AccountId) -> &Arc<Deployment> {
+    pub fn deployment_for(&self, account: &AccountId) -> &Arc<Deployment> {
         let name = &self.handler.name;
-        match &self.newer {
-            Some(newer) if newer.to.reaches(name, account) => &newer.deployment,
-            _ => &self.serving,
+        let newer = self.newer.as_ref();
+        let newer = newer.filter(|newer| newer.to.reaches(name, account));
+        match (self.own.get(account), newer) {
+            (None, None) => &self.serving,
+            (None, Some(newer)) => &newer.deployment,
+            (Some(own), None) => &own.serving,
+            (Some(own), Some(newer)) => own.newer.as_ref().unwrap_or(&newer.deployment),
         }
     }
 
@@ -247,10 +279,10 @@ impl Catalogue {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::domain::handler::{Rollout, Version};
+    use crate::domain::handler::{ConfigScope, Rollout, Setting, Version};
 
     fn entry(name: &str) -> Entry {
-        Entry::new(Handler::example(name), Vec::new(), None)
+        Entry::new(Handler::example(name), Vec::new(), Arc::default(), None)
     }
 
     fn binding(account: &str, handler: &str) -> Binding {
@@ -321,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_newer_version_serves_those_it_has_reached() {
-        let entry = Entry::new(rolling_out(20), Vec::new(), None);
+        let entry = Entry::new(rolling_out(20), Vec::new(), Arc::default(), None);
         let deployed = Deployed::new(vec![entry], vec![binding("*", "faq")]);
         let number = |account| deployed.deployment_of(&id(account)).unwrap().version.number;
         assert_eq!(
@@ -334,8 +366,28 @@ mod tests {
     }
 
     #[test]
+    fn an_account_with_entries_of_its_own_gets_them_from_whatever_version_serves_it() {
+        let mut layers = Layers::default();
+        let plain = |text: &str| [("k".to_owned(), Setting::Plain(text.to_owned()))].into();
+        layers.put(ConfigScope::Handler, plain("all"));
+        for account in ["a", "b"] {
+            layers.put(ConfigScope::Account(id(account)), plain(account));
+        }
+        let entry = Entry::new(rolling_out(20), Vec::new(), Arc::new(layers), None);
+        let deployed = Deployed::new(vec![entry], vec![binding("*", "faq")]);
+        for (account, number, value) in [("a", 2, "a"), ("b", 1, "b"), ("c", 1, "all")] {
+            let deployment = deployed.deployment_of(&id(account)).unwrap();
+            assert_eq!(deployment.version.number, VersionNumber(number));
+            assert_eq!(deployment.config.get("k"), Ok(Some(value)));
+            // Nothing is made for an event.
+            let again = deployed.deployment_of(&id(account)).unwrap();
+            assert!(Arc::ptr_eq(deployment, again));
+        }
+    }
+
+    #[test]
     fn only_the_newer_version_s_failures_send_it_back() {
-        let entry = Entry::new(rolling_out(20), Vec::new(), None);
+        let entry = Entry::new(rolling_out(20), Vec::new(), Arc::default(), None);
         let (old, new) = (&entry.serving, &entry.newer.as_ref().unwrap().deployment);
         for _ in 0..100 {
             assert_eq!(entry.judge(old, true), None);
@@ -349,11 +401,11 @@ mod tests {
 
     #[test]
     fn the_count_goes_on_when_the_share_grows() {
-        let first = Entry::new(rolling_out(20), Vec::new(), None);
+        let first = Entry::new(rolling_out(20), Vec::new(), Arc::default(), None);
         first.judge(&first.newer.as_ref().unwrap().deployment, true);
         let mut grown = rolling_out(20);
         grown.rollout.as_mut().unwrap().to = Share::Percent(50);
-        let grown = Entry::new(grown, Vec::new(), Some(&first));
+        let grown = Entry::new(grown, Vec::new(), Arc::default(), Some(&first));
         assert_eq!(grown.score().unwrap().calls, 1);
     }
 }

@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{ContactReport, Error, Service, guard, turn::Turn};
+use super::{ContactReport, Error, Service, error::failure_of, guard, reruns, turn::Turn};
 use crate::domain::{
     Account, AccountId, Action, ClientKind, Contact, Deployment, Event, Failure, HandlerName,
     Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
@@ -151,45 +151,83 @@ impl Service {
         }
         guard::note_heard(turn, &event);
         let bot = self.bot_for(&event, only.as_ref());
-        let (called, event, hushed) = self.ask_bot(turn, bot, event, client).await?;
-        let (called, at_once) = self.place(turn, called, &event, reply).await?;
+        let (silent, hushed) = match &bot {
+            Some(bot) => {
+                let hush = self.hush(turn, bot, &event);
+                if !hush.silent {
+                    self.name_author(&mut event).await?;
+                }
+                (hush.silent, hush.change)
+            }
+            None => (false, None),
+        };
+        let asked = Asked {
+            bot,
+            silent,
+            client,
+            event: &Arc::new(event),
+        };
         let settled = Settled {
-            event: &event,
-            at_once,
+            event: asked.event,
+            at_once: 0,
             reply,
             repeats_within,
             also,
             hushed,
         };
+        self.run_until_settled(turn, &asked, settled).await
+    }
+
+    /// Runs the bot, and again if another account wrote meanwhile to what it read of
+    /// the bucket that they share. Of a run that is lost nothing stays.
+    async fn run_until_settled(
+        &self,
+        turn: &mut Turn,
+        asked: &Asked<'_>,
+        mut settled: Settled<'_>,
+    ) -> Result<Vec<Task>, Error> {
+        let mut rerun = self.first_run(asked.bot.as_deref()).await;
+        loop {
+            let (pace, deferred) = (turn.pace.clone(), turn.deferred);
+            let called = self.ask_bot(turn, asked).await?;
+            let (called, at_once) = self.place(turn, called, asked.event, settled.reply).await?;
+            settled.at_once = at_once;
+            if let Some(tasks) = self.commit_in_bounds(turn, called, &settled).await? {
+                return Ok(tasks);
+            }
+            (turn.pace, turn.deferred) = (pace, deferred);
+            rerun.next().await?;
+        }
+    }
+
+    /// Commits; a bot whose effects are too many has failed. None when its run is
+    /// lost.
+    async fn commit_in_bounds(
+        &self,
+        turn: &mut Turn,
+        called: Called,
+        settled: &Settled<'_>,
+    ) -> Result<Option<Vec<Task>>, Error> {
         let bot = called.bot();
-        match (self.commit_called(turn, called, &settled).await, bot) {
+        match (self.commit_called(turn, called, settled).await, bot) {
             (Err(Error::Store(error @ StoreError::TooLarge { .. })), Some(bot)) => {
                 let failed = Called::Failed(bot, over_the_limit(error.to_string()));
-                self.commit_called(turn, failed, &settled).await
+                self.commit_called(turn, failed, settled).await
             }
             (committed, _) => committed,
         }
     }
 
     /// Calls the event's bot, if there is one and it is not to be silent here.
-    async fn ask_bot(
-        &self,
-        turn: &mut Turn,
-        bot: Option<Arc<Deployment>>,
-        mut event: Event,
-        client: ClientKind,
-    ) -> Result<(Called, Arc<Event>, Option<PauseChange>), Error> {
-        let Some(bot) = bot else {
-            return Ok((Called::Unhandled, Arc::new(event), None));
-        };
-        let hush = self.hush(turn, &bot, &event);
-        if hush.silent {
-            return Ok((Called::Paused(bot), Arc::new(event), hush.change));
+    async fn ask_bot(&self, turn: &Turn, asked: &Asked<'_>) -> Result<Called, Error> {
+        match &asked.bot {
+            None => Ok(Called::Unhandled),
+            Some(bot) if asked.silent => Ok(Called::Paused(Arc::clone(bot))),
+            Some(bot) => {
+                self.call(turn, Arc::clone(bot), asked.client, asked.event)
+                    .await
+            }
         }
-        self.name_author(&mut event).await?;
-        let event = Arc::new(event);
-        let called = self.call(turn, bot, client, &event).await?;
-        Ok((called, event, hush.change))
     }
 
     /// Decides how many of the bot's tasks go with the answer; the others wait in
@@ -248,7 +286,7 @@ impl Service {
         turn: &mut Turn,
         called: Called,
         settled: &Settled<'_>,
-    ) -> Result<Vec<Task>, Error> {
+    ) -> Result<Option<Vec<Task>>, Error> {
         let Settled { event, reply, .. } = *settled;
         let now_ms = self.0.store.now();
         let mut commit = called.into_commit(settled, now_ms);
@@ -256,9 +294,17 @@ impl Service {
         self.await_outcomes(&event.account, &mut commit, now_ms)
             .await?;
         commit.pauses.extend(settled.hushed.clone());
-        commit.add(settled.also.clone());
-        if let Some(record) = self.commit(turn, &event.account, commit).await? {
-            return self.tasks_of(&event.account, &record, reply).await;
+        // First what happened, then what the bot does about it: a timer that has
+        // fired is gone before it is set again.
+        let mut whole = settled.also.clone();
+        whole.add(commit);
+        match self.try_commit(turn, &event.account, whole).await? {
+            Tried::Done => {}
+            Tried::Duplicate(record) => {
+                let tasks = self.tasks_of(&event.account, &record, reply).await?;
+                return Ok(Some(tasks));
+            }
+            Tried::SharedMoved => return Ok(None),
         }
         let actions = asked.iter().map(|task| &task.action);
         self.note_settled(turn, event, actions, settled.hushed.clone());
@@ -268,7 +314,7 @@ impl Service {
             }
             self.0.links.wake(&event.account);
         }
-        Ok(asked.into_iter().take(settled.at_once).collect())
+        Ok(Some(asked.into_iter().take(settled.at_once).collect()))
     }
 
     /// Writes for the account. Some when the event was settled before.
@@ -278,14 +324,28 @@ impl Service {
         account: &AccountId,
         commit: Commit,
     ) -> Result<Option<EventRecord>, Error> {
+        match self.try_commit(turn, account, commit).await? {
+            Tried::Done => Ok(None),
+            Tried::Duplicate(record) => Ok(Some(record)),
+            Tried::SharedMoved => Err(reruns::contended()),
+        }
+    }
+
+    async fn try_commit(
+        &self,
+        turn: &Turn,
+        account: &AccountId,
+        commit: Commit,
+    ) -> Result<Tried, Error> {
         let epoch = turn.epoch.unwrap_or_default();
         match self.0.store.commit(account, epoch, commit).await? {
-            Committed::Ok => Ok(None),
-            Committed::Duplicate(record) => Ok(Some(record)),
+            Committed::Ok => Ok(Tried::Done),
+            Committed::Duplicate(record) => Ok(Tried::Duplicate(record)),
             Committed::Fenced => Err(Error::Host(format!(
                 "another host has taken over {account}"
             ))),
             Committed::LoginMoved => Err(Error::LoginMoved),
+            Committed::SharedMoved => Ok(Tried::SharedMoved),
         }
     }
 
@@ -465,6 +525,7 @@ impl Service {
             client,
             me: turn.account.clone(),
             event: Arc::clone(event),
+            is_trial: false,
         };
         let called = self.0.runtime.call(call).await;
         if let Ok(_) | Err(CallError::Failed(_)) = &called {
@@ -472,12 +533,7 @@ impl Service {
         }
         match called {
             Ok(effects) => Ok(Called::Handled(bot, effects)),
-            Err(CallError::Failed(failure)) => Ok(Called::Failed(bot, failure)),
-            Err(busy @ CallError::Busy { .. }) => Err(Error::Busy {
-                reason: busy.to_string(),
-            }),
-            Err(unloaded @ CallError::Unloaded(_)) => Err(Error::Host(unloaded.to_string())),
-            Err(CallError::Store(error)) => Err(error.into()),
+            Err(error) => Ok(Called::Failed(bot, failure_of(error)?)),
         }
     }
 }
@@ -501,6 +557,25 @@ pub(super) fn check_kind(known: &Account, client: ClientKind) -> Result<(), Erro
             known.client.as_str()
         ))),
     }
+}
+
+/// Who is asked about an event.
+struct Asked<'a> {
+    /// The bot, if there is one.
+    bot: Option<Arc<Deployment>>,
+    /// It is not to be asked here.
+    silent: bool,
+    client: ClientKind,
+    event: &'a Arc<Event>,
+}
+
+/// How a commit ended that is of the account's present owner.
+enum Tried {
+    Done,
+    /// The event was settled before, like this.
+    Duplicate(EventRecord),
+    /// What the bot read of the shared bucket is another by now.
+    SharedMoved,
 }
 
 /// What a commit that settles an event needs besides the call.
@@ -557,6 +632,8 @@ impl Called {
             Self::Handled(bot, effects) => {
                 commit.tasks = tasks(event, &bot, effects.tasks, settled.at_once, now_ms);
                 commit.key_values = effects.key_values;
+                commit.timers = effects.timers;
+                commit.shared = effects.shared;
                 EventOutcome::Handled
             }
             Self::Failed(bot, failure) => {

@@ -5,7 +5,7 @@ use crate::domain::{
     HandlerName,
     action::Refused,
     client::BadParameter,
-    ports::{BlobError, ComponentError, StartError, StoreError},
+    ports::{BlobError, CallError, CallFailure, ComponentError, StartError, StoreError},
 };
 
 /// Why something was not done.
@@ -88,6 +88,19 @@ pub enum Error {
     /// The host is ending. Trying again helps when it is back.
     #[error("the host is ending")]
     Draining,
+}
+
+/// What the guest did wrong; an error when it was the host that could not call it, and
+/// so nothing ran.
+pub(super) fn failure_of(error: CallError) -> Result<CallFailure, Error> {
+    match error {
+        CallError::Failed(failure) => Ok(failure),
+        error @ CallError::Busy { .. } => Err(Error::Busy {
+            reason: error.to_string(),
+        }),
+        error @ CallError::Unloaded(_) => Err(Error::Host(error.to_string())),
+        CallError::Store(error) => Err(error.into()),
+    }
 }
 
 impl From<ComponentError> for Error {

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod alarms;
+mod buckets;
 mod callback;
 mod catalogue;
 mod clients;
@@ -20,9 +21,12 @@ mod handlers;
 mod links;
 mod logins;
 mod pauses;
+mod reruns;
+mod schedules;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod turn;
 
 use std::{
@@ -37,25 +41,28 @@ use std::{
 use tokio_util::task::TaskTracker;
 
 pub use accounts::SessionStart;
+pub use buckets::{BucketPage, Fill};
 pub use callback::Asked;
 pub use clients::ClientRequest;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
-pub use handlers::{CONFIG_MAX_BYTES, ChangeRollout, Deploy, DeployDone};
+pub use handlers::{ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployDone, Invoke, Invoked};
 pub use links::{Link, Woken};
 pub use logins::{LoginRequest, QrSession};
+pub use schedules::{Fired, ScheduleView};
 pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, Outcome, SUBMIT_MAX, Submission};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Millis,
+    bucket::BucketLimits,
     client::ClientPolicy,
     file::FilePolicy,
     login::LoginPolicy,
     pacing::PacingPolicy,
-    ports::{ActionCheck, Blobs, Clients, Runtime, Store},
+    ports::{ActionCheck, Blobs, Clients, Runtime, Store, Vault},
     task::TaskPolicy,
 };
 
@@ -82,6 +89,8 @@ pub struct Policies {
     pub pacing: PacingPolicy,
     /// How Openwx clients are run.
     pub clients: ClientPolicy,
+    /// How much guests may keep.
+    pub buckets: BucketLimits,
 }
 
 /// All use cases. A cheap handle.
@@ -94,12 +103,15 @@ struct Inner {
     runtime: Arc<dyn Runtime>,
     blobs: Arc<dyn Blobs>,
     native: Arc<dyn Clients>,
+    vault: Arc<dyn Vault>,
     check: ActionCheck,
     policies: Policies,
     catalogue: catalogue::Catalogue,
     links: links::Links,
     client_changes: tokio::sync::Mutex<()>,
+    runs: schedules::Runs,
     turns: turn::Turns,
+    reruns: reruns::Reruns,
     /// When this host started.
     started_ms: Millis,
     desk: callback::Desk,
@@ -117,6 +129,7 @@ impl Service {
         runtime: Arc<dyn Runtime>,
         blobs: Arc<dyn Blobs>,
         native: Arc<dyn Clients>,
+        vault: Arc<dyn Vault>,
         check: ActionCheck,
         policies: Policies,
     ) -> Result<Self, Error> {
@@ -124,8 +137,10 @@ impl Service {
             catalogue: catalogue::Catalogue::default(),
             links: links::Links::default(),
             client_changes: tokio::sync::Mutex::default(),
+            runs: schedules::Runs::default(),
             policies,
             turns: turn::Turns::default(),
+            reruns: reruns::Reruns::default(),
             desk: callback::Desk::default(),
             calls: TaskTracker::new(),
             draining: AtomicBool::new(false),
@@ -134,6 +149,7 @@ impl Service {
             runtime,
             blobs,
             native,
+            vault,
             check,
         }));
         service.load_catalogue().await?;

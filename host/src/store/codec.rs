@@ -13,9 +13,9 @@ use serde::{
 };
 
 use crate::domain::{
-    AccountId, Alarm, ClientName, ContactKind, Digest, EventKey, HandlerName, LoginId, Millis,
-    TaskNumber, TaskState,
-    handler::{CALLBACK_SCOPE, Scope, VersionNumber},
+    AccountId, Alarm, Bucket, ClientName, ContactKind, Digest, EventKey, HandlerName, LoginId,
+    Millis, TaskNumber, TaskState, Timer,
+    handler::{CALLBACK_SCOPE, ConfigScope, RunKey, Scope, VersionNumber},
     ports::StoreError,
 };
 
@@ -54,6 +54,8 @@ pub enum Table {
     Alarm = 13,
     /// Handler and number to version.
     Version = 14,
+    /// Account, handler and name to timer.
+    Timer = 15,
     /// Account and event key to what became of it. First of those that are swept.
     Event = 16,
     /// Account and number to task.
@@ -69,12 +71,20 @@ pub enum Table {
     /// Account and conversation to what pauses its bot there. Last of those that
     /// are swept.
     Pause = 22,
+    /// Handler and scope to the entries of its configuration.
+    Config = 23,
+    /// Handler and key to a value of the bucket that its accounts share.
+    Shared = 24,
+    /// Account, or none, and handler to what their bucket comes to.
+    Usage = 25,
+    /// Handler, schedule and timing to a schedule's times.
+    Run = 30,
     /// Pieces of values too large for one record.
     Piece = 32,
 }
 
 impl Table {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 27] = [
         Self::Meta,
         Self::Epoch,
         Self::Account,
@@ -90,12 +100,17 @@ impl Table {
         Self::LoginImage,
         Self::Alarm,
         Self::Version,
+        Self::Timer,
+        Self::Run,
         Self::Event,
         Self::Task,
         Self::Failure,
         Self::Request,
         Self::Login,
         Self::File,
+        Self::Config,
+        Self::Shared,
+        Self::Usage,
         Self::Piece,
     ];
 
@@ -228,6 +243,16 @@ pub fn version(handler: &HandlerName, number: VersionNumber) -> Key {
     versions(handler).falling(number.0.into())
 }
 
+/// The configuration of a handler.
+pub fn configs(handler: &HandlerName) -> Key {
+    Key::of(Table::Config).part(handler.as_str())
+}
+
+/// The configuration of a handler in one scope.
+pub fn config(handler: &HandlerName, scope: &ConfigScope) -> Key {
+    configs(handler).end(scope.as_str())
+}
+
 /// A binding. No account's id begins with `*`, so what does can stand for others.
 pub fn binding(scope: &Scope) -> Key {
     let scope = match scope {
@@ -269,9 +294,21 @@ pub fn number_of(queue_key: &[u8]) -> Result<TaskNumber, StoreError> {
         .ok_or_else(|| unreadable(queue_key, "its key has no number"))
 }
 
-/// The prefix of one guest's keys.
-pub fn key_values(account: &AccountId, handler: &HandlerName) -> Key {
-    of_account(Table::KeyValue, account).part(handler.as_str())
+/// The prefix of one bucket's keys.
+pub fn bucket(bucket: &Bucket) -> Key {
+    let prefix = match &bucket.account {
+        Some(account) => of_account(Table::KeyValue, account),
+        None => Key::of(Table::Shared),
+    };
+    prefix.part(bucket.handler.as_str())
+}
+
+/// What a bucket comes to. No account's id is empty, so that can stand for none.
+pub fn usage(bucket: &Bucket) -> Key {
+    let account = bucket.account.as_ref().map_or("", AccountId::as_str);
+    Key::of(Table::Usage)
+        .part(account)
+        .end(bucket.handler.as_str())
 }
 
 /// A contact.
@@ -304,6 +341,25 @@ pub fn pause(account: &AccountId, conversation: &str) -> Key {
     of_account(Table::Pause, account).end(conversation)
 }
 
+/// The prefix of the timers that a handler has set for an account. No handler's name
+/// has a slash, so the keys keep the order of [`Timer::name`].
+pub fn timers_of(account: &AccountId, handler: &HandlerName) -> Key {
+    of_account(Table::Timer, account).end(&Timer::name(handler, ""))
+}
+
+/// A timer.
+pub fn timer(account: &AccountId, handler: &HandlerName, id: &str) -> Key {
+    of_account(Table::Timer, account).end(&Timer::name(handler, id))
+}
+
+/// A schedule's times.
+pub fn run((handler, schedule, timing): &RunKey) -> Key {
+    Key::of(Table::Run)
+        .part(handler.as_str())
+        .part(schedule)
+        .end(timing)
+}
+
 /// A login.
 pub fn login(id: &LoginId) -> Key {
     Key::of(Table::Login).end(id.as_str())
@@ -329,7 +385,9 @@ pub fn file(account: &AccountId, file: &str) -> Key {
 pub fn alarm(at_ms: Millis, alarm: &Alarm) -> Key {
     let text = match alarm {
         Alarm::File(account, file) => format!("file/{account}/{}", Digest::of(file.as_bytes())),
-        Alarm::Task(_) | Alarm::Login(_) => alarm.to_string(),
+        Alarm::Task(_) | Alarm::Login(_) | Alarm::Timer(..) | Alarm::Schedule(_) => {
+            alarm.to_string()
+        }
     };
     alarms_at(at_ms).end(&text)
 }
@@ -476,6 +534,7 @@ mod tests {
             members(account, a).end(b),
             request(account, a),
             pause(account, a),
+            timer(account, &HandlerName::trial(), a),
             file(account, a),
             alarm(0, &Alarm::File(account.clone(), a.to_owned())),
         ]
@@ -548,6 +607,29 @@ mod tests {
             match decode::<RequestRecord>(key.as_bytes(), &bytes) {
                 Err(StoreError::Unreadable(text)) => prop_assert!(text.contains("table Event, key \"x\"")),
                 other => prop_assert!(false, "{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn buckets_lie_apart_whatever_their_keys() {
+        let accounts = ["a", "ab", "\u{10ffff}"].map(|it| AccountId::try_from(it).unwrap());
+        let handlers = ["a", "ab", "b-1"].map(|it| HandlerName::try_from(it).unwrap());
+        let own = |handler| accounts.iter().map(move |it| Bucket::of(it, handler));
+        let all: Vec<Bucket> = handlers
+            .iter()
+            .flat_map(|handler| own(handler).chain([Bucket::shared(handler)]))
+            .collect();
+        for (one, other) in all
+            .iter()
+            .flat_map(|one| all.iter().map(move |it| (one, it)))
+        {
+            let (prefix, same) = (bucket(one), one == other);
+            assert_eq!(usage(one) == usage(other), same);
+            for tail in ["", "a/b", "\0", "\u{1}a", "\u{1}a\u{1}a", &"k".repeat(300)] {
+                let key = bucket(other).end(tail);
+                let within = key >= prefix && key.as_bytes() < prefix.after_all().as_slice();
+                assert_eq!(within, same, "{one:?} {other:?} {tail:?}");
             }
         }
     }

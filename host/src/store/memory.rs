@@ -17,16 +17,16 @@ use super::{
     time::{Clock, Time},
 };
 use crate::domain::{
-    Account, AccountId, Alarm, Binding, ClientName, Contact, ContactKind, EventKey, Failure,
-    FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId,
-    TaskNumber, TaskState,
+    Account, AccountId, Alarm, Binding, Bucket, ClientName, Contact, ContactKind, Digest, EventKey,
+    Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task,
+    TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
     client::Wanted,
-    handler::{Scope, Version, VersionNumber},
+    handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, Catalogue, CatalogueChange, ClientChange, Commit,
         Committed, ContactChange, Enqueue, Enqueued, Epoch, EventRecord, ImageChange,
-        KeyValueWrite, LoginChange, LoginChanged, Page, PauseChange, Seen, Store, StoreError,
-        TaskFilter,
+        KeyValueWrite, LoginChange, LoginChanged, Page, PauseChange, Seen, SharedChange, Store,
+        StoreError, TaskFilter,
     },
 };
 
@@ -43,12 +43,22 @@ struct State {
     accounts: BTreeMap<String, Account>,
     handlers: BTreeMap<HandlerName, Handler>,
     versions: BTreeMap<HandlerName, BTreeMap<VersionNumber, Version>>,
+    configs: BTreeMap<HandlerName, BTreeMap<String, ConfigEntries>>,
     bindings: BTreeMap<String, Binding>,
     clients: BTreeMap<ClientName, Wanted>,
     logins: Logins,
     files: BTreeMap<(String, AccountId), FileRequest>,
     alarms: BTreeSet<(Millis, Alarm)>,
+    runs: BTreeMap<RunKey, Run>,
+    shared: BTreeMap<HandlerName, Entries>,
     of: BTreeMap<AccountId, Held>,
+}
+
+/// What is in a bucket, and what it comes to.
+#[derive(Debug, Default)]
+struct Entries {
+    values: BTreeMap<String, Vec<u8>>,
+    usage: Usage,
 }
 
 /// The QR logins, and the images of those that have one.
@@ -64,12 +74,13 @@ struct Held {
     epoch: Epoch,
     events: BTreeMap<String, EventRecord>,
     tasks: BTreeMap<TaskNumber, Task>,
-    key_values: BTreeMap<HandlerName, BTreeMap<String, Vec<u8>>>,
+    key_values: BTreeMap<HandlerName, Entries>,
     contacts: BTreeMap<String, Contact>,
     members: BTreeMap<String, BTreeMap<String, Member>>,
     failures: Vec<Failure>,
     requests: BTreeMap<String, RequestRecord>,
     pauses: BTreeMap<String, Pause>,
+    timers: BTreeMap<String, Timer>,
 }
 
 impl MemoryStore {
@@ -90,6 +101,22 @@ impl MemoryStore {
             return Err(StoreError::Closed);
         }
         work(&mut state)
+    }
+
+    /// Reads what is in a bucket; the empty answer when there is nothing.
+    fn within<T: Default>(
+        &self,
+        bucket: &Bucket,
+        read: impl FnOnce(&Entries) -> T,
+    ) -> Result<T, StoreError> {
+        self.with(|state| {
+            let all = match &bucket.account {
+                Some(account) => state.of.get(account).map(|held| &held.key_values),
+                None => Some(&state.shared),
+            };
+            let entries = all.and_then(|all| all.get(&bucket.handler));
+            Ok(entries.map(read).unwrap_or_default())
+        })
     }
 
     /// Reads what belongs to an account; the empty answer when nothing does.
@@ -116,7 +143,7 @@ fn size<T: serde::Serialize>(value: &T) -> usize {
     serde_json::to_vec(value).map_or(0, |json| json.len() + 1)
 }
 
-fn commit_sizes(commit: &Commit) -> Vec<usize> {
+fn commit_sizes(account: &AccountId, commit: &Commit) -> Vec<usize> {
     let values = |write: &KeyValueWrite| write.value.as_ref().map(|value| value.len() + 1);
     let contacts = |change: &ContactChange| match change {
         ContactChange::Put(contact) => Some(size(contact)),
@@ -125,6 +152,8 @@ fn commit_sizes(commit: &Commit) -> Vec<usize> {
     };
     let mut sizes: Vec<usize> = commit.tasks.iter().map(size).collect();
     sizes.extend(commit.key_values.iter().filter_map(values));
+    let shared = commit.shared.iter().flat_map(|change| &change.writes);
+    sizes.extend(shared.filter_map(|(_, value)| value.as_ref().map(|value| value.len() + 1)));
     sizes.extend(commit.contacts.iter().filter_map(contacts));
     sizes.extend(commit.seen.iter().map(|seen| size(&seen.record)));
     sizes.extend(commit.account.iter().map(size));
@@ -134,6 +163,12 @@ fn commit_sizes(commit: &Commit) -> Vec<usize> {
         PauseChange::Lift(_) => None,
     };
     sizes.extend(commit.pauses.iter().filter_map(pauses));
+    for change in &commit.timers {
+        if let TimerChange::Put { timer, .. } = change {
+            let alarm = Alarm::Timer(account.clone(), timer.handler.clone(), timer.id.clone());
+            sizes.extend([size(timer), size(&alarm)]);
+        }
+    }
     sizes.extend(commit.files.iter().map(size));
     sizes.extend(commit.alarms.iter().map(|(_, alarm)| size(alarm)));
     sizes.extend(commit.login.iter().flat_map(login_sizes));
@@ -170,11 +205,8 @@ impl Held {
         }
         self.put_tasks(commit.tasks);
         for write in commit.key_values {
-            let held = self.key_values.entry(write.handler).or_default();
-            match write.value {
-                Some(value) => held.insert(write.key, value),
-                None => held.remove(&write.key),
-            };
+            let entries = self.key_values.entry(write.handler).or_default();
+            entries.put(write.key, write.value);
         }
         for change in commit.contacts {
             self.change_contact(change);
@@ -220,6 +252,34 @@ impl Held {
         self.failures.retain(|failure| failure.at_ms >= before);
         self.requests.retain(|_, request| request.at_ms >= before);
         self.pauses.retain(|_, pause| pause.until_ms >= before);
+    }
+}
+
+impl Entries {
+    fn put(&mut self, key: String, value: Option<Vec<u8>>) {
+        self.usage = self.usage_with(self.usage, &key, value.as_ref());
+        match value {
+            Some(value) => self.values.insert(key, value),
+            None => self.values.remove(&key),
+        };
+    }
+
+    /// What comes to this would come to with another value under this key.
+    fn usage_with(&self, usage: Usage, key: &str, value: Option<&Vec<u8>>) -> Usage {
+        let of = |value: Option<&Vec<u8>>| Usage::of(key, value.map(Vec::as_slice));
+        usage.with(of(value), of(self.values.get(key)))
+    }
+
+    /// Whether what a change rests on is no longer so, or it does not fit.
+    fn moved(&self, change: &SharedChange) -> bool {
+        let is_so = |(key, was): &(String, Option<Digest>)| {
+            self.values.get(key).map(|value| Digest::of(value)) == *was
+        };
+        let writes = change.writes.iter();
+        let after = writes.fold(self.usage, |usage, (key, value)| {
+            self.usage_with(usage, key, value.as_ref())
+        });
+        !change.read.iter().all(is_so) || !self.usage.may_become(after, change.max)
     }
 }
 
@@ -302,7 +362,7 @@ impl Store for MemoryStore {
         epoch: Epoch,
         mut commit: Commit,
     ) -> Result<Committed, StoreError> {
-        check(commit.changes(), &commit_sizes(&commit))?;
+        check(commit.changes(), &commit_sizes(account, &commit))?;
         self.with(|state| {
             let held = state.of.entry(account.clone()).or_default();
             if held.epoch != epoch {
@@ -315,13 +375,26 @@ impl Store for MemoryStore {
             if login.as_ref().is_some_and(|it| state.logins.moved(it)) {
                 return Ok(Committed::LoginMoved);
             }
+            if let Some(change) = commit.shared.take() {
+                let entries = state.shared.entry(change.handler.clone()).or_default();
+                if entries.moved(&change) {
+                    return Ok(Committed::SharedMoved);
+                }
+                for (key, value) in change.writes {
+                    entries.put(key, value);
+                }
+            }
             if let Some(account) = &commit.account {
                 let id = account.id.as_str().to_owned();
                 state.accounts.insert(id, account.clone());
             }
             let files = mem::take(&mut commit.files);
             let alarms = mem::take(&mut commit.alarms);
+            let timers = mem::take(&mut commit.timers);
             held.apply(commit);
+            for change in timers {
+                state.change_timer(account, change);
+            }
             state.put_asked(files, alarms);
             if let Some(change) = login {
                 state.change_login(change);
@@ -438,29 +511,24 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn key_value(
-        &self,
-        account: &AccountId,
-        handler: &HandlerName,
-        key: &str,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.of(account, |held| {
-            held.key_values.get(handler)?.get(key).cloned()
-        })
+    async fn key_value(&self, bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.within(bucket, |entries| entries.values.get(key).cloned())
+    }
+
+    async fn usage(&self, bucket: &Bucket) -> Result<Usage, StoreError> {
+        self.within(bucket, |entries| entries.usage)
     }
 
     async fn keys(
         &self,
-        account: &AccountId,
-        handler: &HandlerName,
+        bucket: &Bucket,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        let found = self.of(account, |held| {
-            let held = held.key_values.get(handler)?;
-            Some(page(held, after, limit, |key, _| Some(key.clone())).items)
-        })?;
-        Ok(found.unwrap_or_default())
+        let named = |key: &String, _: &Vec<u8>| Some(key.clone());
+        self.within(bucket, |entries| {
+            page(&entries.values, after, limit, named).items
+        })
     }
 
     async fn contact(&self, account: &AccountId, id: &str) -> Result<Option<Contact>, StoreError> {
@@ -531,6 +599,39 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<Page<Pause>, StoreError> {
         let found = self.of(account, |held| Some(page(&held.pauses, after, limit, all)))?;
+        Ok(found.unwrap_or_else(empty))
+    }
+
+    async fn timer(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        id: &str,
+    ) -> Result<Option<Timer>, StoreError> {
+        let name = Timer::name(handler, id);
+        self.of(account, |held| held.timers.get(&name).cloned())
+    }
+
+    async fn timers_of(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        limit: usize,
+    ) -> Result<Vec<Timer>, StoreError> {
+        self.of(account, |held| {
+            let own = held.timers.values();
+            let own = own.filter(|timer| timer.handler == *handler);
+            own.take(limit).cloned().collect()
+        })
+    }
+
+    async fn timers(
+        &self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Timer>, StoreError> {
+        let found = self.of(account, |held| Some(page(&held.timers, after, limit, all)))?;
         Ok(found.unwrap_or_else(empty))
     }
 
@@ -621,6 +722,24 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn config(
+        &self,
+        handler: &HandlerName,
+        scope: &ConfigScope,
+    ) -> Result<Option<ConfigEntries>, StoreError> {
+        self.with(|state| {
+            let of_handler = state.configs.get(handler);
+            Ok(of_handler.and_then(|it| it.get(scope.as_str()).cloned()))
+        })
+    }
+
+    async fn configs(&self, handler: &HandlerName) -> Result<Vec<ConfigEntries>, StoreError> {
+        self.with(|state| {
+            let kept = state.configs.get(handler).into_iter().flatten();
+            Ok(kept.map(|(_, config)| config.clone()).collect())
+        })
+    }
+
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError> {
         let sizes: Vec<usize> = changes
             .iter()
@@ -628,6 +747,8 @@ impl Store for MemoryStore {
                 CatalogueChange::PutHandler(handler) => size(handler),
                 CatalogueChange::PutVersion(_, version) => size(version),
                 CatalogueChange::PutBinding(binding) => size(binding),
+                CatalogueChange::PutRun(run) => size(run),
+                CatalogueChange::PutConfig(config) => size(config),
                 _ => 0,
             })
             .collect();
@@ -638,6 +759,10 @@ impl Store for MemoryStore {
             }
             Ok(())
         })
+    }
+
+    async fn runs(&self) -> Result<Vec<Run>, StoreError> {
+        self.with(|state| Ok(state.runs.values().cloned().collect()))
     }
 
     async fn clients(&self) -> Result<Vec<Wanted>, StoreError> {
@@ -689,6 +814,35 @@ impl State {
         self.alarms.extend(alarms);
     }
 
+    fn change_timer(&mut self, account: &AccountId, change: TimerChange) {
+        let held = self.of.entry(account.clone()).or_default();
+        let alarm = |handler: &HandlerName, id: &str| {
+            Alarm::Timer(account.clone(), handler.clone(), id.to_owned())
+        };
+        match change {
+            TimerChange::Put {
+                timer,
+                instead_of_ms,
+            } => {
+                let alarm = alarm(&timer.handler, &timer.id);
+                if let Some(former_ms) = instead_of_ms {
+                    self.alarms.remove(&(former_ms, alarm.clone()));
+                }
+                self.alarms.insert((timer.due_ms, alarm));
+                let name = Timer::name(&timer.handler, &timer.id);
+                held.timers.insert(name, timer);
+            }
+            TimerChange::Remove {
+                handler,
+                id,
+                due_ms,
+            } => {
+                self.alarms.remove(&(due_ms, alarm(&handler, &id)));
+                held.timers.remove(&Timer::name(&handler, &id));
+            }
+        }
+    }
+
     fn change_login(&mut self, change: LoginChange) {
         self.alarms.extend(alarm_of(&change));
         self.logins.apply(change);
@@ -712,12 +866,27 @@ impl State {
                     kept.remove(&number);
                 }
             }
+            CatalogueChange::PutConfig(config) => {
+                let kept = self.configs.entry(config.handler.clone()).or_default();
+                kept.insert(config.scope.as_str().to_owned(), *config);
+            }
+            CatalogueChange::RemoveConfig(name, scope) => {
+                if let Some(kept) = self.configs.get_mut(&name) {
+                    kept.remove(scope.as_str());
+                }
+            }
             CatalogueChange::PutBinding(binding) => {
                 self.bindings
                     .insert(named(binding.account.clone()), binding);
             }
             CatalogueChange::RemoveBinding(scope) => {
                 self.bindings.remove(&named(scope));
+            }
+            CatalogueChange::PutRun(run) => {
+                self.runs.insert(run.key(), run);
+            }
+            CatalogueChange::RemoveRun(key) => {
+                self.runs.remove(&key);
             }
         }
     }

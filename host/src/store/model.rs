@@ -10,10 +10,11 @@ use proptest::prelude::*;
 
 use super::suite::{self, Fixture, Kind, START, id, login_id, name, task, task_id};
 use crate::domain::{
-    Alarm, Digest, EventKey, FileRequest, Millis, Task, TaskNumber, TaskState,
+    Alarm, Bucket, Digest, EventKey, FileRequest, Millis, Task, TaskNumber, TaskState, TimerChange,
+    Usage,
     ports::{
         Commit, Committed, ContactChange, Enqueue, Enqueued, Epoch, ImageChange, KeyValueWrite,
-        LoginChange, LoginChanged, PauseChange, Store, TaskFilter,
+        LoginChange, LoginChanged, PauseChange, SharedChange, Store, TaskFilter,
     },
 };
 
@@ -65,6 +66,22 @@ fn some_write() -> impl Strategy<Value = KeyValueWrite> {
     })
 }
 
+/// What was read is often so: absent, or one of two values that are written.
+fn some_shared() -> impl Strategy<Value = SharedChange> {
+    let key = || of(&["", "k", "kk"]).prop_map(str::to_owned);
+    let value = || proptest::option::of(of(&[1usize, 9000]).prop_map(|n| vec![1; n]));
+    let digest = |value: Option<Vec<u8>>| value.map(|value| Digest::of(&value));
+    let read = proptest::collection::vec((key(), value().prop_map(digest)), 0..2);
+    let writes = proptest::collection::btree_map(key(), value(), 0..3);
+    let max = of(&[1u64, 12_000]).prop_map(|bytes| Usage { keys: 2, bytes });
+    (of(&["h", "hh"]), read, writes, max).prop_map(|(handler, read, writes, max)| SharedChange {
+        handler: name(handler),
+        read,
+        writes: writes.into_iter().collect(),
+        max,
+    })
+}
+
 fn some_contact() -> impl Strategy<Value = ContactChange> {
     let text = || of(&["", "u", "uu", "v"]).prop_map(str::to_owned);
     prop_oneof![
@@ -91,6 +108,23 @@ fn some_pause() -> impl Strategy<Value = PauseChange> {
         2 => (conversation(), 0u64..9)
             .prop_map(|(text, at)| PauseChange::Put(suite::pause(text, START + at))),
         1 => conversation().prop_map(|text| PauseChange::Lift(text.to_owned())),
+    ]
+}
+
+fn some_timer() -> impl Strategy<Value = TimerChange> {
+    let named = || (of(&["h", "h-h"]), of(&["t", "t/t", "u"]), 0u64..9);
+    prop_oneof![
+        2 => (named(), proptest::option::of(0u64..9)).prop_map(|((handler, id, due), former)| {
+            TimerChange::Put {
+                timer: suite::timer(handler, id, START + due),
+                instead_of_ms: former.map(|at| START + at),
+            }
+        }),
+        1 => named().prop_map(|(handler, id, due)| TimerChange::Remove {
+            handler: name(handler),
+            id: id.to_owned(),
+            due_ms: START + due,
+        }),
     ]
 }
 
@@ -133,7 +167,10 @@ fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
     (
         proptest::option::of(seen),
         proptest::collection::vec(some_task(account), 0..4),
-        proptest::collection::vec(some_write(), 0..4),
+        (
+            proptest::collection::vec(some_write(), 0..4),
+            proptest::option::weighted(0.4, some_shared()),
+        ),
         proptest::collection::vec(some_contact(), 0..4),
         proptest::option::of(Just(suite::account(account))),
         proptest::option::of(failure),
@@ -141,30 +178,34 @@ fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
         proptest::option::weighted(0.2, some_login()),
         proptest::collection::vec(some_file(account), 0..3),
         proptest::collection::vec(some_pause(), 0..3),
+        proptest::collection::vec(some_timer(), 0..3),
         proptest::collection::vec(some_alarm(), 0..3),
     )
         .prop_map(
             |(
                 seen,
                 tasks,
-                key_values,
+                (key_values, shared),
                 contacts,
                 account,
                 failure,
                 login,
                 files,
                 pauses,
+                timers,
                 alarms,
             )| Commit {
                 seen,
                 tasks,
                 key_values,
+                shared,
                 contacts,
                 account,
                 failure,
                 login,
                 files,
                 pauses,
+                timers,
                 alarms,
             },
         )
@@ -291,6 +332,8 @@ async fn of_account(store: &dyn Store, account: &str) -> String {
         format!("{:?}", store.pauses(&a, None, 2).await.unwrap()),
         format!("{:?}", store.pauses(&a, Some("c"), 2).await.unwrap()),
         format!("{:?}", store.pause(&a, "c").await.unwrap()),
+        format!("{:?}", store.timers(&a, None, 2).await.unwrap()),
+        format!("{:?}", store.timers(&a, Some("h/t"), 2).await.unwrap()),
         format!("{:?}", store.file_request(&a, "f").await.unwrap()),
         format!("{:?}", store.task(&task_id(account, 3)).await.unwrap()),
     ];
@@ -301,9 +344,21 @@ async fn of_account(store: &dyn Store, account: &str) -> String {
         }
     }
     for handler in ["h", "hh"] {
-        let keys = store.keys(&a, &name(handler), Some(""), 2).await.unwrap();
-        let value = store.key_value(&a, &name(handler), "k").await.unwrap();
-        all.push(format!("{keys:?} {:?}", value.map(|value| value.len())));
+        let timers = store.timers_of(&a, &name(handler), 2).await.unwrap();
+        let timer = store.timer(&a, &name(handler), "t/t").await.unwrap();
+        all.push(format!("{timers:?} {timer:?}"));
+        for bucket in [
+            suite::bucket(account, handler),
+            Bucket::shared(&name(handler)),
+        ] {
+            let keys = store.keys(&bucket, Some(""), 2).await.unwrap();
+            let value = store.key_value(&bucket, "k").await.unwrap();
+            let usage = store.usage(&bucket).await.unwrap();
+            all.push(format!(
+                "{keys:?} {:?} {usage:?}",
+                value.map(|value| value.len())
+            ));
+        }
     }
     for kind in [None, Some(crate::domain::ContactKind::Group)] {
         let contacts = store.contacts(&a, kind, None, 2).await.unwrap();

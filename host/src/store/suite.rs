@@ -20,15 +20,16 @@ use super::{
     time::Clock,
 };
 use crate::domain::{
-    Account, AccountId, Action, Alarm, Binding, ClientKind, Contact, ContactKind, Digest, EventKey,
-    Failure, FailureKind, FileRequest, Group, Handler, HandlerName, Login, LoginId, Member, Millis,
-    Pause, Task, TaskId, TaskNumber, TaskState, User,
+    Account, AccountId, Action, Alarm, Binding, Bucket, ClientKind, Contact, ContactKind, Digest,
+    EventKey, Failure, FailureKind, FileRequest, Group, Handler, HandlerName, Login, LoginId,
+    Member, Millis, Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage, User,
     client::{Over, Wanted},
-    handler::{Scope, Used, Version, VersionNumber},
+    handler::{ConfigEntries, ConfigScope, Run, Scope, Sealed, Used, Version, VersionNumber},
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, ClientChange, Commit, Committed,
         ContactChange, Enqueue, Enqueued, Epoch, EventOutcome, EventRecord, ImageChange,
-        KeyValueWrite, LoginChange, LoginChanged, PauseChange, Seen, Store, StoreError, TaskFilter,
+        KeyValueWrite, LoginChange, LoginChanged, PauseChange, Seen, SharedChange, Store,
+        StoreError, TaskFilter,
     },
     task::Origin,
 };
@@ -202,6 +203,25 @@ pub fn pause(conversation: &str, until_ms: Millis) -> Pause {
     }
 }
 
+pub fn timer(handler: &str, id: &str, due_ms: Millis) -> Timer {
+    Timer {
+        handler: name(handler),
+        id: id.to_owned(),
+        due_ms,
+        payload: "what for".to_owned(),
+    }
+}
+
+fn sets(timer: Timer, instead_of_ms: Option<Millis>) -> Commit {
+    Commit {
+        timers: vec![TimerChange::Put {
+            timer,
+            instead_of_ms,
+        }],
+        ..Commit::default()
+    }
+}
+
 pub fn alarm(account: &str, number: u64) -> Alarm {
     Alarm::Task(task_id(account, number))
 }
@@ -231,6 +251,10 @@ pub fn write(handler: &str, key: &str, value: Option<&[u8]>) -> KeyValueWrite {
         key: key.to_owned(),
         value: value.map(<[u8]>::to_vec),
     }
+}
+
+pub fn bucket(account: &str, handler: &str) -> Bucket {
+    Bucket::of(&id(account), &name(handler))
 }
 
 fn writes(handler: &str, key: &str, value: Option<&[u8]>) -> Commit {
@@ -331,11 +355,19 @@ contract!(
     tasks_are_listed_newest_first,
     a_guest_has_its_own_keys,
     keys_are_listed_in_order,
+    a_bucket_knows_what_it_comes_to,
+    what_a_lost_commit_writes_does_not_count,
+    hostile_keys_stay_in_their_bucket,
+    the_shared_bucket_is_the_handlers,
+    a_commit_whose_shared_bucket_moved_leaves_nothing_behind,
+    the_shared_bucket_takes_so_much,
+    of_counters_at_the_same_time_none_is_lost,
     contacts_come_by_kind_and_page,
     members_belong_to_their_group,
     the_last_hundred_failures_are_kept,
     the_catalogue_changes_as_a_whole,
     versions_are_kept_until_they_are_not,
+    a_configuration_is_kept_per_handler_and_scope,
     wanted_clients_are_kept_until_they_are_not,
     accounts_are_counted_once_and_listed,
     events_are_listed_by_key,
@@ -345,6 +377,9 @@ contract!(
     a_logins_image_is_replaced_and_dropped,
     a_file_is_asked_of_several_accounts,
     pauses_come_by_conversation,
+    a_timer_and_its_alarm_are_one,
+    timers_come_by_handler_and_name,
+    schedules_keep_their_times,
     alarms_come_in_order_until_they_are_dismissed,
     sweeping_forgets_what_is_over,
     sweeping_forgets_ended_logins_files_and_pauses,
@@ -378,7 +413,7 @@ async fn a_commit_is_there_as_a_whole(mut f: Fixture) {
         f.store.task(&task_id("a", 7)).await.unwrap(),
         Some(answered)
     );
-    let value = f.store.key_value(&a, &name("h"), "k").await.unwrap();
+    let value = f.store.key_value(&bucket("a", "h"), "k").await.unwrap();
     assert_eq!(value.as_deref(), Some(b"v".as_slice()));
     assert_eq!(f.store.contact(&a, "u").await.unwrap(), Some(user("u")));
     assert_eq!(f.store.account(&a).await.unwrap(), Some(account("a")));
@@ -403,10 +438,12 @@ async fn a_duplicate_changes_nothing(mut f: Fixture) {
     assert_eq!(f.commit("a", first).await, duplicate);
     assert_eq!(f.commit("a", second.clone()).await, duplicate);
     f.settle().await;
-    let a = id("a");
     assert_eq!(f.store.task(&task_id("a", 3)).await.unwrap(), None);
     assert_eq!(f.next("a").await, None);
-    assert_eq!(f.store.key_value(&a, &name("h"), "k").await.unwrap(), None);
+    assert_eq!(
+        f.store.key_value(&bucket("a", "h"), "k").await.unwrap(),
+        None
+    );
     assert_eq!(f.store.account_count().await.unwrap(), 0);
     // The same key of another account is another event.
     second.tasks.clear();
@@ -633,7 +670,7 @@ async fn a_guest_has_its_own_keys(mut f: Fixture) {
     f.ok("a", writes("a", "never there", None)).await;
     f.settle().await;
     for (account, handler, key) in all() {
-        let value = f.store.key_value(&id(account), &name(handler), key).await;
+        let value = f.store.key_value(&bucket(account, handler), key).await;
         let expected = places(account, handler, key).into_bytes();
         let gone = (account, handler, key) == ("a", "a", "a");
         assert_eq!(value.unwrap(), (!gone).then_some(expected));
@@ -649,20 +686,291 @@ async fn keys_are_listed_in_order(mut f: Fixture) {
     f.settle().await;
     let mut sorted = NASTY.map(str::to_owned).to_vec();
     sorted.sort();
-    let (a, h) = (id("a"), name("h"));
-    assert_eq!(f.store.keys(&a, &h, None, 99).await.unwrap(), sorted);
+    let bucket = bucket("a", "h");
+    assert_eq!(f.store.keys(&bucket, None, 99).await.unwrap(), sorted);
     let mut paged: Vec<String> = Vec::new();
     loop {
         let after = paged.last().map(String::as_str);
-        let page = f.store.keys(&a, &h, after, 5).await.unwrap();
+        let page = f.store.keys(&bucket, after, 5).await.unwrap();
         if page.is_empty() {
             break;
         }
         paged.extend(page);
     }
     assert_eq!(paged, sorted);
-    let absent = f.store.keys(&a, &h, Some("aa"), 1).await.unwrap();
+    let absent = f.store.keys(&bucket, Some("aa"), 1).await.unwrap();
     assert_eq!(absent, vec!["ab".to_owned()]);
+}
+
+// ---------------------------------------------------------------- buckets
+
+fn usage(keys: u64, bytes: u64) -> Usage {
+    Usage { keys, bytes }
+}
+
+async fn a_bucket_knows_what_it_comes_to(mut f: Fixture) {
+    let a = bucket("a", "h");
+    assert_eq!(f.store.usage(&a).await.unwrap(), usage(0, 0));
+    let many = |writes: &[(&str, Option<usize>)]| Commit {
+        key_values: writes
+            .iter()
+            .map(|(key, size)| write("h", key, size.map(|size| vec![1; size]).as_deref()))
+            .collect(),
+        ..Commit::default()
+    };
+    // In one piece and in several, replaced in the same commit and in a later one.
+    for (writes, comes_to) in [
+        (&[("k", Some(5)), ("", Some(0))][..], usage(2, 6)),
+        (&[("k", Some(9)), ("k", Some(7))], usage(2, 8)),
+        (&[("k", Some(4095)), ("kk", Some(4096))], usage(3, 8194)),
+        (&[("k", Some(70_000)), ("kk", None)], usage(2, 70_001)),
+        (&[("k", Some(8191)), ("never there", None)], usage(2, 8192)),
+        (&[("k", None), ("k", Some(1)), ("", None)], usage(1, 2)),
+        (&[("k", None)], usage(0, 0)),
+        (&[("你", Some(3))], usage(1, 6)),
+    ] {
+        f.ok("a", many(writes)).await;
+        f.settle().await;
+        assert_eq!(f.store.usage(&a).await.unwrap(), comes_to, "{writes:?}");
+    }
+    for other in [
+        bucket("a", "hh"),
+        bucket("ab", "h"),
+        Bucket::shared(&name("h")),
+    ] {
+        assert_eq!(f.store.usage(&other).await.unwrap(), usage(0, 0));
+    }
+}
+
+async fn what_a_lost_commit_writes_does_not_count(mut f: Fixture) {
+    let commit = |event: &str, size: usize| Commit {
+        key_values: vec![write("h", "k", Some(&vec![1; size]))],
+        ..settles(event)
+    };
+    f.ok("a", commit("m1", 5000)).await;
+    assert!(matches!(
+        f.commit("a", commit("m1", 9)).await,
+        Committed::Duplicate(_)
+    ));
+    let fenced = f.store.commit(&id("a"), Epoch(7), commit("m2", 9)).await;
+    assert_eq!(fenced.unwrap(), Committed::Fenced);
+    let moved = Commit {
+        shared: Some(shared(&[("never", Some(b"x"))], &[])),
+        ..commit("m3", 9)
+    };
+    assert_eq!(f.commit("a", moved).await, Committed::SharedMoved);
+    f.settle().await;
+    let comes_to = f.store.usage(&bucket("a", "h")).await.unwrap();
+    assert_eq!(comes_to, usage(1, 5001));
+}
+
+/// Names that are made of what separates others: of accounts, handlers and keys, and
+/// of their lengths.
+const HOSTILE: [&str; 9] = [
+    "a/b",
+    "\0",
+    "\u{1}a\u{1}h",
+    "\u{1}h",
+    "../h",
+    "*shared",
+    "\u{7}\u{1}a",
+    "h\u{1}k",
+    "/",
+];
+
+async fn hostile_keys_stay_in_their_bucket(mut f: Fixture) {
+    let long = "k".repeat(256);
+    let keys = || HOSTILE.into_iter().chain([long.as_str()]);
+    for key in keys() {
+        f.ok("a", writes("h", key, Some(b"mine"))).await;
+        let change = shared(&[], &[(key, Some(b"ours"))]);
+        f.ok("a", shares(change)).await;
+    }
+    f.settle().await;
+    let (own, ours) = (bucket("a", "h"), Bucket::shared(&name("h")));
+    let mut sorted: Vec<String> = keys().map(str::to_owned).collect();
+    sorted.sort();
+    for (bucket, value) in [(&own, b"mine"), (&ours, b"ours")] {
+        assert_eq!(f.store.keys(bucket, None, 99).await.unwrap(), sorted);
+        for key in keys() {
+            let found = f.store.key_value(bucket, key).await.unwrap();
+            assert_eq!(found.as_deref(), Some(value.as_slice()), "{key:?}");
+        }
+    }
+    let others = ["ab", "h", "b"].map(|account| bucket(account, "h"));
+    for other in others.iter().chain([&bucket("a", "hh"), &bucket("a", "a")]) {
+        assert_eq!(
+            f.store.keys(other, None, 99).await.unwrap(),
+            Vec::<String>::new()
+        );
+    }
+}
+
+/// A change of the bucket that all accounts of `h` share.
+pub fn shared(read: &[(&str, Option<&[u8]>)], writes: &[(&str, Option<&[u8]>)]) -> SharedChange {
+    let read = read.iter();
+    let writes = writes.iter();
+    SharedChange {
+        handler: name("h"),
+        read: read
+            .map(|(key, was)| (key.to_string(), was.map(Digest::of)))
+            .collect(),
+        writes: writes
+            .map(|(key, value)| (key.to_string(), value.map(<[u8]>::to_vec)))
+            .collect(),
+        max: usage(100, 100_000),
+    }
+}
+
+fn shares(change: SharedChange) -> Commit {
+    Commit {
+        shared: Some(change),
+        ..Commit::default()
+    }
+}
+
+async fn the_shared_bucket_is_the_handlers(mut f: Fixture) {
+    let large = vec![7; 9000];
+    f.ok("a", shares(shared(&[("k", None)], &[("k", Some(&large))])))
+        .await;
+    f.settle().await;
+    // Another account finds it, and changes it if it knows what is there.
+    let ours = Bucket::shared(&name("h"));
+    assert_eq!(
+        f.store.key_value(&ours, "k").await.unwrap(),
+        Some(large.clone())
+    );
+    f.ok(
+        "b",
+        shares(shared(
+            &[("k", Some(&large))],
+            &[("k", Some(b"v")), ("l", Some(b""))],
+        )),
+    )
+    .await;
+    f.settle().await;
+    assert_eq!(
+        f.store.key_value(&ours, "k").await.unwrap(),
+        Some(b"v".to_vec())
+    );
+    assert_eq!(f.store.keys(&ours, None, 9).await.unwrap(), ["k", "l"]);
+    assert_eq!(f.store.usage(&ours).await.unwrap(), usage(2, 3));
+    for other in [
+        Bucket::shared(&name("hh")),
+        bucket("a", "h"),
+        bucket("b", "h"),
+    ] {
+        assert_eq!(
+            f.store.keys(&other, None, 9).await.unwrap(),
+            Vec::<String>::new()
+        );
+    }
+    // A write that rests on nothing is done whatever is there.
+    f.ok("a", shares(shared(&[], &[("k", None)]))).await;
+    f.settle().await;
+    assert_eq!(f.store.usage(&ours).await.unwrap(), usage(1, 1));
+}
+
+async fn a_commit_whose_shared_bucket_moved_leaves_nothing_behind(mut f: Fixture) {
+    f.ok("b", shares(shared(&[], &[("k", Some(b"1"))]))).await;
+    for read in [None, Some(&b"2"[..]), Some(&b""[..])] {
+        let commit = Commit {
+            shared: Some(shared(
+                &[("l", None), ("k", read)],
+                &[("l", Some(&[1; 9000]))],
+            )),
+            ..with_login("m1", &login("l"))
+        };
+        assert_eq!(f.commit("a", commit).await, Committed::SharedMoved);
+    }
+    f.settle().await;
+    let a = id("a");
+    assert_eq!(f.store.event(&a, &EventKey::new("m1")).await.unwrap(), None);
+    assert_eq!(f.next("a").await, None);
+    let own = f.store.key_value(&bucket("a", "h"), "k").await.unwrap();
+    assert_eq!(own, None);
+    assert_eq!(f.store.account_count().await.unwrap(), 0);
+    assert_eq!(f.store.login(&login_id("l")).await.unwrap(), None);
+    assert_eq!(f.alarms(u64::MAX, 9).await, vec![]);
+    let ours = Bucket::shared(&name("h"));
+    assert_eq!(f.store.keys(&ours, None, 9).await.unwrap(), ["k"]);
+    // One that only read is held against it too.
+    let stale = Commit {
+        shared: Some(shared(&[("k", None)], &[])),
+        ..settles("m1")
+    };
+    assert_eq!(f.commit("a", stale).await, Committed::SharedMoved);
+    let fresh = Commit {
+        shared: Some(shared(&[("k", Some(b"1"))], &[])),
+        ..settles("m1")
+    };
+    f.ok("a", fresh.clone()).await;
+    // Who comes twice is told that, whatever became of the bucket.
+    f.ok("b", shares(shared(&[], &[("k", None)]))).await;
+    assert!(matches!(
+        f.commit("a", fresh).await,
+        Committed::Duplicate(_)
+    ));
+}
+
+async fn the_shared_bucket_takes_so_much(mut f: Fixture) {
+    let within = |max: Usage, writes: &[(&str, Option<&[u8]>)]| {
+        shares(SharedChange {
+            max,
+            ..shared(&[], writes)
+        })
+    };
+    let two = usage(2, 10);
+    f.ok(
+        "a",
+        within(two, &[("a", Some(b"123")), ("b", Some(b"123"))]),
+    )
+    .await;
+    f.settle().await;
+    for writes in [&[("c", Some(&b""[..]))][..], &[("a", Some(b"123456"))]] {
+        let moved = Commit {
+            key_values: vec![write("h", "own", Some(b"v"))],
+            ..within(two, writes)
+        };
+        assert_eq!(f.commit("a", moved).await, Committed::SharedMoved);
+    }
+    f.settle().await;
+    let ours = Bucket::shared(&name("h"));
+    assert_eq!(f.store.usage(&ours).await.unwrap(), usage(2, 8));
+    let own = f.store.key_value(&bucket("a", "h"), "own").await.unwrap();
+    assert_eq!(own, None);
+    // In place of another there is room, and one that is too full may shrink.
+    f.ok("a", within(two, &[("a", None), ("c", Some(b"123"))]))
+        .await;
+    f.ok("a", within(usage(0, 0), &[("c", Some(b"12"))])).await;
+    f.settle().await;
+    assert_eq!(f.store.usage(&ours).await.unwrap(), usage(2, 7));
+}
+
+async fn of_counters_at_the_same_time_none_is_lost(mut f: Fixture) {
+    const ACCOUNTS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "i"];
+    const EACH: usize = 5;
+    let ours = Bucket::shared(&name("h"));
+    let count = async |account: &'static str| {
+        for _ in 0..EACH {
+            loop {
+                let was = f.store.key_value(&ours, "n").await.unwrap();
+                let number = was.as_deref().map_or(0, |was| {
+                    std::str::from_utf8(was).unwrap().parse::<u32>().unwrap()
+                });
+                let next = (number + 1).to_string();
+                let change = shared(&[("n", was.as_deref())], &[("n", Some(next.as_bytes()))]);
+                if f.commit(account, shares(change)).await == Committed::Ok {
+                    break;
+                }
+            }
+        }
+    };
+    futures_util::future::join_all(ACCOUNTS.map(count)).await;
+    f.settle().await;
+    let counted = f.store.key_value(&ours, "n").await.unwrap();
+    let all = (ACCOUNTS.len() * EACH).to_string();
+    assert_eq!(counted, Some(all.into_bytes()));
 }
 
 // --------------------------------------------------------------- contacts
@@ -831,6 +1139,46 @@ async fn versions_are_kept_until_they_are_not(mut f: Fixture) {
     assert_eq!(f.store.versions(&name("b")).await.unwrap(), []);
 }
 
+async fn a_configuration_is_kept_per_handler_and_scope(mut f: Fixture) {
+    let entries = |handler: &str, scope: &ConfigScope, text: &str| {
+        let mut entries = ConfigEntries::none(name(handler), scope.clone());
+        let sealed = Sealed(vec![0, 0xff, text.len() as u8]);
+        entries.put_secret("s".into(), sealed, START).unwrap();
+        let plain = [("k".to_owned(), Some(text.to_owned()))];
+        entries.change(plain.into(), START + 1).unwrap();
+        entries
+    };
+    let put = |entries: ConfigEntries| CatalogueChange::PutConfig(Box::new(entries));
+    let (all, one) = (ConfigScope::Handler, ConfigScope::Account(id("wxid_a")));
+    // Too long for one record.
+    let long = "甲".repeat(80_000);
+    let changes = vec![
+        put(entries("a", &all, &long)),
+        put(entries("a", &one, "own")),
+        put(entries("a", &ConfigScope::Account(id("gone")), "x")),
+        // Its name begins with the other's.
+        put(entries("ab", &one, "other")),
+    ];
+    f.store.change_catalogue(changes).await.unwrap();
+    let changes = vec![
+        put(entries("a", &one, "newer")),
+        CatalogueChange::RemoveConfig(name("a"), ConfigScope::Account(id("gone"))),
+        CatalogueChange::RemoveConfig(name("never"), all.clone()),
+    ];
+    f.store.change_catalogue(changes).await.unwrap();
+    f.settle().await;
+    let (first, own) = (entries("a", &all, &long), entries("a", &one, "newer"));
+    let of = |handler: &'static str, scope: ConfigScope| {
+        let store = Arc::clone(&f.store);
+        async move { store.config(&name(handler), &scope).await.unwrap() }
+    };
+    assert_eq!(of("a", all.clone()).await, Some(first.clone()));
+    assert_eq!(of("ab", all).await, None);
+    let configs = f.store.configs(&name("a")).await.unwrap();
+    assert_eq!(configs, [first, own]);
+    assert_eq!(f.store.configs(&name("never")).await.unwrap(), []);
+}
+
 async fn wanted_clients_are_kept_until_they_are_not(mut f: Fixture) {
     let wanted = |name: &str, over: Option<Over>| Wanted {
         name: name.try_into().unwrap(),
@@ -978,7 +1326,7 @@ async fn a_commit_whose_login_moved_leaves_nothing_behind(mut f: Fixture) {
     let event = f.store.event(&a, &EventKey::new("m1")).await.unwrap();
     assert_eq!(event, None);
     assert_eq!(f.next("a").await, None);
-    let value = f.store.key_value(&a, &name("h"), "k").await.unwrap();
+    let value = f.store.key_value(&bucket("a", "h"), "k").await.unwrap();
     assert_eq!(value, None);
     assert_eq!(f.store.contact(&a, "u").await.unwrap(), None);
     assert_eq!(f.store.account_count().await.unwrap(), 0);
@@ -1172,6 +1520,91 @@ async fn alarms_come_in_order_until_they_are_dismissed(mut f: Fixture) {
     assert_eq!(f.alarms(START + 300, 9).await, left);
 }
 
+async fn a_timer_and_its_alarm_are_one(mut f: Fixture) {
+    let a = id("a");
+    let rings = |at: Millis| (at, Alarm::Timer(id("a"), name("h"), "t".to_owned()));
+    f.ok("a", sets(timer("h", "t", START + 5), None)).await;
+    f.settle().await;
+    let stored = f.store.timer(&a, &name("h"), "t").await.unwrap();
+    assert_eq!(stored, Some(timer("h", "t", START + 5)));
+    assert_eq!(f.alarms(START + 9, 9).await, [rings(START + 5)]);
+    // Set anew, it rings at its new time only.
+    f.ok("a", sets(timer("h", "t", START + 3), Some(START + 5)))
+        .await;
+    f.settle().await;
+    assert_eq!(f.alarms(START + 9, 9).await, [rings(START + 3)]);
+    // What settles an event and removes its timer happens once, and in order.
+    let fired = || Commit {
+        timers: vec![
+            TimerChange::Remove {
+                handler: name("h"),
+                id: "t".to_owned(),
+                due_ms: START + 3,
+            },
+            TimerChange::Put {
+                timer: timer("h", "t", START + 7),
+                instead_of_ms: None,
+            },
+        ],
+        ..settles("timer-1")
+    };
+    f.ok("a", fired()).await;
+    let again = f.commit("a", fired()).await;
+    assert!(matches!(again, Committed::Duplicate(_)), "{again:?}");
+    f.settle().await;
+    assert_eq!(f.alarms(START + 9, 9).await, [rings(START + 7)]);
+    let gone = Commit {
+        timers: vec![TimerChange::Remove {
+            handler: name("h"),
+            id: "t".to_owned(),
+            due_ms: START + 7,
+        }],
+        ..Commit::default()
+    };
+    f.ok("a", gone).await;
+    f.settle().await;
+    assert_eq!(f.store.timer(&a, &name("h"), "t").await.unwrap(), None);
+    assert_eq!(f.alarms(u64::MAX, 9).await, []);
+}
+
+async fn timers_come_by_handler_and_name(mut f: Fixture) {
+    let named = [("h", "b"), ("h", "a"), ("h-h", "a"), ("hh", "a")];
+    for (handler, id) in named {
+        f.ok("a", sets(timer(handler, id, START), None)).await;
+    }
+    f.ok("ab", sets(timer("h", "c", START), None)).await;
+    f.settle().await;
+    let a = id("a");
+    let own = f.store.timers_of(&a, &name("h"), 9).await.unwrap();
+    assert_eq!(own, [timer("h", "a", START), timer("h", "b", START)]);
+    assert_eq!(f.store.timers_of(&a, &name("h"), 1).await.unwrap().len(), 1);
+    let first = f.store.timers(&a, None, 3).await.unwrap();
+    assert_eq!(first.next.as_deref(), Some("h/b"));
+    let rest = f.store.timers(&a, first.next.as_deref(), 3).await.unwrap();
+    assert_eq!(rest.items, [timer("hh", "a", START)]);
+    assert_eq!(rest.next, None);
+}
+
+async fn schedules_keep_their_times(mut f: Fixture) {
+    let run = |schedule: &str, next_ms| Run {
+        handler: name("h"),
+        schedule: schedule.to_owned(),
+        timing: "0 8 * * *@UTC".to_owned(),
+        next_ms: Some(next_ms),
+        last_ms: None,
+    };
+    let changes = [run("a", 1), run("b", 1), run("a", 2)].map(CatalogueChange::PutRun);
+    f.store.change_catalogue(changes.into()).await.unwrap();
+    f.settle().await;
+    let mut runs = f.store.runs().await.unwrap();
+    runs.sort_by(|one, other| one.schedule.cmp(&other.schedule));
+    assert_eq!(runs, [run("a", 2), run("b", 1)]);
+    let gone = CatalogueChange::RemoveRun(run("a", 0).key());
+    f.store.change_catalogue(vec![gone]).await.unwrap();
+    f.settle().await;
+    assert_eq!(f.store.runs().await.unwrap(), [run("b", 1)]);
+}
+
 async fn sweeping_forgets_ended_logins_files_and_pauses(mut f: Fixture) {
     let ended = |text: &str, at_ms| {
         let mut login = login(text);
@@ -1247,7 +1680,7 @@ async fn sweeping_forgets_what_is_over(mut f: Fixture) {
     let failures = f.store.failures(&id("a"), 9).await.unwrap();
     assert_eq!(failures, vec![failure("new", START)]);
     assert_eq!(f.next("a").await, Some(3));
-    let value = f.store.key_value(&id("a"), &name("h"), "k").await.unwrap();
+    let value = f.store.key_value(&bucket("a", "h"), "k").await.unwrap();
     assert!(value.is_some());
     assert_eq!(f.store.account_count().await.unwrap(), 1);
     // What was forgotten is new when it comes again.
@@ -1295,13 +1728,13 @@ async fn a_swept_store_forgets_in_steps(mut f: Fixture) {
 }
 
 async fn large_values_come_back_whole(mut f: Fixture) {
-    let (a, h) = (id("a"), name("h"));
+    let a = id("a");
     let value = |n: usize, byte: u8| vec![byte; n];
     for n in [4094, 4095, 4096, 4097, 70_000, 3_000_000] {
         f.ok("a", writes("h", "k", Some(&value(n, 1)))).await;
         f.ok("a", writes("h", "l", Some(&value(n, 2)))).await;
         f.settle().await;
-        let k = f.store.key_value(&a, &h, "k").await.unwrap();
+        let k = f.store.key_value(&bucket("a", "h"), "k").await.unwrap();
         assert!(k == Some(value(n, 1)), "{n}");
     }
     f.ok("a", writes("h", "k", None)).await;
@@ -1310,8 +1743,11 @@ async fn large_values_come_back_whole(mut f: Fixture) {
     known.seen.as_mut().unwrap().record.tasks = (0..4000).map(TaskNumber).collect();
     f.ok("a", known.clone()).await;
     f.settle().await;
-    assert_eq!(f.store.key_value(&a, &h, "k").await.unwrap(), None);
-    let l = f.store.key_value(&a, &h, "l").await.unwrap();
+    assert_eq!(
+        f.store.key_value(&bucket("a", "h"), "k").await.unwrap(),
+        None
+    );
+    let l = f.store.key_value(&bucket("a", "h"), "l").await.unwrap();
     assert_eq!(l.as_deref(), Some(b"small".as_slice()));
     let record = known.seen.clone().unwrap().record;
     assert_eq!(
@@ -1346,7 +1782,7 @@ async fn a_commit_too_large_is_refused(mut f: Fixture) {
         Err(StoreError::TooLarge { changes: 1, .. })
     ));
     f.settle().await;
-    let keys = f.store.keys(&a, &name("h"), None, 9999).await.unwrap();
+    let keys = f.store.keys(&bucket("a", "h"), None, 9999).await.unwrap();
     assert_eq!(keys.len(), COMMIT_CHANGES_MAX);
 }
 

@@ -130,7 +130,11 @@ pub fn tags(function: &str, mut words: Words<'_>) -> Result<String, Error> {
 pub fn timers(function: &str, mut words: Words<'_>) -> Result<String, Error> {
     Ok(match function {
         "set" => {
-            timers::set(words.word("TIMER")?, words.number("DUE")?, words.rest())?;
+            timers::set(
+                words.word("TIMER")?,
+                words.number::<u64>("DUE")?,
+                words.rest(),
+            )?;
             String::new()
         }
         "cancel" => timers::cancel(words.word("TIMER")?)?.to_string(),
@@ -139,23 +143,37 @@ pub fn timers(function: &str, mut words: Words<'_>) -> Result<String, Error> {
     })
 }
 
-/// `web.fetch METHOD URL TIMEOUT-MS BODY`.
+/// `web.fetch METHOD URL TIMEOUT-MS BODY`, `web.header NAME VALUE URL`,
+/// `web.many COUNT URL` with the last one's outcome, `web.large BYTES URL`.
 pub fn web(function: &str, mut words: Words<'_>) -> Result<String, Error> {
-    let "fetch" = function else {
-        return Err(unknown(function));
+    let response = match function {
+        "fetch" => {
+            let (method, url) = (words.word("METHOD")?, words.word("URL")?);
+            let request = web::request(method, url).header("user-agent", "wxhost-probe");
+            web::fetch(&web::Request {
+                timeout_ms: words.option().map(str::parse).transpose()?,
+                body: words.rest().into(),
+                ..request
+            })?
+        }
+        "header" => {
+            let (name, value) = (words.word("NAME")?, words.word("VALUE")?);
+            web::fetch(&web::get(words.word("URL")?).header(name, value))?
+        }
+        "many" => {
+            let (count, url): (u32, _) = (words.number("COUNT")?, words.word("URL")?);
+            for _ in 1..count {
+                web::fetch(&web::get(url))?;
+            }
+            web::fetch(&web::get(url))?
+        }
+        "large" => {
+            let bytes = words.number("BYTES")?;
+            web::fetch(&web::post(words.word("URL")?, vec![b'x'; bytes]))?
+        }
+        _ => return Err(unknown(function)),
     };
-    let response = web::fetch(&web::Request {
-        method: words.word("METHOD")?.to_owned(),
-        url: words.word("URL")?.to_owned(),
-        headers: vec![("user-agent".to_owned(), "wxhost-probe".to_owned())],
-        timeout_ms: words.option().map(str::parse).transpose()?,
-        body: words.rest().into(),
-    })?;
-    Ok(format!(
-        "{} {}",
-        response.status,
-        String::from_utf8_lossy(&response.body)
-    ))
+    Ok(format!("{} {}", response.status, response.text()))
 }
 
 /// `log.LEVEL TEXT`; also `log.stdout` and `log.stderr`.

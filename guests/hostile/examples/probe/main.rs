@@ -11,6 +11,7 @@ use wxhost_sdk::prelude::*;
 
 mod actions;
 mod reads;
+mod wasi_http;
 mod words;
 
 use words::Words;
@@ -41,11 +42,13 @@ fn answer(event: &Event, text: &str) -> Result<String, Error> {
         "tags" => actions::tags(function, words),
         "timers" => actions::timers(function, words),
         "web" => actions::web(function, words),
+        "wasi-http" => wasi_http::wasi_http(function, words),
         "log" => actions::log(function, words),
         "contacts" => reads::contacts(function, words),
         "context" => reads::context(function, words),
         "config" => reads::config(function, words),
-        "keyvalue" => reads::keyvalue(function, words),
+        "keyvalue" => reads::keyvalue(function, words, kv::bucket),
+        "shared" => reads::keyvalue(function, words, kv::shared),
         "clock" => reads::clock(function),
         "random" => reads::random(function, words),
         _ => Err(unknown(interface)),

@@ -105,16 +105,27 @@ pub fn config(function: &str, words: Words<'_>) -> Result<String, Error> {
     })
 }
 
-pub fn keyvalue(function: &str, mut words: Words<'_>) -> Result<String, Error> {
+pub fn keyvalue(
+    function: &str,
+    mut words: Words<'_>,
+    bucket: fn() -> Result<kv::Bucket, Error>,
+) -> Result<String, Error> {
     if function == "open" {
         wasi::keyvalue::open(words.rest())?;
         return Ok(String::new());
     }
-    let bucket = kv::bucket()?;
+    let bucket = bucket()?;
     Ok(match function {
         "get" => shown(bucket.get(words.word("KEY")?)?.as_deref()),
         "set" => {
             bucket.set(words.word("KEY")?, words.rest().as_bytes())?;
+            String::new()
+        }
+        // So many bytes, since a message has an end of its own.
+        "fill" => {
+            let key = words.word("KEY")?;
+            let size: usize = words.number("SIZE")?;
+            bucket.set(key, &vec![b'x'; size])?;
             String::new()
         }
         "delete" => {

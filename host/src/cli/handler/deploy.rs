@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env, fs, path::PathBuf, time::Instant};
 
 use clap::Args;
 
-use super::{about, handler_name, unreadable};
+use super::{about, account, handler_name, unreadable};
 use crate::{
     cli::{
         client::Client,
@@ -13,8 +13,7 @@ use crate::{
     },
     domain::{
         AccountId, HandlerName,
-        handler::{DeployChange, Manifest},
-        id::BadId,
+        handler::{BadHostRule, DeployChange, HostRule, Manifest, Schedule, sorted},
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
 };
@@ -49,6 +48,21 @@ struct GrantArgs {
     /// A bucket that all its accounts have in common, beside one for each
     #[arg(long)]
     shared_bucket: bool,
+    /// Calls over HTTP to this host, such as https://api.example.com; may be given
+    /// several times. `https://*.example.com` is every name below it, `https://*` every
+    /// host of the Internet. This machine and private networks need an address, or a
+    /// name with its port: http://127.0.0.1:8080
+    #[arg(long, value_name = "RULE", value_parser = host_rule)]
+    allow_host: Vec<HostRule>,
+    /// Is called at these times, for each of its accounts; may be given several times.
+    /// CRON: minute, hour, day of the month, month, day of the week. ZONE: IANA's name,
+    /// UTC if it is left out
+    #[arg(long, value_name = "NAME=CRON[@ZONE]", value_parser = Schedule::parse)]
+    schedule: Vec<Schedule>,
+}
+
+fn host_rule(text: &str) -> Result<HostRule, BadHostRule> {
+    text.parse()
 }
 
 /// Whom a version serves.
@@ -64,10 +78,6 @@ pub struct ShareArgs {
     /// Goes back by itself when more of its calls fail, in percent
     #[arg(long, value_name = "0-100", value_parser = clap::value_parser!(u8).range(0..=100))]
     failures_percent: Option<u8>,
-}
-
-fn account(text: &str) -> Result<AccountId, BadId> {
-    text.try_into()
 }
 
 fn user() -> String {
@@ -105,6 +115,8 @@ impl GrantArgs {
         let manifest = Manifest {
             own_messages: self.own_messages,
             shared_bucket: self.shared_bucket,
+            allowed_hosts: sorted(self.allow_host),
+            schedules: self.schedule,
         };
         (manifest != Manifest::default()).then_some(manifest)
     }

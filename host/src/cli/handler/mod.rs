@@ -1,19 +1,26 @@
 //! `wxhost handler …`: deploying bots and saying whom they serve.
 
+mod config;
 mod deploy;
+mod invoke;
+mod schedules;
+mod secret;
 mod versions;
 
 use std::{
     fs,
     io::{self, Read},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value};
 
 use self::{
+    config::ConfigArgs,
     deploy::DeployArgs,
+    invoke::InvokeArgs,
+    schedules::FireArgs,
+    secret::SecretArgs,
     versions::{RollbackArgs, RolloutArgs},
 };
 use super::{
@@ -23,11 +30,11 @@ use super::{
 };
 use crate::{
     domain::{
-        HandlerName,
-        handler::{CALLBACK_WORLD, Scope},
+        AccountId, HandlerName,
+        handler::{CALLBACK_WORLD, HostRule, Scope},
         id::BadId,
     },
-    edge::control::wire::{BindRequest, ConfigKeys, HandlerView, List},
+    edge::control::wire::{BindRequest, HandlerView, List},
 };
 
 /// How much of a digest tables show: enough to tell two apart.
@@ -37,12 +44,17 @@ const EXAMPLES: &str = "\
 Examples:
   wxhost handler deploy echo target/wasm32-wasip2/release/echo.wasm
   wxhost handler deploy faq faq.wasm --percent 10  a new version for one account in ten
+  wxhost handler invoke faq --text price?          what it would do
   wxhost handler promote faq                     and then for all
   wxhost handler rollback faq                    or back to the version before
+  wxhost handler deploy faq faq.wasm --schedule 'daily=0 8 * * 1-5@Asia/Shanghai'
+  wxhost handler fire faq daily --account wxid_a   the same now, for one account
   wxhost handler bind echo --account '*'         every account without a bot of its own
   wxhost handler bind faq --account wxid_a       one account
   wxhost handler bind gatekeeper --callback      decides who may log in
-  wxhost handler config faq greeting='Hello!'    what the bot reads as its configuration";
+  wxhost handler config faq greeting='Hello!'    what the bot reads as its configuration
+  wxhost handler config faq city=Bern --account wxid_a  and something else for one account
+  wxhost handler secret set faq api-key          asked for, or from stdin; never shown again";
 
 /// `wxhost handler`.
 #[derive(Args)]
@@ -62,6 +74,8 @@ enum HandlerCommand {
     /// Answers once it has been compiled, linked, started and called with an event that
     /// asks for nothing. Whatever fails before that changes nothing.
     Deploy(DeployArgs),
+    /// Call a bot with an event that you make up, and show what it would do: nothing is done
+    Invoke(InvokeArgs),
     /// List the versions that can be gone back to, newest first
     Versions {
         /// Which
@@ -81,6 +95,16 @@ enum HandlerCommand {
         #[arg(value_parser = handler_name)]
         name: HandlerName,
     },
+    /// List the schedules of the versions that serve, with their next and last times
+    Schedules {
+        /// Whose
+        #[arg(value_parser = handler_name)]
+        name: HandlerName,
+    },
+    /// Fire a schedule now, for every account that has it or for one
+    ///
+    /// Its own times stay as they are.
+    Fire(FireArgs),
     /// List what is deployed
     List,
     /// Show one handler
@@ -108,18 +132,12 @@ enum HandlerCommand {
         #[command(flatten)]
         whom: Whom,
     },
-    /// Replace a handler's whole configuration, or list its keys when none is given
-    Config {
-        /// Which
-        #[arg(value_parser = handler_name)]
-        name: HandlerName,
-        /// One entry; goes before the file's
-        #[arg(value_name = "KEY=VALUE", value_parser = entry)]
-        entries: Vec<(String, String)>,
-        /// A file with a JSON object of texts, or - for stdin. Keeps secrets out of the arguments
-        #[arg(long, value_name = "JSON")]
-        file: Option<PathBuf>,
-    },
+    /// Set single entries of a handler's configuration, or list them when none is given
+    ///
+    /// A change needs no deployment and takes effect with the next event.
+    Config(ConfigArgs),
+    /// What only the bot may know: set, listed by key, removed, and never shown
+    Secret(SecretArgs),
 }
 
 /// Whom a handler serves.
@@ -145,6 +163,10 @@ fn handler_name(text: &str) -> Result<HandlerName, BadId> {
     text.try_into()
 }
 
+fn account(text: &str) -> Result<AccountId, BadId> {
+    text.try_into()
+}
+
 fn scope(text: &str) -> Result<Scope, BadId> {
     text.to_owned().try_into()
 }
@@ -163,27 +185,24 @@ impl HandlerArgs {
         let json = self.json;
         match self.command {
             HandlerCommand::Deploy(deploy) => deploy.run(client, style, json).await,
+            HandlerCommand::Invoke(invoke) => invoke.run(client, json).await,
             HandlerCommand::Versions { name } => {
                 versions::versions(client, style, json, &name).await
             }
             HandlerCommand::Rollback(rollback) => rollback.run(client, style, json).await,
             HandlerCommand::Rollout(rollout) => rollout.run(client, style, json).await,
             HandlerCommand::Promote { name } => versions::promote(client, style, json, &name).await,
+            HandlerCommand::Schedules { name } => {
+                schedules::schedules(client, style, json, &name).await
+            }
+            HandlerCommand::Fire(fire) => fire.run(client, json).await,
             HandlerCommand::List => list(client, style, json).await,
             HandlerCommand::Show { name } => show(client, style, json, &name).await,
             HandlerCommand::Remove { name } => remove(client, json, &name).await,
             HandlerCommand::Bind { name, whom } => bind(client, json, name, whom.scope()).await,
             HandlerCommand::Unbind { whom } => unbind(client, json, whom.scope()).await,
-            HandlerCommand::Config {
-                name,
-                entries,
-                file: None,
-            } if entries.is_empty() => keys(client, json, &name).await,
-            HandlerCommand::Config {
-                name,
-                entries,
-                file,
-            } => configure(client, json, &name, entries, file.as_deref()).await,
+            HandlerCommand::Config(config) => config.run(client, style, json).await,
+            HandlerCommand::Secret(secret) => secret.run(client, style, json).await,
         }
     }
 }
@@ -302,10 +321,14 @@ fn granted(handler: &HandlerView) -> String {
         (manifest.own_messages, "own messages"),
         (manifest.shared_bucket, "shared bucket"),
     ];
-    let granted: Vec<_> = grants
+    let mut granted: Vec<_> = grants
         .into_iter()
-        .filter_map(|(has, name)| has.then_some(name))
+        .filter(|(has, _)| *has)
+        .map(|(_, name)| name.to_owned())
+        .chain(manifest.allowed_hosts.iter().map(HostRule::to_string))
         .collect();
+    let schedules = manifest.schedules.iter();
+    granted.extend(schedules.map(|it| format!("schedule {} ({} {})", it.name, it.cron, it.zone)));
     granted.join("\n")
 }
 
@@ -349,60 +372,6 @@ async fn unbind(client: &Client, json: bool, account: Scope) -> Result<Printed, 
     Ok(Printed::ok(if json { reply.text } else { done }))
 }
 
-async fn keys(client: &Client, json: bool, name: &HandlerName) -> Result<Printed, Failure> {
-    let reply = client.get(&["handlers", name.as_str()], &[]).await?;
-    if json {
-        return Ok(Printed::ok(reply.text));
-    }
-    let handler: HandlerView = reply.read()?;
-    if handler.config_keys.is_empty() {
-        return Ok(Printed::ok(format!(
-            "{name} has no configuration: `wxhost handler config {name} KEY=VALUE`"
-        )));
-    }
-    Ok(Printed::ok(lines(&handler.config_keys)))
-}
-
-async fn configure(
-    client: &Client,
-    json: bool,
-    name: &HandlerName,
-    entries: Vec<(String, String)>,
-    file: Option<&Path>,
-) -> Result<Printed, Failure> {
-    let mut config = match file {
-        Some(file) => read_object(file)?,
-        None => Map::new(),
-    };
-    config.extend(
-        entries
-            .into_iter()
-            .map(|(key, value)| (key, Value::String(value))),
-    );
-    let path = ["handlers", name.as_str(), "config"];
-    let reply = client.put(&path, encode(&config)?).await?;
-    if json {
-        return Ok(Printed::ok(reply.text));
-    }
-    let keys = reply.read::<ConfigKeys>()?.keys;
-    Ok(Printed::ok(match keys.len() {
-        0 => format!("{name} has no configuration now"),
-        _ => format!("{name} is configured with {}", harmless(&keys.join(", "))),
-    }))
-}
-
-/// One below the other.
-fn lines(texts: &[String]) -> String {
-    let lines: Vec<_> = texts.iter().map(|text| harmless(text)).collect();
-    lines.join("\n")
-}
-
-fn read_object(file: &Path) -> Result<Map<String, Value>, Failure> {
-    let text = read_text(file).map_err(|error| unreadable(file, &error))?;
-    serde_json::from_str(&text)
-        .map_err(|error| Failure::Usage(format!("{} is no JSON object: {error}", file.display())))
-}
-
 /// The text of a file, or of stdin for `-`.
 pub(super) fn read_text(file: &Path) -> io::Result<String> {
     if file.as_os_str() != "-" {
@@ -433,7 +402,7 @@ mod tests {
             },
             ..Handler::example("echo")
         };
-        HandlerView::new(&handler, bindings, None)
+        HandlerView::new(&handler, Vec::new(), bindings, None)
     }
 
     #[test]
@@ -463,12 +432,6 @@ mod tests {
                  serves    *\n"
             )
         );
-    }
-
-    #[test]
-    fn keys_do_not_steer_the_terminal() {
-        let keys = ["a\u{1b}[2J\nb".to_owned(), "c\u{7}'".to_owned()];
-        assert_eq!(lines(&keys), "a\u{fffd}[2J\u{fffd}b\nc\u{fffd}'");
     }
 
     #[test]

@@ -3,6 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{
+    SCHEDULES_MAX, Schedule,
+    host_rule::{HostRule, deserialize_rules},
+};
+
 /// What a version was granted, and when it is called. Nothing unless it says so.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -14,8 +19,82 @@ pub struct Manifest {
     /// have in common.
     #[serde(skip_serializing_if = "is_false")]
     pub shared_bucket: bool,
+    /// Whom it may call over HTTP: sorted, each once, at most `HOST_RULES_MAX`.
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "deserialize_rules"
+    )]
+    pub allowed_hosts: Vec<HostRule>,
+    /// When it is called without anything having happened, for every account that it
+    /// serves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
+}
+
+impl Manifest {
+    /// The schedule of this name.
+    pub fn schedule(&self, name: &str) -> Option<&Schedule> {
+        self.schedules.iter().find(|it| it.name == name)
+    }
+
+    /// Says which schedule can't be taken, and why.
+    pub fn check_schedules(&self) -> Result<(), String> {
+        let count = self.schedules.len();
+        if count > SCHEDULES_MAX {
+            return Err(format!("takes {SCHEDULES_MAX} at most, these are {count}"));
+        }
+        for (index, schedule) in self.schedules.iter().enumerate() {
+            let problem = |problem: String| format!("[{index}].{problem}");
+            schedule.check().map_err(problem)?;
+            let earlier = self.schedules.iter().take(index);
+            if earlier.into_iter().any(|it| it.name == schedule.name) {
+                let name = &schedule.name;
+                return Err(format!("[{index}].name: {name} is there twice"));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn schedules_are_few_and_have_names_of_their_own() {
+        let manifest = |texts: &[&str]| Manifest {
+            schedules: texts
+                .iter()
+                .map(|text| Schedule::parse(text).unwrap())
+                .collect(),
+            ..Manifest::default()
+        };
+        assert_eq!(
+            manifest(&["a=0 8 * * *", "b=0 8 * * *"]).check_schedules(),
+            Ok(())
+        );
+        let twice = manifest(&["a=0 8 * * *", "a=0 9 * * *"]).check_schedules();
+        assert_eq!(twice.unwrap_err(), "[1].name: a is there twice");
+        let many = manifest(&["a=0 8 * * *"; SCHEDULES_MAX + 1]).check_schedules();
+        assert!(many.unwrap_err().starts_with("takes 16 at most"));
+        let mut bad = manifest(&["a=0 8 * * *"]);
+        for schedule in &mut bad.schedules {
+            schedule.zone = "Nowhere".to_owned();
+        }
+        let problem = bad.check_schedules().unwrap_err();
+        assert!(problem.starts_with("[0].zone: "), "{problem}");
+    }
+
+    #[test]
+    fn what_was_stored_before_there_were_schedules_reads_and_looks_the_same() {
+        let stored = serde_json::json!({"own_messages": true});
+        let manifest: Manifest = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(manifest.schedules, []);
+        assert_eq!(serde_json::to_value(&manifest).unwrap(), stored);
+    }
 }

@@ -1,8 +1,11 @@
 //! Handlers: named components, what they serve, and how they fail.
 
+mod config;
 mod failure;
+mod host_rule;
 mod manifest;
 mod rollout;
+mod schedule;
 mod version;
 
 use std::collections::BTreeMap;
@@ -10,9 +13,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    config::{
+        BadConfig, CONFIG_ACCOUNTS_MAX, CONFIG_ENTRIES_MAX, CONFIG_KEY_MAX_BYTES, CONFIG_MAX_BYTES,
+        ConfigEntries, ConfigEntry, ConfigScope, ConfigValue, Configuration, Layer, Layers,
+        SECRET_MAX_BYTES, Sealed, Setting, Unreadable, check_config_key,
+    },
     failure::{Failure, FailureKind, Used},
+    host_rule::{BadHostRule, HOST_RULES_MAX, Host, HostRule, Origin, Reach, Scheme, sorted},
     manifest::Manifest,
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
+    schedule::{Run, RunKey, SCHEDULES_MAX, Schedule},
     version::{DeployChange, VERSIONS_KEPT, Version, VersionNumber},
 };
 use super::{AccountId, Digest, HandlerName, Millis};
@@ -46,9 +56,10 @@ pub struct Handler {
     /// The last version that failed too often for those whom it had reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub returned: Option<Return>,
-    /// What `wasi:config` gives the guest. May hold secrets: listings show the
-    /// keys only.
-    pub config: BTreeMap<String, String>,
+    /// Its configuration as it was kept before it had a table of its own. Moved
+    /// there, and empty, once the host has started.
+    #[serde(rename = "config", skip_serializing_if = "BTreeMap::is_empty")]
+    pub former_config: BTreeMap<String, String>,
 }
 
 #[cfg(test)]
@@ -63,7 +74,7 @@ impl Handler {
             newest: VersionNumber::FIRST,
             rollout: None,
             returned: None,
-            config: BTreeMap::new(),
+            former_config: BTreeMap::new(),
         }
     }
 }
@@ -75,8 +86,8 @@ pub struct Deployment {
     pub handler: HandlerName,
     /// Which version of it.
     pub version: Version,
-    /// What `wasi:config` gives the guest.
-    pub config: BTreeMap<String, String>,
+    /// What `wasi:config` gives the guest when it is called for this account.
+    pub config: Configuration,
 }
 
 impl Handler {
@@ -85,12 +96,12 @@ impl Handler {
         self.version.is_callback()
     }
 
-    /// What runs when this version serves.
-    pub fn deployment(&self, version: &Version) -> Deployment {
+    /// What runs when this version serves, with this configuration.
+    pub fn deployment(&self, version: &Version, config: Configuration) -> Deployment {
         Deployment {
             handler: self.name.clone(),
             version: version.clone(),
-            config: self.config.clone(),
+            config,
         }
     }
 
@@ -215,7 +226,7 @@ impl From<Stored> for Handler {
                 newest,
                 rollout,
                 returned,
-                config,
+                former_config: config,
             },
             Stored::Single {
                 name,
@@ -245,7 +256,7 @@ impl From<Stored> for Handler {
                 newest: VersionNumber::FIRST,
                 rollout: None,
                 returned: None,
-                config,
+                former_config: config,
             },
         }
     }
@@ -305,7 +316,7 @@ mod tests {
             (digest, 5)
         );
         assert!(handler.version.manifest.own_messages);
-        assert_eq!(handler.config.keys().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(handler.former_config.keys().collect::<Vec<_>>(), ["a"]);
         let again = serde_json::to_value(&handler).unwrap();
         assert_eq!(serde_json::from_value::<Handler>(again).unwrap(), handler);
     }

@@ -5,6 +5,7 @@ mod blobs;
 mod clients;
 mod runtime;
 mod store;
+mod vault;
 
 pub use blobs::{Blob, BlobError, BlobReader, BlobWriter, Blobs, Room, Stored};
 pub use clients::*;
@@ -12,6 +13,9 @@ pub use runtime::{
     Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, Effects, InUse, Runtime,
 };
 pub use store::*;
+#[cfg(test)]
+pub(crate) use vault::NoVault;
+pub use vault::{Place, Vault, VaultError};
 
 use super::{Action, ClientKind, action::Refused};
 

@@ -5,10 +5,10 @@ use std::{collections::HashSet, fmt, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::store::{KeyValueWrite, StoreError};
+use super::store::{KeyValueWrite, SharedChange, StoreError};
 use crate::domain::{
-    Account, Action, ClientKind, Digest, Event, TaskNumber,
-    callback::{Question, Usage, Verdict},
+    Account, Action, ClientKind, Digest, Event, TaskNumber, TimerChange,
+    callback::{Question, Verdict},
     handler::{Deployment, FailureKind, Used},
 };
 
@@ -58,6 +58,8 @@ pub struct Call {
     pub me: Option<Arc<Account>>,
     /// What happened.
     pub event: Arc<Event>,
+    /// Whether it is tried out only: nothing that can't be undone is done for it.
+    pub is_trial: bool,
 }
 
 /// What a bot asked for during a call that succeeded.
@@ -67,6 +69,11 @@ pub struct Effects {
     pub tasks: Vec<(TaskNumber, Action)>,
     /// Writes to its store, one per key.
     pub key_values: Vec<KeyValueWrite>,
+    /// Changes of its timers, one per name.
+    pub timers: Vec<TimerChange>,
+    /// What it read in the bucket that the handler's accounts share, and writes to it;
+    /// none when it did neither.
+    pub shared: Option<SharedChange>,
     /// The last lines that it logged or printed.
     pub output: String,
     /// What the call used.
@@ -80,8 +87,6 @@ pub struct Ask {
     pub component: Arc<Deployment>,
     /// What is asked.
     pub question: Question,
-    /// What the component's store comes to. It may grow up to [`Usage::MAX`].
-    pub usage: Usage,
 }
 
 /// What a component decided. Nothing of it holds before its writes are durable.
@@ -91,8 +96,6 @@ pub struct Answer {
     pub verdict: Verdict,
     /// Writes to its store, one per key.
     pub key_values: Vec<KeyValueWrite>,
-    /// What the store comes to with them.
-    pub usage: Usage,
     /// The last lines that it logged or printed.
     pub output: String,
     /// What the call used.

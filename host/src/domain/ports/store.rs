@@ -7,11 +7,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Account, AccountId, Alarm, Binding, ClientName, Contact, ContactKind, Digest, EventKey,
+    Account, AccountId, Alarm, Binding, Bucket, ClientName, Contact, ContactKind, Digest, EventKey,
     Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task,
-    TaskId, TaskNumber, TaskState,
+    TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
     client::Wanted,
-    handler::{Scope, Version, VersionNumber},
+    handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
 };
 
 /// How many single changes one commit may hold. Larger reports are written in
@@ -81,6 +81,22 @@ pub struct KeyValueWrite {
     pub value: Option<Vec<u8>>,
 }
 
+/// What a commit does with the bucket that all accounts of a handler share. Others
+/// write to it at the same time: so it says what the writes rest on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedChange {
+    /// Which handler's.
+    pub handler: HandlerName,
+    /// What was read: each key with the digest of its value, or none where there
+    /// was none. If any of it is another by now, nothing of the commit happens and
+    /// the answer is [`Committed::SharedMoved`].
+    pub read: Vec<(String, Option<Digest>)>,
+    /// Keys with their values from now on; none to delete. One per key.
+    pub writes: Vec<(String, Option<Vec<u8>>)>,
+    /// What the bucket may come to. If it would grow beyond, the answer is the same.
+    pub max: Usage,
+}
+
 /// A change of what is known about contacts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContactChange {
@@ -148,6 +164,8 @@ pub struct Commit {
     pub tasks: Vec<Task>,
     /// Writes to the guest's store.
     pub key_values: Vec<KeyValueWrite>,
+    /// Writes to the bucket that the handler's accounts share, and what it read there.
+    pub shared: Option<SharedChange>,
     /// Changes of contacts.
     pub contacts: Vec<ContactChange>,
     /// The account as it is from now on.
@@ -161,6 +179,8 @@ pub struct Commit {
     pub files: Vec<FileRequest>,
     /// Changes of what the bot is paused in.
     pub pauses: Vec<PauseChange>,
+    /// Changes of timers, in order.
+    pub timers: Vec<TimerChange>,
     /// What to look at, and when.
     pub alarms: Vec<(Millis, Alarm)>,
 }
@@ -172,12 +192,14 @@ impl Commit {
         self.seen = other.seen.or(self.seen.take());
         self.tasks.extend(other.tasks);
         self.key_values.extend(other.key_values);
+        self.shared = other.shared.or(self.shared.take());
         self.contacts.extend(other.contacts);
         self.account = other.account.or(self.account.take());
         self.failure = other.failure.or(self.failure.take());
         self.login = other.login.or(self.login.take());
         self.files.extend(other.files);
         self.pauses.extend(other.pauses);
+        self.timers.extend(other.timers);
         self.alarms.extend(other.alarms);
     }
 
@@ -185,6 +207,7 @@ impl Commit {
     pub fn changes(&self) -> usize {
         self.tasks.len()
             + self.key_values.len()
+            + self.shared.as_ref().map_or(0, |it| it.writes.len())
             + self.contacts.len()
             + usize::from(self.seen.is_some())
             + usize::from(self.account.is_some())
@@ -192,6 +215,7 @@ impl Commit {
             + 2 * usize::from(self.login.is_some())
             + self.files.len()
             + self.pauses.len()
+            + self.timers.iter().map(TimerChange::changes).sum::<usize>()
             + self.alarms.len()
     }
 }
@@ -207,6 +231,9 @@ pub enum Committed {
     Fenced,
     /// The commit's QR login is another by now. Nothing has changed.
     LoginMoved,
+    /// What the commit read of the shared bucket is another by now, or there is no
+    /// room left in it. Nothing has changed.
+    SharedMoved,
 }
 
 /// Tasks asked for from outside of any event.
@@ -247,10 +274,18 @@ pub enum CatalogueChange {
     PutVersion(HandlerName, Box<Version>),
     /// This version of the handler is not kept any more.
     RemoveVersion(HandlerName, VersionNumber),
+    /// These are the entries of the handler's configuration in their scope.
+    PutConfig(Box<ConfigEntries>),
+    /// The handler's configuration has no entries in this scope any more.
+    RemoveConfig(HandlerName, ConfigScope),
     /// This binding is so from now on.
     PutBinding(Binding),
     /// No such binding any more.
     RemoveBinding(Scope),
+    /// This schedule's times are so from now on.
+    PutRun(Run),
+    /// No such schedule any more.
+    RemoveRun(RunKey),
 }
 
 /// A change of which clients are wanted.
@@ -393,19 +428,16 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// How many tasks are queued, counted up to `limit`.
     async fn queued(&self, account: &AccountId, limit: usize) -> Result<usize, StoreError>;
 
-    /// A value of a guest's store.
-    async fn key_value(
-        &self,
-        account: &AccountId,
-        handler: &HandlerName,
-        key: &str,
-    ) -> Result<Option<Vec<u8>>, StoreError>;
+    /// A value of a bucket.
+    async fn key_value(&self, bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Keys of a guest's store in order, beginning after `after`. At most `limit`.
+    /// What a bucket comes to. Kept with every commit, so this is one read.
+    async fn usage(&self, bucket: &Bucket) -> Result<Usage, StoreError>;
+
+    /// Keys of a bucket in order, beginning after `after`. At most `limit`.
     async fn keys(
         &self,
-        account: &AccountId,
-        handler: &HandlerName,
+        bucket: &Bucket,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StoreError>;
@@ -458,6 +490,30 @@ pub trait Store: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> Result<Page<Pause>, StoreError>;
 
+    /// One timer.
+    async fn timer(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        id: &str,
+    ) -> Result<Option<Timer>, StoreError>;
+
+    /// The timers that a handler has set for an account, by name. At most `limit`.
+    async fn timers_of(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        limit: usize,
+    ) -> Result<Vec<Timer>, StoreError>;
+
+    /// All timers of an account, by [`Timer::name`]. At most `limit`.
+    async fn timers(
+        &self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Timer>, StoreError>;
+
     /// An account's request for a file.
     async fn file_request(
         &self,
@@ -503,8 +559,21 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The versions of a handler that are kept, newest first.
     async fn versions(&self, handler: &HandlerName) -> Result<Vec<Version>, StoreError>;
 
+    /// The entries of a handler's configuration in one scope.
+    async fn config(
+        &self,
+        handler: &HandlerName,
+        scope: &ConfigScope,
+    ) -> Result<Option<ConfigEntries>, StoreError>;
+
+    /// The entries of a handler's configuration in all scopes, ordered by scope.
+    async fn configs(&self, handler: &HandlerName) -> Result<Vec<ConfigEntries>, StoreError>;
+
     /// Changes what is deployed, all of it or nothing; durable when it returns.
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError>;
+
+    /// The times of all schedules.
+    async fn runs(&self) -> Result<Vec<Run>, StoreError>;
 
     /// All clients that are wanted, ordered by name.
     async fn clients(&self) -> Result<Vec<Wanted>, StoreError>;

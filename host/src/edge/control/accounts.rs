@@ -1,16 +1,13 @@
-//! Accounts, and what is known of each: events, failures, contacts, and what
-//! its bot stored.
+//! Accounts, and what is known of each: events, failures and contacts.
 
 use axum::{Json as Answer, extract::State};
 
 use super::{
     input::{Path, Path2, Query},
-    wire::{AccountView, EventView, KeyValueView, List},
+    wire::{AccountView, EventView, List},
 };
 use crate::{
-    domain::{
-        Account, AccountId, Contact, ContactKind, EventKey, Failure, Group, HandlerName, Member,
-    },
+    domain::{Account, AccountId, Contact, ContactKind, EventKey, Failure, Group, Member},
     edge::error::Problem,
     service::Service,
 };
@@ -115,16 +112,4 @@ pub async fn members(
         .members(&id, &group, query.after(), query.limit()?)
         .await?;
     Ok(Answer(List::of(page, |member| member)))
-}
-
-pub async fn key_values(
-    State(service): State<Service>,
-    Path2(id, handler): Path2<AccountId, HandlerName>,
-    query: Query,
-) -> Result<Answer<List<KeyValueView>>, Problem> {
-    let query = query.only(&["after", "limit"])?;
-    let page = service
-        .key_values(&id, &handler, query.after(), query.limit()?)
-        .await?;
-    Ok(Answer(List::of(page, KeyValueView::from)))
 }

@@ -1,13 +1,13 @@
-//! Handlers: deploying, looking at, configuring and removing them.
-
-use std::collections::BTreeMap;
+//! Handlers: deploying, looking at and removing them.
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
 
 use super::{
     deploy::Deployment,
     input::{Json, OptionalJson, Path, Query},
-    wire::{ConfigKeys, DeployView, HandlerView, List, RollbackRequest, RolloutRequest},
+    wire::{
+        DeployView, HandlerView, InvokeRequest, InvokeView, List, RollbackRequest, RolloutRequest,
+    },
 };
 use crate::{
     domain::{
@@ -26,7 +26,7 @@ pub async fn list(
     let all = service.handlers().into_iter();
     let views = all.map(|(handler, bound)| {
         let score = service.score(&handler.name);
-        HandlerView::new(&handler, bound, score)
+        HandlerView::new(&handler, service.config_keys(&handler.name), bound, score)
     });
     Ok(Answer(List::whole(views)))
 }
@@ -44,7 +44,8 @@ pub async fn show(
 fn view(service: &Service, handler: &Handler) -> HandlerView {
     let bound = service.handler(&handler.name);
     let bound = bound.map_or_else(|_| Vec::new(), |(_, bound)| bound);
-    HandlerView::new(handler, bound, service.score(&handler.name))
+    let keys = service.config_keys(&handler.name);
+    HandlerView::new(handler, keys, bound, service.score(&handler.name))
 }
 
 pub async fn deploy(
@@ -70,7 +71,19 @@ pub async fn deploy(
     };
     let bound = service.handler(&name);
     let bound = bound.map_or_else(|_| Vec::new(), |(_, bound)| bound);
-    Ok((status, Answer(DeployView::new(done, bound))))
+    Ok((
+        status,
+        Answer(DeployView::new(done, service.config_keys(&name), bound)),
+    ))
+}
+
+pub async fn invoke(
+    State(service): State<Service>,
+    Path(name): Path<HandlerName>,
+    Json(request): Json<InvokeRequest>,
+) -> Result<Answer<InvokeView>, Problem> {
+    let invoked = service.invoke(request.of(name)).await?;
+    Ok(Answer(invoked.into()))
 }
 
 pub async fn versions(
@@ -120,13 +133,4 @@ pub async fn remove(
 ) -> Result<StatusCode, Problem> {
     service.remove_handler(&name).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-pub async fn configure(
-    State(service): State<Service>,
-    Path(name): Path<HandlerName>,
-    Json(config): Json<BTreeMap<String, String>>,
-) -> Result<Answer<ConfigKeys>, Problem> {
-    let keys = service.configure(&name, config).await?;
-    Ok(Answer(ConfigKeys { keys }))
 }

@@ -13,7 +13,10 @@ use serde::de::{
     value::{self, StringDeserializer},
 };
 
-use crate::edge::error::{Kind, Problem};
+use crate::{
+    domain::Bucket,
+    edge::error::{Kind, Problem},
+};
 
 /// How many items a page has when nobody says.
 pub const LIMIT_DEFAULT: usize = 100;
@@ -55,6 +58,34 @@ where
     }
 }
 
+/// A bucket, and a key in it where the path has one.
+#[derive(Debug)]
+pub struct BucketPath {
+    /// The bucket: that of an account, or the one that all accounts share.
+    pub bucket: Bucket,
+    /// The key; empty, which no key is, where the path has none.
+    pub key: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for BucketPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let mut named = PathParts::of(parts, state).await?;
+        let account = match named.is_next("account") {
+            true => Some(named.read()?),
+            false => None,
+        };
+        let handler = named.read()?;
+        let key = match named.is_next("key") {
+            true => named.read()?,
+            false => String::new(),
+        };
+        let bucket = Bucket { account, handler };
+        Ok(Self { bucket, key })
+    }
+}
+
 /// Parts of the path with their names, which axum's own reading loses when the
 /// text is fine but the value is not.
 struct PathParts(std::vec::IntoIter<(String, String)>);
@@ -64,6 +95,11 @@ impl PathParts {
         let axum::extract::Path(pairs): axum::extract::Path<Vec<_>> =
             axum::extract::Path::from_request_parts(parts, state).await?;
         Ok(Self(pairs.into_iter()))
+    }
+
+    fn is_next(&self, name: &str) -> bool {
+        let next = self.0.as_slice().first();
+        next.is_some_and(|(next, _)| next == name)
     }
 
     fn read<T: DeserializeOwned>(&mut self) -> Result<T, Problem> {

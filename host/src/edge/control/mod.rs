@@ -11,12 +11,15 @@ pub mod wire;
 
 mod accounts;
 mod bindings;
+mod buckets;
 pub mod clients;
+mod config;
 mod deploy;
 mod files;
 mod handlers;
 mod logins;
 mod pauses;
+mod schedules;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -26,16 +29,17 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{Method, Uri},
     middleware,
-    routing::{delete, get, post, put},
+    routing::{MethodRouter, delete, get, post, put},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    domain::handler::{CONFIG_MAX_BYTES, SECRET_MAX_BYTES},
     edge::{
         auth::{self, AdminToken},
         error::{Kind, Problem},
     },
-    service::{CONFIG_MAX_BYTES, Service},
+    service::Service,
 };
 
 /// The largest body with a handler's configuration: twice what its keys and
@@ -78,18 +82,33 @@ fn handler_routes(component_bytes: u64) -> Router<Service> {
     let component_bytes = usize::try_from(component_bytes).unwrap_or(usize::MAX);
     let deploy_bytes = component_bytes.saturating_add(DEPLOY_OPTIONS_MAX_BYTES);
     let deploy = put(handlers::deploy).layer(DefaultBodyLimit::max(deploy_bytes));
-    let configure = put(handlers::configure).layer(DefaultBodyLimit::max(CONFIG_BODY_MAX_BYTES));
+    let configure = put(config::replace)
+        .patch(config::change)
+        .layer(DefaultBodyLimit::max(CONFIG_BODY_MAX_BYTES));
+    let secret = put(config::put_secret).layer(DefaultBodyLimit::max(SECRET_MAX_BYTES));
     Router::new()
         .route("/handlers", get(handlers::list))
         .route(
             "/handlers/{name}",
             deploy.get(handlers::show).delete(handlers::remove),
         )
-        .route("/handlers/{name}/config", configure)
+        .route("/handlers/{name}/config", configure.get(config::list))
+        .route(
+            "/handlers/{name}/secrets/{key}",
+            secret.delete(config::remove_secret),
+        )
+        .route("/handlers/{name}/schedules", get(schedules::list))
+        .route(
+            "/handlers/{name}/schedules/{schedule}/fire",
+            post(schedules::fire),
+        )
+        .route("/handlers/{name}/invoke", post(handlers::invoke))
         .route("/handlers/{name}/versions", get(handlers::versions))
         .route("/handlers/{name}/rollback", post(handlers::rollback))
         .route("/handlers/{name}/promote", post(handlers::promote))
         .route("/handlers/{name}/rollout", put(handlers::rollout))
+        .route("/handlers/{name}/shared", bucket_methods())
+        .route("/handlers/{name}/shared/{key}", key_methods())
 }
 
 fn account_routes() -> Router<Service> {
@@ -110,15 +129,22 @@ fn account_routes() -> Router<Service> {
             "/accounts/{account}/groups/{group}/members",
             get(accounts::members),
         )
-        .route(
-            "/accounts/{account}/kv/{handler}",
-            get(accounts::key_values),
-        )
+        .route("/accounts/{account}/kv/{handler}", bucket_methods())
+        .route("/accounts/{account}/kv/{handler}/{key}", key_methods())
+        .route("/accounts/{account}/timers", get(schedules::timers))
         .route("/accounts/{account}/pauses", get(pauses::list))
         .route(
             "/accounts/{account}/pauses/{conversation}",
             delete(pauses::lift),
         )
+}
+
+fn bucket_methods() -> MethodRouter<Service> {
+    get(buckets::list).delete(buckets::empty)
+}
+
+fn key_methods() -> MethodRouter<Service> {
+    get(buckets::show).put(buckets::put).delete(buckets::remove)
 }
 
 fn login_routes() -> Router<Service> {

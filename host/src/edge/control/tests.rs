@@ -12,7 +12,9 @@ use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{BODY_MAX_BYTES, CONFIG_BODY_MAX_BYTES, DEPLOY_OPTIONS_MAX_BYTES, router};
+use super::{
+    BODY_MAX_BYTES, CONFIG_BODY_MAX_BYTES, DEPLOY_OPTIONS_MAX_BYTES, SECRET_MAX_BYTES, router,
+};
 use crate::edge::tests::NoRuntime;
 use crate::{
     blobs,
@@ -55,9 +57,17 @@ pub async fn api_of(
         ..Policies::default()
     };
     let runtime = Arc::new(NoRuntime);
-    let service = Service::start(store, runtime, blobs, native, check, policies)
-        .await
-        .unwrap();
+    let service = Service::start(
+        store,
+        runtime,
+        blobs,
+        native,
+        Arc::new(crate::domain::ports::NoVault),
+        check,
+        policies,
+    )
+    .await
+    .unwrap();
     let api = router(
         service.clone(),
         AdminToken::of(TOKEN),
@@ -149,7 +159,8 @@ async fn wrong_methods_are_problems_that_say_what_is_taken() {
     for line in [
         "POST /handlers",
         "PATCH /handlers/echo",
-        "GET /handlers/echo/config",
+        "POST /handlers/echo/config",
+        "GET /handlers/echo/secrets/token",
         "PUT /accounts/wxid_a/tasks",
         "POST /tasks/wxid_a-1",
         "PUT /logins",
@@ -169,6 +180,11 @@ async fn wrong_methods_are_problems_that_say_what_is_taken() {
 async fn bodies_have_limits() {
     let config = vec![b' '; CONFIG_BODY_MAX_BYTES + 1];
     assert_eq!(slug("PUT /handlers/echo/config", config).await, "too-large");
+    let secret = vec![b'x'; SECRET_MAX_BYTES + 1];
+    assert_eq!(
+        slug("PUT /handlers/echo/secrets/k", secret).await,
+        "too-large"
+    );
     let tasks = vec![b' '; BODY_MAX_BYTES + 1];
     assert_eq!(
         slug("POST /accounts/wxid_a/tasks", tasks).await,
@@ -210,6 +226,11 @@ async fn bad_input_names_its_field() {
         ("PUT /bindings/*", r#"{"handler":7}"#, "handler"),
         ("PUT /bindings/a%20b", r#"{"handler":"echo"}"#, "account"),
         ("PUT /handlers/echo/config", r#"{"limit":7}"#, "limit"),
+        ("PATCH /handlers/echo/config", r#"{"limit":7}"#, "limit"),
+        ("GET /handlers/echo/config?account=a%20b", "", "account"),
+        ("GET /handlers/echo/config?acount=a", "", "acount"),
+        ("PUT /handlers/echo/secrets/a%0A", "x", "key"),
+        ("PUT /handlers/echo/secrets/k", "", "secret"),
         ("GET /handlers/Echo", "", "name"),
         ("GET /handlers?limit=7", "", "limit"),
         ("GET /accounts?limit=x", "", "limit"),

@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 
-use crate::{edge::linger, secret::Secret};
+use crate::{domain::Secret, edge::linger};
 
 /// What WeHub posts to.
 pub(super) trait Endpoint: Clone + Send + Sync + 'static {

@@ -6,8 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{AccountId, callback::Exits},
-    secret::Secret,
+    domain::{AccountId, Secret, callback::Exits},
     service::Reply,
 };
 

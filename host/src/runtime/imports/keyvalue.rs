@@ -1,6 +1,7 @@
-//! `wasi:keyvalue`: a store per account and handler (one per callback component),
-//! written together with the guest's actions. The guest sees its own writes at once, everybody else when
-//! the call succeeded.
+//! `wasi:keyvalue`: a bucket per account and handler (one per callback component), and
+//! one that all accounts of a handler share, if its version was granted that. Both are
+//! written together with the guest's actions. The guest sees its own writes at once,
+//! everybody else when the call succeeded.
 
 use std::{collections::BTreeSet, ops::Bound};
 
@@ -8,27 +9,28 @@ use wasmtime::component::Resource;
 
 use super::CallState;
 use crate::{
-    domain::callback::Usage,
+    domain::bucket::check_key,
     runtime::{
         bindings::wasi::keyvalue::{
             atomics, batch,
             store::{self, Error, KeyResponse},
         },
-        state::{Errand, Stopped},
+        buckets::Which,
+        state::{Errand, NotTaken, Stopped},
     },
 };
 
-/// The longest key, in bytes.
-const KEY_MAX_BYTES: usize = 256;
 /// Keys of one answer to `list-keys`.
 const KEYS_PAGE: usize = 500;
 /// Keys of one batch.
 const BATCH_MAX: usize = 100;
 
-/// An open bucket. There is one per account and handler; what it is called
-/// when it is opened is checked, then of no matter.
+/// What the shared bucket is called when it is opened.
+const SHARED: &str = "shared";
+
+/// An open bucket.
 #[derive(Debug)]
-pub struct Bucket;
+pub struct Bucket(Which);
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 type Handle = Resource<Bucket>;
@@ -37,83 +39,56 @@ fn other<T>(message: impl Into<String>) -> Result<T, Error> {
     Err(Error::Other(message.into()))
 }
 
-fn check_key(key: &str) -> Result<(), Error> {
-    if key.is_empty() || key.len() > KEY_MAX_BYTES {
-        return other(format!(
-            "a key has 1 to {KEY_MAX_BYTES} bytes, this has {}",
-            key.len()
-        ));
-    }
-    Ok(())
+fn refused(why: NotTaken) -> Error {
+    Error::Other(why.to_string())
 }
 
 impl<E: Errand> CallState<E> {
-    async fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, Stopped> {
-        if let Some(written) = self.written(key) {
-            return Ok(written.clone());
-        }
-        Ok(self
-            .store
-            .key_value(self.call.account(), self.handler(), key)
-            .await?)
+    fn which(&mut self, bucket: &Handle) -> wasmtime::Result<Which> {
+        Ok(self.table().get(bucket)?.0)
     }
 
-    /// Writes; in a store that has an end, as far as there is room.
-    async fn put_in_room(
-        &mut self,
-        key: String,
-        value: Option<Vec<u8>>,
-    ) -> Result<Result<(), Error>, Stopped> {
-        let Some(before) = self.call.usage().copied() else {
-            return Ok(self.put(key, value));
-        };
-        let former = self.read(&key).await?;
-        let entry = |value: &Option<Vec<u8>>| Usage::of(&key, value.as_deref());
-        let after = before.with(entry(&value), entry(&former));
-        // One that is too full all the same may shrink.
-        if !after.fits(Usage::MAX) && !after.fits(before) {
-            return Ok(other(format!(
-                "this store is full: it takes {} keys and {} bytes in all",
-                Usage::MAX.keys,
-                Usage::MAX.bytes
-            )));
+    async fn value(&mut self, which: Which, key: &str) -> Answer<Option<Vec<u8>>> {
+        if let Err(problem) = check_key(key) {
+            return Ok(other(problem));
         }
-        let put = self.put(key, value);
-        if let (Ok(()), Some(usage)) = (&put, self.call.usage()) {
-            *usage = after;
-        }
-        Ok(put)
+        Ok(self.read(which, key).await?.map_err(refused))
     }
 
-    fn put(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), Error> {
-        check_key(&key)?;
-        let (size, limit) = (
-            value.as_ref().map_or(0, Vec::len),
-            self.limits.value_bytes as usize,
+    async fn put(&mut self, which: Which, key: String, value: Option<Vec<u8>>) -> Answer<()> {
+        Ok(self.write(which, key, value).await?.map_err(refused))
+    }
+
+    /// Why the guest can't open the shared bucket, where its author and whoever runs
+    /// the host read it.
+    fn note_no_grant(&mut self) {
+        const HOW: &str = "the bucket `shared` was not granted: deploy the handler with                            --shared-bucket (shared_bucket in its manifest)";
+        self.output.add(format!("{HOW}\n").as_bytes());
+        tracing::warn!(
+            handler = %self.handler(),
+            version = %self.call.deployment().version.number,
+            "{HOW}"
         );
-        if size > limit {
-            return other(format!(
-                "a value has at most {limit} bytes, this has {size}"
-            ));
-        }
-        self.write(key, value)
-            .or_else(|error| other(error.to_string()))
     }
 
     /// Keys after this one in order, own writes included: at most a page, and
     /// whether more follow. Reads on while the guest's own deletions leave the
     /// page short, so it is short at the end only.
-    async fn page_of_keys(&mut self, after: Option<&str>) -> Result<(Vec<String>, bool), Stopped> {
+    async fn page_of_keys(
+        &mut self,
+        which: Which,
+        after: Option<&str>,
+    ) -> Result<(Vec<String>, bool), Stopped> {
         let mut keys = Vec::new();
         let mut after = after.map(str::to_owned);
         loop {
-            let mut stored = self.stored_keys(after.as_deref()).await?;
+            let mut stored = self.stored_keys(which, after.as_deref()).await?;
             // What was read is complete up to its last key, or to the end.
             let upto = match stored.len() > KEYS_PAGE {
                 true => stored.last().cloned(),
                 false => None,
             };
-            self.merge_written(&mut stored, after.as_deref(), upto.as_deref());
+            self.merge_written(which, &mut stored, after.as_deref(), upto.as_deref());
             keys.extend(stored);
             if keys.len() > KEYS_PAGE || upto.is_none() {
                 break;
@@ -128,21 +103,30 @@ impl<E: Errand> CallState<E> {
     }
 
     /// A page of what the store has, and one more if there is one.
-    async fn stored_keys(&mut self, after: Option<&str>) -> Result<BTreeSet<String>, Stopped> {
-        let account = self.call.account();
-        let keys = self
-            .store
-            .keys(account, self.handler(), after, KEYS_PAGE + 1)
-            .await?;
+    /// Of the shared bucket that is what is committed, and the commit of this call
+    /// does not look at it again: somebody may add a key meanwhile.
+    async fn stored_keys(
+        &mut self,
+        which: Which,
+        after: Option<&str>,
+    ) -> Result<BTreeSet<String>, Stopped> {
+        let bucket = self.bucket(which);
+        let keys = self.store.keys(&bucket, after, KEYS_PAGE + 1).await?;
         Ok(keys.into_iter().collect())
     }
 
     /// Adds what the guest wrote after the one key and up to the other, and
     /// takes out what it deleted.
-    fn merge_written(&self, keys: &mut BTreeSet<String>, after: Option<&str>, upto: Option<&str>) {
+    fn merge_written(
+        &self,
+        which: Which,
+        keys: &mut BTreeSet<String>,
+        after: Option<&str>,
+        upto: Option<&str>,
+    ) {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let to = upto.map_or(Bound::Unbounded, Bound::Included);
-        for (key, value) in self.all_written().range::<str, _>((from, to)) {
+        for (key, value) in self.written(which).range::<str, _>((from, to)) {
             match value {
                 Some(_) => keys.insert(key.clone()),
                 None => keys.remove(key),
@@ -155,6 +139,7 @@ impl<E: Errand> CallState<E> {
     /// of its page. So it goes with the call; `call_host_calls` bounds them.
     async fn list_keys_page(
         &mut self,
+        which: Which,
         cursor: Option<u64>,
     ) -> Result<Result<KeyResponse, Error>, Stopped> {
         let after = match cursor.map(|cursor| self.key_cursor(cursor)) {
@@ -162,7 +147,7 @@ impl<E: Errand> CallState<E> {
             Some(Some(key)) => Some(key.to_owned()),
             Some(None) => return Ok(other("this cursor was not given out during this call")),
         };
-        let (keys, more) = self.page_of_keys(after.as_deref()).await?;
+        let (keys, more) = self.page_of_keys(which, after.as_deref()).await?;
         let last = keys.last().filter(|_| more).cloned();
         let cursor = last.map(|key| self.new_key_cursor(key));
         Ok(Ok(KeyResponse { keys, cursor }))
@@ -172,10 +157,16 @@ impl<E: Errand> CallState<E> {
 impl<E: Errand> store::Host for CallState<E> {
     async fn open(&mut self, identifier: String) -> Answer<Handle> {
         self.enter()?;
-        if !matches!(identifier.as_str(), "" | "default") {
-            return Ok(Err(Error::NoSuchStore));
-        }
-        match self.table().push(Bucket) {
+        let which = match identifier.as_str() {
+            "" | "default" => Which::Own,
+            SHARED if self.call.may_share() => Which::Shared,
+            SHARED => {
+                self.note_no_grant();
+                return Ok(Err(Error::AccessDenied));
+            }
+            _ => return Ok(Err(Error::NoSuchStore)),
+        };
+        match self.table().push(Bucket(which)) {
             Ok(handle) => Ok(Ok(handle)),
             Err(_) => Ok(other(format!(
                 "more than {} handles are held",
@@ -186,35 +177,34 @@ impl<E: Errand> store::Host for CallState<E> {
 }
 
 impl<E: Errand> store::HostBucket for CallState<E> {
-    async fn get(&mut self, _: Handle, key: String) -> Answer<Option<Vec<u8>>> {
+    async fn get(&mut self, bucket: Handle, key: String) -> Answer<Option<Vec<u8>>> {
         self.enter()?;
-        match check_key(&key) {
-            Ok(()) => Ok(Ok(self.read(&key).await?)),
-            Err(error) => Ok(Err(error)),
-        }
+        let which = self.which(&bucket)?;
+        self.value(which, &key).await
     }
 
-    async fn set(&mut self, _: Handle, key: String, value: Vec<u8>) -> Answer<()> {
+    async fn set(&mut self, bucket: Handle, key: String, value: Vec<u8>) -> Answer<()> {
         self.enter()?;
-        Ok(self.put_in_room(key, Some(value)).await?)
+        let which = self.which(&bucket)?;
+        self.put(which, key, Some(value)).await
     }
 
-    async fn delete(&mut self, _: Handle, key: String) -> Answer<()> {
+    async fn delete(&mut self, bucket: Handle, key: String) -> Answer<()> {
         self.enter()?;
-        Ok(self.put_in_room(key, None).await?)
+        let which = self.which(&bucket)?;
+        self.put(which, key, None).await
     }
 
-    async fn exists(&mut self, _: Handle, key: String) -> Answer<bool> {
+    async fn exists(&mut self, bucket: Handle, key: String) -> Answer<bool> {
         self.enter()?;
-        match check_key(&key) {
-            Ok(()) => Ok(Ok(self.read(&key).await?.is_some())),
-            Err(error) => Ok(Err(error)),
-        }
+        let which = self.which(&bucket)?;
+        Ok(self.value(which, &key).await?.map(|value| value.is_some()))
     }
 
-    async fn list_keys(&mut self, _: Handle, cursor: Option<u64>) -> Answer<KeyResponse> {
+    async fn list_keys(&mut self, bucket: Handle, cursor: Option<u64>) -> Answer<KeyResponse> {
         self.enter()?;
-        Ok(self.list_keys_page(cursor).await?)
+        let which = self.which(&bucket)?;
+        Ok(self.list_keys_page(which, cursor).await?)
     }
 
     async fn drop(&mut self, bucket: Handle) -> wasmtime::Result<()> {
@@ -226,19 +216,21 @@ impl<E: Errand> store::HostBucket for CallState<E> {
 impl<E: Errand> atomics::Host for CallState<E> {
     /// Counters are decimal text, so that they read well in exports and from
     /// every language.
-    async fn increment(&mut self, _: Handle, key: String, delta: u64) -> Answer<u64> {
+    async fn increment(&mut self, bucket: Handle, key: String, delta: u64) -> Answer<u64> {
         self.enter()?;
-        if let Err(error) = check_key(&key) {
-            return Ok(Err(error));
-        }
-        let Some(count) = counter(self.read(&key).await?.as_deref()) else {
+        let which = self.which(&bucket)?;
+        let value = match self.value(which, &key).await? {
+            Ok(value) => value,
+            Err(error) => return Ok(Err(error)),
+        };
+        let Some(count) = counter(value.as_deref()) else {
             return Ok(other(format!("{key} holds no counter")));
         };
         let Some(sum) = count.checked_add(delta) else {
             return Ok(other(format!("{key} would be more than 2^64")));
         };
         let sum_text = sum.to_string().into_bytes();
-        let put = self.put_in_room(key, Some(sum_text)).await?;
+        let put = self.put(which, key, Some(sum_text)).await?;
         Ok(put.map(|()| sum))
     }
 }
@@ -253,9 +245,10 @@ fn counter(value: Option<&[u8]>) -> Option<u64> {
 impl<E: Errand> batch::Host for CallState<E> {
     async fn get_many(
         &mut self,
-        _: Handle,
+        bucket: Handle,
         keys: Vec<String>,
     ) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
+        let which = self.which(&bucket)?;
         if let Err(error) = check_batch(keys.len()) {
             self.enter()?;
             return Ok(Err(error));
@@ -263,37 +256,42 @@ impl<E: Errand> batch::Host for CallState<E> {
         let mut found = Vec::with_capacity(keys.len());
         for key in keys {
             self.enter()?;
-            if let Err(error) = check_key(&key) {
-                return Ok(Err(error));
+            match self.value(which, &key).await? {
+                Ok(value) => found.push(value.map(|value| (key, value))),
+                Err(error) => return Ok(Err(error)),
             }
-            found.push(self.read(&key).await?.map(|value| (key, value)));
         }
         Ok(Ok(found))
     }
 
-    async fn set_many(&mut self, _: Handle, pairs: Vec<(String, Vec<u8>)>) -> Answer<()> {
+    async fn set_many(&mut self, bucket: Handle, pairs: Vec<(String, Vec<u8>)>) -> Answer<()> {
         let writes = pairs
             .into_iter()
             .map(|(key, value)| (key, Some(value)))
             .collect();
-        self.put_many(writes).await
+        self.put_many(bucket, writes).await
     }
 
-    async fn delete_many(&mut self, _: Handle, keys: Vec<String>) -> Answer<()> {
-        self.put_many(keys.into_iter().map(|key| (key, None)).collect())
-            .await
+    async fn delete_many(&mut self, bucket: Handle, keys: Vec<String>) -> Answer<()> {
+        let writes = keys.into_iter().map(|key| (key, None)).collect();
+        self.put_many(bucket, writes).await
     }
 }
 
 impl<E: Errand> CallState<E> {
-    async fn put_many(&mut self, writes: Vec<(String, Option<Vec<u8>>)>) -> Answer<()> {
+    async fn put_many(
+        &mut self,
+        bucket: Handle,
+        writes: Vec<(String, Option<Vec<u8>>)>,
+    ) -> Answer<()> {
+        let which = self.which(&bucket)?;
         if let Err(error) = check_batch(writes.len()) {
             self.enter()?;
             return Ok(Err(error));
         }
         for (key, value) in writes {
             self.enter()?;
-            if let Err(error) = self.put_in_room(key, value).await? {
+            if let Err(error) = self.put(which, key, value).await? {
                 return Ok(Err(error));
             }
         }

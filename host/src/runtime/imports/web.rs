@@ -1,4 +1,4 @@
-//! `wxhost:bot/web`: declared, and not there yet. Says so.
+//! `wxhost:bot/web`: requests to other systems, by the one way out.
 
 use super::CallState;
 use crate::runtime::{
@@ -6,15 +6,20 @@ use crate::runtime::{
         model::Failure,
         web::{Host, Request, Response},
     },
-    convert,
+    egress::Refusal,
 };
 
 impl Host for CallState {
-    fn fetch(&mut self, _request: Request) -> wasmtime::Result<Result<Response, Failure>> {
+    async fn fetch(&mut self, request: Request) -> wasmtime::Result<Result<Response, Failure>> {
         self.enter()?;
-        Ok(Err(convert::coded(
-            "unsupported",
-            "this host makes no HTTP requests for bots yet",
-        )))
+        Ok(self.outgoing.fetch(request).await.map_err(failure))
+    }
+}
+
+fn failure(refusal: Refusal) -> Failure {
+    Failure {
+        code: refusal.code().to_owned(),
+        message: refusal.to_string(),
+        retry_after_ms: refusal.retry_after_ms(),
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     domain::ports::{COMMIT_BYTES_MAX, Commit, Committed, Epoch},
-    runtime::convert,
+    runtime::{buckets::Which, convert},
     store,
 };
 
@@ -13,6 +13,7 @@ fn state(limits: Limits) -> CallState {
         limits: Arc::new(limits),
         store: store::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
+        egress: Default::default(),
     };
     CallState::new(host, convert::trial_call(convert::nameless()))
 }
@@ -21,8 +22,16 @@ fn text(bytes: usize) -> Action {
     Action::text("wxid_bob", "\u{1}".repeat(bytes))
 }
 
-#[test]
-fn tasks_and_writes_share_a_bound_in_bytes() {
+/// A write to the bot's own bucket.
+async fn write(state: &mut CallState, key: &str, value: Option<Vec<u8>>) -> Result<(), NotTaken> {
+    state
+        .write(Which::Own, key.to_owned(), value)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn tasks_and_writes_share_a_bound_in_bytes() {
     let mut state = state(Limits {
         call_effects_bytes: 10_000,
         ..Limits::default()
@@ -32,27 +41,24 @@ fn tasks_and_writes_share_a_bound_in_bytes() {
     let large = state.act(text(1000)).unwrap_err();
     assert!(matches!(large, NotTaken::TooLarge(10_000)), "{large}");
     assert_eq!(convert::failure(&large).code, "too-many");
-    assert!(state.write("key".to_owned(), Some(vec![0; 3000])).is_err());
-    state.write("key".to_owned(), Some(vec![0; 1000])).unwrap();
+    assert!(write(&mut state, "key", Some(vec![0; 3000])).await.is_err());
+    write(&mut state, "key", Some(vec![0; 1000])).await.unwrap();
 }
 
-#[test]
-fn a_write_to_the_same_key_counts_instead_of_the_former() {
+#[tokio::test]
+async fn a_write_to_the_same_key_counts_instead_of_the_former() {
     let mut state = state(Limits {
         call_effects_bytes: 10_000,
         ..Limits::default()
     });
     for _ in 0..100 {
-        state.write("key".to_owned(), Some(vec![0; 9000])).unwrap();
+        write(&mut state, "key", Some(vec![0; 9000])).await.unwrap();
     }
-    assert!(
-        state
-            .write("other".to_owned(), Some(vec![0; 9000]))
-            .is_err()
-    );
-    state.write("key".to_owned(), None).unwrap();
-    state
-        .write("other".to_owned(), Some(vec![0; 8000]))
+    let other = write(&mut state, "other", Some(vec![0; 9000])).await;
+    assert!(other.is_err());
+    write(&mut state, "key", None).await.unwrap();
+    write(&mut state, "other", Some(vec![0; 8000]))
+        .await
         .unwrap();
 }
 
@@ -67,7 +73,8 @@ async fn whatever_a_call_may_ask_for_can_be_committed() {
     while state.act(text(16 * 1024)).is_ok() {}
     for number in 0..256 {
         let value = vec![0; 10_000];
-        if state.write(format!("{number}"), Some(value)).is_err() {
+        let written = write(&mut state, &number.to_string(), Some(value)).await;
+        if written.is_err() {
             break;
         }
     }
@@ -117,4 +124,11 @@ fn several_targets_are_taken_on_together_or_not_at_all() {
     // Each target counts as a host call.
     let group = "1@chatroom".to_owned();
     assert!(state.kick(group, users(&["a", "b", "c"])).is_err());
+}
+
+#[test]
+fn a_component_that_is_tried_out_asks_nobody() {
+    let mut state = state(Limits::default());
+    let refused = state.outgoing.admit("http://a.com", None).err().unwrap();
+    assert!(refused.to_string().contains("tried out"), "{refused}");
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     domain::{
-        Action, Digest,
+        Action, Bucket, Digest,
         handler::{BOT_WORLD, CALLBACK_WORLD, Scope, Used},
         ports::{
             Call, Component, ComponentError, Effects, InUse, KeyValueWrite, NoClients, Runtime,
@@ -44,7 +44,6 @@ struct Judge {
     store: Arc<dyn StorePort>,
     asked: AtomicU32,
     at_once: AtomicU32,
-    usage: std::sync::Mutex<Vec<Usage>>,
 }
 
 #[async_trait]
@@ -76,7 +75,6 @@ impl Runtime for Judge {
 
     async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.usage.lock().unwrap().push(ask.usage);
         assert_eq!(self.at_once.fetch_add(1, Ordering::SeqCst), 0);
         tokio::task::yield_now().await;
         let answer = match self.manner {
@@ -93,14 +91,8 @@ impl Judge {
     async fn count(&self, ask: &Ask) -> Answer {
         let before = counted(&self.store).await;
         let after = (before + 1).to_string().into_bytes();
-        let former = (before > 0).then(|| before.to_string().into_bytes());
-        let (more, less) = (
-            Usage::of(COUNT, Some(&after)),
-            Usage::of(COUNT, former.as_deref()),
-        );
         Answer {
             verdict: Verdict::Login(LoginDecision::Refuse((before + 1).to_string())),
-            usage: ask.usage.with(more, less),
             key_values: vec![KeyValueWrite {
                 handler: ask.component.handler.clone(),
                 key: COUNT.to_owned(),
@@ -113,8 +105,8 @@ impl Judge {
 }
 
 async fn counted(store: &Arc<dyn StorePort>) -> u32 {
-    let (account, gate) = (AccountId::callback(), "gate".try_into().unwrap());
-    let value = store.key_value(&account, &gate, COUNT);
+    let bucket = Bucket::of(&AccountId::callback(), &"gate".try_into().unwrap());
+    let value = store.key_value(&bucket, COUNT);
     let text = value.await.unwrap().unwrap_or_else(|| b"0".to_vec());
     String::from_utf8(text).unwrap().parse().unwrap()
 }
@@ -131,7 +123,6 @@ async fn start(store: &Arc<dyn StorePort>, manner: Manner) -> Rig {
         store: Arc::clone(store),
         asked: AtomicU32::new(0),
         at_once: AtomicU32::new(0),
-        usage: std::sync::Mutex::default(),
     });
     let check = |client, action: &Action| action.check(client);
     let runtime: Arc<dyn Runtime> = Arc::<Judge>::clone(&judge);
@@ -143,6 +134,7 @@ async fn start(store: &Arc<dyn StorePort>, manner: Manner) -> Rig {
         runtime,
         blobs,
         Arc::new(NoClients),
+        Arc::new(crate::domain::ports::NoVault),
         check,
         policies,
     )
@@ -278,19 +270,6 @@ async fn what_is_decided_holds_when_the_caller_has_gone() {
     }
     rig.service.drain().await;
     assert_eq!(counted(&rig.store).await, 1);
-}
-
-#[tokio::test]
-async fn the_store_is_measured_once_and_again_after_a_start() {
-    let first = rig(Manner::Counts).await;
-    let (empty, one) = (Usage::default(), Usage { keys: 1, bytes: 6 });
-    for _ in 0..3 {
-        first.login().await.unwrap();
-    }
-    assert_eq!(*first.judge.usage.lock().unwrap(), [empty, one, one]);
-    let again = start(&first.store, Manner::Counts).await;
-    assert_eq!(again.login().await.unwrap(), refused(4));
-    assert_eq!(*again.judge.usage.lock().unwrap(), [one]);
 }
 
 #[test]

@@ -102,9 +102,17 @@ async fn rig() -> Rig {
     };
     let check = |client, action: &Action| action.check(client);
     let shared = Arc::clone(&store);
-    let service = Service::start(shared, runtime, blobs, Arc::new(NoClients), check, policies)
-        .await
-        .unwrap();
+    let service = Service::start(
+        shared,
+        runtime,
+        blobs,
+        Arc::new(NoClients),
+        Arc::new(crate::domain::ports::NoVault),
+        check,
+        policies,
+    )
+    .await
+    .unwrap();
     let name: HandlerName = "bot".try_into().unwrap();
     let component = Bytes::from_static(b"a bot");
     service

@@ -4,9 +4,15 @@
 //! is in memory never differ.
 
 mod bindings;
+mod config;
+mod invoke;
 mod versions;
 
-pub use self::versions::ChangeRollout;
+pub use self::{
+    config::{ConfigItem, ConfigShown},
+    invoke::{Invoke, Invoked},
+    versions::ChangeRollout,
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
@@ -14,19 +20,19 @@ use bytes::Bytes;
 use super::{
     Error, Service,
     catalogue::{Deployed, Entry},
+    error::failure_of,
 };
 use crate::domain::{
     Digest, Handler, HandlerName,
     handler::{
-        DeployChange, Manifest, Rollout, Scope, Share, Used, VERSIONS_KEPT, Version, VersionNumber,
+        Configuration, DeployChange, Manifest, Rollout, Scope, Share, Used, VERSIONS_KEPT, Version,
+        VersionNumber,
     },
-    ports::{CallError, CatalogueChange},
+    ports::CatalogueChange,
 };
 
 /// How many handlers a host takes. Each keeps compiled code in memory.
 pub const HANDLERS_MAX: usize = 10_000;
-/// How long the values of one handler's configuration may be together.
-pub const CONFIG_MAX_BYTES: usize = 256 * 1024;
 /// How long a note on a version may be, and the name of who deployed it.
 pub const NOTE_MAX_CHARS: usize = 500;
 
@@ -91,11 +97,13 @@ impl Service {
                 }
             }
             let kept = self.kept(&handler.name).await?;
-            entries.push(Entry::new(handler, kept, None));
+            let handler = self.with_config_moved(handler).await?;
+            let config = Arc::new(self.load_config(&handler.name).await?);
+            entries.push(Entry::new(handler, kept, config, None));
         }
         let deployed = Deployed::new(entries, stored.bindings);
         self.0.catalogue.replace(deployed);
-        Ok(())
+        self.load_runs().await
     }
 
     async fn kept(&self, name: &HandlerName) -> Result<Vec<(VersionNumber, Digest)>, Error> {
@@ -122,6 +130,8 @@ impl Service {
 
     async fn take_in(&self, deploy: Deploy, former: Option<Entry>) -> Result<DeployDone, Error> {
         let component = self.0.runtime.take_in(deploy.component).await?;
+        let config = former.as_ref().map(|entry| Arc::clone(&entry.config));
+        let config = config.unwrap_or_default();
         let former = former.map(|entry| entry.handler);
         let manifest = deploy.manifest.or_else(|| {
             let former = former.as_ref();
@@ -142,7 +152,14 @@ impl Service {
         };
         let (handler, change) = deployed_as(deploy.name, former, version.clone(), deploy.to);
         self.check_bound_scopes(&handler.name, &version)?;
-        let tried = self.try_out(&handler, &version).await?;
+        if version.is_callback() && !version.manifest.schedules.is_empty() {
+            return Err(Error::BadRequest {
+                field: "schedules",
+                problem: "a callback component serves no accounts, so none can be called"
+                    .to_owned(),
+            });
+        }
+        let tried = self.try_out(&handler, &version, config.shared()).await?;
         let compile_ms = component.compile_ms;
         if change == DeployChange::Unchanged {
             return Ok(DeployDone {
@@ -175,6 +192,12 @@ impl Service {
                 return Err(Error::BadRequest { field, problem });
             }
         }
+        if let Some(manifest) = &deploy.manifest
+            && let Err(problem) = manifest.check_schedules()
+        {
+            let field = "schedules";
+            return Err(Error::BadRequest { field, problem });
+        }
         match &deploy.to {
             Some((share, failures_percent)) => check_share(share, *failures_percent, former),
             None => Ok(()),
@@ -182,27 +205,25 @@ impl Service {
     }
 
     /// Calls it once, with the configuration that it is going to have.
-    async fn try_out(&self, handler: &Handler, version: &Version) -> Result<Used, Error> {
-        let deployment = Arc::new(handler.deployment(version));
-        match self.0.runtime.try_out(deployment).await {
-            Ok(used) => Ok(used),
-            Err(CallError::Failed(failure)) => {
-                let output = match failure.output.trim_end() {
-                    "" => String::new(),
-                    output => format!("\nit said before:\n{output}"),
-                };
-                Err(Error::Unfit(format!(
-                    "it failed when it was tried out with an event that asks for nothing: \
-                     {}{output}",
-                    failure.message
-                )))
-            }
-            Err(CallError::Store(error)) => Err(error.into()),
-            Err(error @ CallError::Busy { .. }) => Err(Error::Busy {
-                reason: error.to_string(),
-            }),
-            Err(error @ CallError::Unloaded(_)) => Err(Error::Host(error.to_string())),
-        }
+    async fn try_out(
+        &self,
+        handler: &Handler,
+        version: &Version,
+        config: Configuration,
+    ) -> Result<Used, Error> {
+        let deployment = Arc::new(handler.deployment(version, config));
+        let failure = match self.0.runtime.try_out(deployment).await {
+            Ok(used) => return Ok(used),
+            Err(error) => failure_of(error)?,
+        };
+        let output = match failure.output.trim_end() {
+            "" => String::new(),
+            output => format!("\nit said before:\n{output}"),
+        };
+        Err(Error::Unfit(format!(
+            "it failed when it was tried out with an event that asks for nothing: {}{output}",
+            failure.message
+        )))
     }
 
     /// Whoever is served by this name must be by its new component too.
@@ -245,7 +266,8 @@ impl Service {
         found.ok_or_else(|| Error::not_found("handler", name))
     }
 
-    /// Removes a handler that nothing is bound to, with its versions.
+    /// Removes a handler that nothing is bound to, with its versions and its
+    /// configuration.
     pub async fn remove_handler(&self, name: &HandlerName) -> Result<(), Error> {
         let (service, name) = (self.clone(), name.clone());
         self.detached(async move { service.remove_whole(&name).await })
@@ -262,45 +284,23 @@ impl Service {
                 by,
             });
         }
+        self.remove_config(name).await?;
         let kept = self.entry(name)?.kept.into_iter();
         let mut changes: Vec<_> = kept
             .map(|(number, _)| CatalogueChange::RemoveVersion(name.clone(), number))
             .collect();
         changes.push(CatalogueChange::RemoveHandler(name.clone()));
+        let mut runs = self.0.runs.lock().await;
+        let change = runs.change_to(name, None, self.0.store.now());
+        changes.extend(change.to_store());
         self.0.store.change_catalogue(changes).await?;
+        runs.apply(change);
+        drop(runs);
         let mut deployed = self.deployed();
         deployed.handlers.remove(name);
         self.0.catalogue.replace(deployed);
         self.retain_components().await;
         Ok(())
-    }
-
-    /// Replaces a handler's configuration; gives its keys.
-    pub async fn configure(
-        &self,
-        name: &HandlerName,
-        config: BTreeMap<String, String>,
-    ) -> Result<Vec<String>, Error> {
-        let size: usize = config
-            .iter()
-            .map(|(key, value)| key.len() + value.len())
-            .sum();
-        if size > CONFIG_MAX_BYTES {
-            let problem = format!("has {size} bytes, at most {CONFIG_MAX_BYTES} are taken");
-            return Err(Error::BadRequest {
-                field: "config",
-                problem,
-            });
-        }
-        let (service, name) = (self.clone(), name.clone());
-        self.detached(async move {
-            let _changing = service.0.catalogue.changing.lock().await;
-            let handler = service.entry(&name)?.handler.as_ref().clone();
-            let keys = config.keys().cloned().collect();
-            service.put(Handler { config, ..handler }, None).await?;
-            Ok(keys)
-        })
-        .await
     }
 
     fn deployed(&self) -> Deployed {
@@ -323,8 +323,13 @@ impl Service {
             let name = handler.name.clone();
             changes.push(CatalogueChange::RemoveVersion(name, number));
         }
+        let mut runs = self.0.runs.lock().await;
+        let change = runs.change_to(&handler.name, Some(&handler), self.0.store.now());
+        changes.extend(change.to_store());
         self.0.store.change_catalogue(changes).await?;
-        let entry = Entry::new(handler, kept, former.as_ref());
+        runs.apply(change);
+        let config = former.as_ref().map(|it| Arc::clone(&it.config));
+        let entry = Entry::new(handler, kept, config.unwrap_or_default(), former.as_ref());
         let handler = Arc::clone(&entry.handler);
         let mut deployed = self.deployed();
         deployed.put(entry);
@@ -353,7 +358,7 @@ fn deployed_as(
             previous: None,
             rollout: None,
             returned: None,
-            config: BTreeMap::new(),
+            former_config: BTreeMap::new(),
         };
         return (handler, DeployChange::Created);
     };

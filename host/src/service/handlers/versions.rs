@@ -149,7 +149,11 @@ impl Service {
         .await
     }
 
-    async fn version(&self, handler: &Handler, number: VersionNumber) -> Result<Version, Error> {
+    pub(super) async fn version(
+        &self,
+        handler: &Handler,
+        number: VersionNumber,
+    ) -> Result<Version, Error> {
         let versions = self.versions(&handler.name).await?;
         let found = versions.into_iter().find(|it| it.number == number);
         found.ok_or_else(|| Error::not_found("version", number))

@@ -49,6 +49,8 @@ async fn begin(
         calls: AtomicUsize::new(0),
         fails: None,
         busy: AtomicBool::new(false),
+        timers: Mutex::default(),
+        fired: Mutex::default(),
         store: Arc::clone(store),
     };
     let native = Arc::new(FakeClients::default());
@@ -62,6 +64,7 @@ async fn begin(
         Arc::new(bot),
         blobs::open(&FilePolicy::default(), data).unwrap(),
         Arc::<FakeClients>::clone(&native),
+        Arc::new(crate::domain::ports::NoVault),
         |client, action: &Action| action.check(client),
         policies,
     );

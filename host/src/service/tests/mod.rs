@@ -7,12 +7,14 @@
 )]
 
 mod clients;
+mod config;
 mod logins;
 mod pacing;
 mod tasks;
+mod timers;
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
@@ -24,7 +26,7 @@ use crate::{
     blobs,
     domain::{
         Account, AccountId, Action, Binding, ClientKind, ContactKind, Deployment, Digest, Event,
-        EventKey, Happening, Member, Message, TaskState, User,
+        EventKey, Happening, Member, Message, TaskState, TimerChange, User,
         event::Content,
         handler::{FailureKind, Scope, Used},
         ports::{
@@ -42,6 +44,10 @@ struct Bot {
     fails: Option<CallError>,
     /// There is no room to call it at the moment.
     busy: AtomicBool,
+    /// What the next call does about timers.
+    timers: Mutex<Vec<TimerChange>>,
+    /// The timers that came due: for whom, id and payload.
+    fired: Mutex<Vec<(String, String, String)>>,
     store: Arc<dyn Store>,
 }
 
@@ -72,6 +78,11 @@ impl Runtime for Bot {
             return Err(CallError::Busy { waited_ms: 1 });
         }
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Happening::Timer { id, payload } = &call.event.what {
+            let account = call.event.account.to_string();
+            let fired = (account, id.clone(), payload.clone());
+            self.fired.lock().unwrap().push(fired);
+        }
         if let Some(error) = &self.fails {
             return Err(error.clone());
         }
@@ -81,6 +92,7 @@ impl Runtime for Bot {
         let tasks = vec![(self.store.reserve(1), Action::text(to, text))];
         Ok(Effects {
             tasks,
+            timers: std::mem::take(&mut *self.timers.lock().unwrap()),
             ..Effects::default()
         })
     }
@@ -183,15 +195,25 @@ async fn rig_with(fails: Option<CallError>, policies: Policies) -> Rig {
         calls: AtomicUsize::new(0),
         fails,
         busy: AtomicBool::new(false),
+        timers: Mutex::default(),
+        fired: Mutex::default(),
         store: Arc::clone(&store),
     });
     let runtime: Arc<dyn Runtime> = Arc::<Bot>::clone(&bot);
     let check = |client, action: &Action| action.check(client);
     let data = tempfile::tempdir().unwrap();
     let blobs = blobs::open(&FilePolicy::default(), data.path()).unwrap();
-    let service = Service::start(store, runtime, blobs, Arc::new(NoClients), check, policies)
-        .await
-        .unwrap();
+    let service = Service::start(
+        store,
+        runtime,
+        blobs,
+        Arc::new(NoClients),
+        Arc::new(crate::domain::ports::NoVault),
+        check,
+        policies,
+    )
+    .await
+    .unwrap();
     let name: crate::domain::HandlerName = "bot".try_into().unwrap();
     service
         .deploy(Deploy::of(name.clone(), Bytes::from_static(b"a bot")))

@@ -7,11 +7,12 @@ use tokio::sync::oneshot;
 use super::pieces;
 use crate::{
     domain::{
-        Account, AccountId, Alarm, Digest, FileRequest, Millis, Task, TaskState,
+        Account, AccountId, Alarm, Bucket, Digest, FileRequest, Millis, Task, TaskState,
+        TimerChange, Usage,
         ports::{
             COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, ClientChange, Commit, Committed,
             ContactChange, Enqueue, Enqueued, Epoch, ImageChange, KeyValueWrite, LoginChange,
-            LoginChanged, PauseChange, Seen, StoreError,
+            LoginChanged, PauseChange, Seen, SharedChange, StoreError,
         },
     },
     store::{
@@ -85,6 +86,8 @@ pub struct CommitJob {
     pub seen: Option<SeenJob>,
     /// The login that changes with it.
     pub login: Option<LoginStep>,
+    /// What it rests on in the shared bucket.
+    pub shared: Option<SharedStep>,
     /// The rest.
     pub changes: Changes,
 }
@@ -109,6 +112,36 @@ pub struct LoginStep {
     pub key: IVec,
     /// The revision it reaches.
     pub revision: u64,
+}
+
+/// What a commit rests on in the bucket that its handler's accounts share.
+#[derive(Debug)]
+pub struct SharedStep {
+    /// The bucket.
+    pub place: BucketPlace,
+    /// What was read: the digests of values under their keys, none where there was
+    /// none.
+    pub read: Vec<(IVec, Option<Digest>)>,
+    /// What the bucket may come to.
+    pub max: Usage,
+}
+
+/// Where a bucket lies.
+#[derive(Debug, Clone)]
+pub struct BucketPlace {
+    /// What all its keys begin with.
+    pub prefix: codec::Key,
+    /// Where is written down what it comes to.
+    pub usage: IVec,
+}
+
+impl BucketPlace {
+    fn of(bucket: &Bucket) -> Self {
+        Self {
+            prefix: codec::bucket(bucket),
+            usage: codec::usage(bucket).into_bytes().into(),
+        }
+    }
 }
 
 /// A change of a login, encoded.
@@ -140,6 +173,16 @@ pub enum Change {
     Remove(IVec),
     /// A key never used before: nothing to look for.
     New(IVec, IVec),
+    /// One of a bucket's: its key, and how long what is written there is, without its
+    /// version; none where it goes.
+    KeyValue {
+        /// The bucket.
+        place: BucketPlace,
+        /// The guest's key.
+        key: IVec,
+        /// What is written, and the length of the value in it.
+        value: Option<(IVec, usize)>,
+    },
     /// A task, its place in the queue, and whether it is there from now on.
     Task {
         /// The task's key.
@@ -238,13 +281,29 @@ impl<'a> Encoder<'a> {
     }
 
     fn key_value(&mut self, account: &AccountId, write: &KeyValueWrite) {
-        let key = codec::key_values(account, &write.handler).end(&write.key);
-        let key = IVec::from(key.into_bytes());
-        let change = match &write.value {
-            Some(value) => Change::Put(key, self.raw(value)),
-            None => Change::Remove(key),
-        };
-        self.push(change);
+        let place = BucketPlace::of(&Bucket::of(account, &write.handler));
+        self.in_bucket(place, &write.key, write.value.as_deref());
+    }
+
+    fn in_bucket(&mut self, place: BucketPlace, key: &str, value: Option<&[u8]>) {
+        let value = value.map(|value| (self.raw(value), value.len()));
+        let key = place.prefix.clone().end(key).into_bytes().into();
+        self.push(Change::KeyValue { place, key, value });
+    }
+
+    /// The writes to a shared bucket, and what they rest on.
+    fn shared(&mut self, change: &SharedChange) -> SharedStep {
+        let place = BucketPlace::of(&Bucket::shared(&change.handler));
+        for (key, value) in &change.writes {
+            self.in_bucket(place.clone(), key, value.as_deref());
+        }
+        let key = |key: &str| place.prefix.clone().end(key).into_bytes().into();
+        let read = change.read.iter().map(|(read, was)| (key(read), *was));
+        SharedStep {
+            read: read.collect(),
+            max: change.max,
+            place,
+        }
     }
 
     fn contact(&mut self, account: &AccountId, change: &ContactChange) -> Result<(), StoreError> {
@@ -318,6 +377,34 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
+    /// A timer, and with it the alarm that wakes the host.
+    fn timer(&mut self, account: &AccountId, change: &TimerChange) -> Result<(), StoreError> {
+        let (handler, id) = match change {
+            TimerChange::Put { timer, .. } => (&timer.handler, &timer.id),
+            TimerChange::Remove { handler, id, .. } => (handler, id),
+        };
+        let key = codec::timer(account, handler, id);
+        let alarm = Alarm::Timer(account.clone(), handler.clone(), id.clone());
+        match change {
+            TimerChange::Put {
+                timer,
+                instead_of_ms,
+            } => {
+                let value = self.record(timer)?;
+                self.put_or_remove(key, Some(value));
+                if let Some(former_ms) = instead_of_ms {
+                    self.put_or_remove(codec::alarm(*former_ms, &alarm), None);
+                }
+                self.alarm(timer.due_ms, &alarm)
+            }
+            TimerChange::Remove { due_ms, .. } => {
+                self.put_or_remove(key, None);
+                self.put_or_remove(codec::alarm(*due_ms, &alarm), None);
+                Ok(())
+            }
+        }
+    }
+
     fn alarm(&mut self, at_ms: Millis, alarm: &Alarm) -> Result<(), StoreError> {
         let value = self.record(alarm)?;
         self.put_or_remove(codec::alarm(at_ms, alarm), Some(value));
@@ -359,6 +446,7 @@ pub fn commit(
         Some(change) => Some(to.login(change)?),
         None => None,
     };
+    let shared = commit.shared.as_ref().map(|change| to.shared(change));
     encode_changes(&mut to, account, commit)?;
     encode_asked(
         &mut to,
@@ -372,6 +460,7 @@ pub fn commit(
         epoch,
         seen,
         login,
+        shared,
         changes: to.finish(commit.changes())?,
     })
 }
@@ -390,6 +479,9 @@ fn encode_changes(
     }
     for change in &commit.pauses {
         to.pause(account, change)?;
+    }
+    for change in &commit.timers {
+        to.timer(account, change)?;
     }
     if let Some(account) = &commit.account {
         to.account(account)?;
@@ -526,10 +618,17 @@ pub fn catalogue(time: &Time, changes: &[CatalogueChange]) -> Result<Changes, St
                 Some(to.record(version)?),
             ),
             CatalogueChange::RemoveVersion(name, number) => (codec::version(name, *number), None),
+            CatalogueChange::PutConfig(config) => (
+                codec::config(&config.handler, &config.scope),
+                Some(to.record(config)?),
+            ),
+            CatalogueChange::RemoveConfig(name, scope) => (codec::config(name, scope), None),
             CatalogueChange::PutBinding(binding) => {
                 (codec::binding(&binding.account), Some(to.record(binding)?))
             }
             CatalogueChange::RemoveBinding(scope) => (codec::binding(scope), None),
+            CatalogueChange::PutRun(run) => (codec::run(&run.key()), Some(to.record(run)?)),
+            CatalogueChange::RemoveRun(key) => (codec::run(key), None),
         };
         to.put_or_remove(key, value);
     }

@@ -36,10 +36,10 @@ use super::{
     time::{Clock, Time},
 };
 use crate::domain::{
-    Account, AccountId, Alarm, Contact, ContactKind, EventKey, Failure, FileRequest, HandlerName,
-    Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber,
+    Account, AccountId, Alarm, Bucket, Contact, ContactKind, EventKey, Failure, FileRequest,
+    HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber, Timer, Usage,
     client::Wanted,
-    handler::Version,
+    handler::{ConfigEntries, ConfigScope, Run, Version},
     ports::{
         Catalogue, CatalogueChange, ClientChange, Commit, Committed, Enqueue, Enqueued, Epoch,
         EventRecord, LoginChange, LoginChanged, Page, Store, StoreError, TaskFilter,
@@ -332,23 +332,26 @@ impl Store for SledStore {
         self.scan(move |read| read.queued(&account, limit)).await
     }
 
-    async fn key_value(
-        &self,
-        account: &AccountId,
-        handler: &HandlerName,
-        key: &str,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(|read| read.key_value(account, handler, key))
+    async fn key_value(&self, bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|read| read.key_value(bucket, key))
+    }
+
+    async fn usage(&self, bucket: &Bucket) -> Result<Usage, StoreError> {
+        if let Some(usage) = self.read(|read| read.usage(bucket))? {
+            return Ok(usage);
+        }
+        // Nobody has written to it, or nobody since usage is written down.
+        let prefix = codec::bucket(bucket);
+        self.scan(move |read| read.measure(&prefix)).await
     }
 
     async fn keys(
         &self,
-        account: &AccountId,
-        handler: &HandlerName,
+        bucket: &Bucket,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        self.read(|read| read.keys(account, handler, after, limit))
+        self.read(|read| read.keys(bucket, after, limit))
     }
 
     async fn contact(&self, account: &AccountId, id: &str) -> Result<Option<Contact>, StoreError> {
@@ -414,6 +417,33 @@ impl Store for SledStore {
         self.read(|read| read.pauses(account, after, limit))
     }
 
+    async fn timer(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        id: &str,
+    ) -> Result<Option<Timer>, StoreError> {
+        self.read(|read| read.timer(account, handler, id))
+    }
+
+    async fn timers_of(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        limit: usize,
+    ) -> Result<Vec<Timer>, StoreError> {
+        self.read(|read| read.timers_of(account, handler, limit))
+    }
+
+    async fn timers(
+        &self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Timer>, StoreError> {
+        self.read(|read| read.timers(account, after, limit))
+    }
+
     async fn file_request(
         &self,
         account: &AccountId,
@@ -472,9 +502,25 @@ impl Store for SledStore {
         self.read(|read| read.versions(handler))
     }
 
+    async fn config(
+        &self,
+        handler: &HandlerName,
+        scope: &ConfigScope,
+    ) -> Result<Option<ConfigEntries>, StoreError> {
+        self.read(|read| read.config(handler, scope))
+    }
+
+    async fn configs(&self, handler: &HandlerName) -> Result<Vec<ConfigEntries>, StoreError> {
+        self.read(|read| read.configs(handler))
+    }
+
     async fn change_catalogue(&self, changes: Vec<CatalogueChange>) -> Result<(), StoreError> {
         let changes = job::catalogue(&self.time, &changes)?;
         self.ask(|waiter| Job::Change(changes, waiter)).await
+    }
+
+    async fn runs(&self) -> Result<Vec<Run>, StoreError> {
+        self.read(|read| read.runs())
     }
 
     async fn clients(&self) -> Result<Vec<Wanted>, StoreError> {

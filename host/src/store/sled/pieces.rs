@@ -60,6 +60,20 @@ pub fn join(
     Ok(Some(whole.into()))
 }
 
+/// How many bytes a value has behind its version, without putting it together: all
+/// its pieces but the last are of one length.
+pub fn content_len(
+    value: &IVec,
+    get: impl Fn(&IVec) -> Result<Option<IVec>, StoreError>,
+) -> Result<usize, StoreError> {
+    let Some((id, count)) = head(value) else {
+        return Ok(value.len().saturating_sub(1));
+    };
+    let before = count.saturating_sub(1);
+    let last = get(&key(id, before))?.map_or(0, |piece| piece.len());
+    Ok((before as usize * PIECE_BYTES + last).saturating_sub(1))
+}
+
 fn head(value: &[u8]) -> Option<(u64, u32)> {
     let (id, count) = value.strip_prefix(&[HEAD])?.split_first_chunk::<8>()?;
     let count = <[u8; 4]>::try_from(count).ok()?;

@@ -10,10 +10,10 @@ use sled::{Db, IVec};
 use super::{failed, pieces};
 use crate::{
     domain::{
-        Account, AccountId, Alarm, Contact, ContactKind, EventKey, Failure, FileRequest,
-        HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskState,
+        Account, AccountId, Alarm, Bucket, Contact, ContactKind, EventKey, Failure, FileRequest,
+        HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskState, Timer, Usage,
         client::Wanted,
-        handler::Version,
+        handler::{ConfigEntries, ConfigScope, Run, Version},
         ports::{Catalogue, EventRecord, Page, StoreError, TaskFilter},
     },
     store::codec::{self, Key, Kind, Standing, Table},
@@ -119,25 +119,38 @@ impl Read<'_> {
         Ok(count)
     }
 
-    /// A guest's value.
-    pub fn key_value(
-        self,
-        account: &AccountId,
-        handler: &HandlerName,
-        key: &str,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.raw(&codec::key_values(account, handler).end(key))
+    /// A value of a bucket.
+    pub fn key_value(self, bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.raw(&codec::bucket(bucket).end(key))
     }
 
-    /// A guest's keys.
+    /// What a bucket comes to, as it is written down; none for a bucket that nobody
+    /// has written to since usage is written down.
+    pub fn usage(self, bucket: &Bucket) -> Result<Option<Usage>, StoreError> {
+        self.record(codec::usage(bucket).as_bytes())
+    }
+
+    /// What lies under a bucket's prefix comes to.
+    pub fn measure(self, prefix: &Key) -> Result<Usage, StoreError> {
+        let mut usage = Usage::default();
+        for item in self.under(prefix, None) {
+            let (key, value) = item.map_err(failed)?;
+            let key_bytes = key.len().saturating_sub(prefix.as_bytes().len());
+            let get = |piece: &IVec| self.0.get(piece).map_err(failed);
+            let entry = Usage::of_sizes(key_bytes, Some(pieces::content_len(&value, get)?));
+            usage = usage.with(entry, Usage::default());
+        }
+        Ok(usage)
+    }
+
+    /// A bucket's keys.
     pub fn keys(
         self,
-        account: &AccountId,
-        handler: &HandlerName,
+        bucket: &Bucket,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        let prefix = codec::key_values(account, handler);
+        let prefix = codec::bucket(bucket);
         self.under(&prefix, after)
             .take(limit)
             .map(|item| prefix.rest_of(&item.map_err(failed)?.0))
@@ -215,6 +228,39 @@ impl Read<'_> {
             .map(unnamed)
     }
 
+    /// One timer.
+    pub fn timer(
+        self,
+        account: &AccountId,
+        handler: &HandlerName,
+        id: &str,
+    ) -> Result<Option<Timer>, StoreError> {
+        self.record(codec::timer(account, handler, id).as_bytes())
+    }
+
+    /// The timers that a handler has set for an account, by name.
+    pub fn timers_of(
+        self,
+        account: &AccountId,
+        handler: &HandlerName,
+        limit: usize,
+    ) -> Result<Vec<Timer>, StoreError> {
+        let items = self.under(&codec::timers_of(account, handler), None);
+        self.list(items, limit, |_, _| Ok(true))
+    }
+
+    /// All timers of an account, by handler and name.
+    pub fn timers(
+        self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Timer>, StoreError> {
+        let prefix = codec::of_account(Table::Timer, account);
+        self.page(&prefix, after, limit, |_, _| Ok(true))
+            .map(unnamed)
+    }
+
     /// An account's request for a file.
     pub fn file_request(
         self,
@@ -285,6 +331,26 @@ impl Read<'_> {
     /// The versions of a handler.
     pub fn versions(self, handler: &HandlerName) -> Result<Vec<Version>, StoreError> {
         let items = self.under(&codec::versions(handler), None);
+        self.list(items, usize::MAX, |_, _| Ok(true))
+    }
+
+    /// The times of all schedules.
+    pub fn runs(self) -> Result<Vec<Run>, StoreError> {
+        self.all(Table::Run)
+    }
+
+    /// The configuration of a handler in one scope.
+    pub fn config(
+        self,
+        handler: &HandlerName,
+        scope: &ConfigScope,
+    ) -> Result<Option<ConfigEntries>, StoreError> {
+        self.record(codec::config(handler, scope).as_bytes())
+    }
+
+    /// The configuration of a handler.
+    pub fn configs(self, handler: &HandlerName) -> Result<Vec<ConfigEntries>, StoreError> {
+        let items = self.under(&codec::configs(handler), None);
         self.list(items, usize::MAX, |_, _| Ok(true))
     }
 

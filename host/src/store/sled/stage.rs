@@ -1,19 +1,23 @@
 //! Decides jobs one after the other, each on top of those before it in the same
 //! batch, and collects what they change.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use serde::de::DeserializeOwned;
 use sled::{Batch, Db, IVec};
 
 use super::{
     failed,
-    job::{Change, Changes, CommitJob, EnqueueJob, LoginJob, LoginStep, SeenJob},
+    job::{
+        BucketPlace, Change, Changes, CommitJob, EnqueueJob, LoginJob, LoginStep, SeenJob,
+        SharedStep,
+    },
     pieces,
+    read::Read,
 };
 use crate::{
     domain::{
-        AccountId,
+        AccountId, Digest, Usage,
         ports::{Committed, Enqueued, Epoch, EventRecord, LoginChanged, StoreError},
     },
     store::{
@@ -89,11 +93,28 @@ impl<'a> Stage<'a> {
         {
             return Ok(Committed::LoginMoved);
         }
+        let Some(shared) = &job.shared else {
+            self.settle(job)?;
+            return Ok(Committed::Ok);
+        };
+        if self.has_moved(shared)? {
+            return Ok(Committed::SharedMoved);
+        }
+        let (place, max) = (shared.place.clone(), shared.max);
+        let before = self.usage(&place)?;
+        self.settle(job)?;
+        if before.may_become(self.usage(&place)?, max) {
+            return Ok(Committed::Ok);
+        }
+        self.roll_back();
+        Ok(Committed::SharedMoved)
+    }
+
+    fn settle(&mut self, job: CommitJob) -> Result<(), StoreError> {
         if let Some(seen) = job.seen {
             self.put(seen.key, seen.value)?;
         }
-        self.change(Some(&job.account), job.changes)?;
-        Ok(Committed::Ok)
+        self.change(Some(&job.account), job.changes)
     }
 
     /// Changes a login.
@@ -134,8 +155,12 @@ impl<'a> Stage<'a> {
         account: Option<&AccountId>,
         changes: Changes,
     ) -> Result<(), StoreError> {
+        let mut buckets = Buckets::default();
         for change in changes.list {
             match change {
+                Change::KeyValue { place, key, value } => {
+                    self.put_key_value(&mut buckets, place, key, value)?;
+                }
                 Change::Put(key, value) => self.put(key, value)?,
                 Change::New(key, value) => self.set(key, Some(value)),
                 Change::Remove(key) => self.remove(key)?,
@@ -152,6 +177,11 @@ impl<'a> Stage<'a> {
                     }
                 }
             }
+        }
+        for (key, usage) in buckets {
+            let mut value = Vec::new();
+            codec::encode(&mut value, &usage)?;
+            self.set(key, Some(value.into()));
         }
         self.top = self.top.max(changes.top);
         Ok(())
@@ -183,6 +213,63 @@ impl<'a> Stage<'a> {
         let stored = self.record::<Revision>(&step.key)?;
         let revision = stored.map_or(0, |stored| stored.revision);
         Ok(step.revision.checked_sub(1) != Some(revision))
+    }
+
+    /// Whether anything that was read of a shared bucket is another by now.
+    fn has_moved(&self, step: &SharedStep) -> Result<bool, StoreError> {
+        for (key, was) in &step.read {
+            let value = match self.get(key)? {
+                Some(value) => Some(self.whole(key, value)?),
+                None => None,
+            };
+            let is = match &value {
+                Some(value) => Some(Digest::of(codec::decode_raw(key, value)?)),
+                None => None,
+            };
+            if is != *was {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What a bucket comes to. One that was written to before that was written down
+    /// is counted, once: what changes now writes it down.
+    fn usage(&self, place: &BucketPlace) -> Result<Usage, StoreError> {
+        match self.record(&place.usage)? {
+            Some(usage) => Ok(usage),
+            // Nothing in it has changed in this batch, else it were written down.
+            None => Read(self.db).measure(&place.prefix),
+        }
+    }
+
+    /// Writes to a bucket, and keeps count of what it comes to.
+    fn put_key_value(
+        &mut self,
+        buckets: &mut Buckets,
+        place: BucketPlace,
+        key: IVec,
+        value: Option<(IVec, usize)>,
+    ) -> Result<(), StoreError> {
+        let key_bytes = key.len().saturating_sub(place.prefix.as_bytes().len());
+        let usage = match buckets.entry(place.usage.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.usage(&place)?),
+        };
+        let known = self.get(&key)?;
+        let former = match &known {
+            Some(known) => Some(pieces::content_len(known, |piece| self.get(piece))?),
+            None => None,
+        };
+        let now = value.as_ref().map(|(_, bytes)| *bytes);
+        *usage = usage.with(
+            Usage::of_sizes(key_bytes, now),
+            Usage::of_sizes(key_bytes, former),
+        );
+        if known.is_some() || value.is_some() {
+            self.replace(key, known, value.map(|(value, _)| value));
+        }
+        Ok(())
     }
 
     fn epoch(&self, account: &AccountId) -> Result<Epoch, StoreError> {
@@ -249,10 +336,12 @@ impl<'a> Stage<'a> {
         let Some(value) = self.get(key)? else {
             return Ok(None);
         };
-        match pieces::join(value, |piece| self.get(piece))? {
-            Some(value) => codec::decode(key, &value).map(Some),
-            None => Err(codec::unreadable(key, "a piece of it is missing")),
-        }
+        codec::decode(key, &self.whole(key, value)?).map(Some)
+    }
+
+    fn whole(&self, key: &IVec, value: IVec) -> Result<IVec, StoreError> {
+        pieces::join(value, |piece| self.get(piece))?
+            .ok_or_else(|| codec::unreadable(key, "a piece of it is missing"))
     }
 
     fn put(&mut self, key: IVec, value: IVec) -> Result<(), StoreError> {
@@ -301,3 +390,6 @@ impl<'a> Stage<'a> {
         }
     }
 }
+
+/// What the buckets that a job writes to come to, by where that is written down.
+type Buckets = HashMap<IVec, Usage>;

@@ -15,7 +15,7 @@ use crate::{
     },
     store::{
         codec::Table,
-        suite::{self, account, failure, id, name, seen, task, user, write},
+        suite::{self, account, failure, id, seen, task, user, write},
         time::system_clock,
     },
 };
@@ -376,7 +376,10 @@ async fn a_value_replaced_while_it_is_read_is_read_whole() {
         }
     });
     while !writing.is_finished() {
-        let value = store.key_value(&id("a"), &name("h"), "k").await.unwrap();
+        let value = store
+            .key_value(&suite::bucket("a", "h"), "k")
+            .await
+            .unwrap();
         if let Some(value) = value {
             assert!(value.len() == 20_000 && value.iter().all(|byte| *byte == value[0]));
         }
@@ -404,4 +407,39 @@ async fn only_queued_tasks_have_a_place() {
         store.commit(&id("a"), Epoch(0), commit).await.unwrap();
         assert_eq!(count(&store.db().unwrap(), Table::Queue), places);
     }
+}
+
+/// What was written before it was counted is counted once, by the reader and by the
+/// next write.
+#[tokio::test]
+async fn a_bucket_of_before_is_measured() {
+    let directory = tempfile::tempdir().unwrap();
+    let (a, bucket) = (id("a"), suite::bucket("a", "h"));
+    let store = open_in(&directory).unwrap();
+    let writes = |key_values| Commit {
+        key_values,
+        ..Commit::default()
+    };
+    let commit = writes(vec![
+        write("h", "k", Some(&[1; 9000])),
+        write("h", "l", Some(b"12")),
+    ]);
+    store.commit(&a, Epoch(0), commit).await.unwrap();
+    store.close().await.unwrap();
+    let db = database(&directory);
+    assert!(
+        db.remove(codec::usage(&bucket).as_bytes())
+            .unwrap()
+            .is_some()
+    );
+    drop(db);
+    let store = open_in(&directory).unwrap();
+    let comes_to = |keys, bytes| Usage { keys, bytes };
+    assert_eq!(store.usage(&bucket).await.unwrap(), comes_to(2, 9004));
+    let commit = writes(vec![write("h", "k", Some(b""))]);
+    store.commit(&a, Epoch(0), commit).await.unwrap();
+    assert_eq!(store.usage(&bucket).await.unwrap(), comes_to(2, 4));
+    let written = store.read(|read| read.usage(&bucket)).unwrap();
+    assert_eq!(written, Some(comes_to(2, 4)));
+    store.close().await.unwrap();
 }

@@ -15,8 +15,7 @@ use crate::{
     service::DeployDone,
 };
 
-/// A handler with the version that serves, without the values of its configuration:
-/// they may be secrets.
+/// A handler with the version that serves, without the values of its configuration.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HandlerView {
     /// Its name.
@@ -47,7 +46,7 @@ pub struct HandlerView {
     pub rollout: Option<RolloutView>,
     /// The last version that went back by itself.
     pub returned: Option<Return>,
-    /// Which keys its configuration has.
+    /// Which keys its configuration has for all accounts.
     pub config_keys: Vec<String>,
     /// Which accounts it serves.
     pub bindings: Vec<Scope>,
@@ -88,8 +87,13 @@ impl RolloutView {
 }
 
 impl HandlerView {
-    /// The handler, what is bound to it, and how its newer version does.
-    pub fn new(handler: &Handler, bindings: Vec<Scope>, score: Option<Score>) -> Self {
+    /// The handler, the keys of its configuration, what is bound to it, and how its newer version does.
+    pub fn new(
+        handler: &Handler,
+        config_keys: Vec<String>,
+        bindings: Vec<Scope>,
+        score: Option<Score>,
+    ) -> Self {
         let version = &handler.version;
         let rollout = handler.rollout.as_ref();
         Self {
@@ -106,7 +110,7 @@ impl HandlerView {
             previous: handler.previous,
             rollout: rollout.map(|it| RolloutView::new(it, score.unwrap_or_default())),
             returned: handler.returned.clone(),
-            config_keys: handler.config.keys().cloned().collect(),
+            config_keys,
             bindings,
         }
     }
@@ -183,10 +187,11 @@ pub struct DeployView {
 }
 
 impl DeployView {
-    /// What came of it, with what is bound to the handler.
-    pub fn new(done: DeployDone, bindings: Vec<Scope>) -> Self {
+    /// What came of it, with the keys of the handler's configuration and what is bound
+    /// to it.
+    pub fn new(done: DeployDone, config_keys: Vec<String>, bindings: Vec<Scope>) -> Self {
         Self {
-            handler: HandlerView::new(&done.handler, bindings, None),
+            handler: HandlerView::new(&done.handler, config_keys, bindings, None),
             change: done.change,
             deployed: done.version,
             compile_ms: done.compile_ms,
@@ -208,11 +213,8 @@ mod tests {
 
     #[test]
     fn a_handler_shows_the_keys_of_its_configuration_only() {
-        let handler = Handler {
-            config: [("api-key".to_owned(), "hunter2".to_owned())].into(),
-            ..Handler::example("echo")
-        };
-        let view = HandlerView::new(&handler, vec![Scope::All], None);
+        let handler = Handler::example("echo");
+        let view = HandlerView::new(&handler, vec!["api-key".into()], vec![Scope::All], None);
         assert_eq!(
             serde_json::to_value(view).unwrap(),
             json!({

@@ -5,15 +5,22 @@
 //! things, and what must leave something out, such as the values of a handler's
 //! configuration.
 
+mod buckets;
+mod config;
 mod handlers;
+mod invoke;
 
 use std::collections::BTreeMap;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
-pub use self::handlers::{
-    DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
+pub use self::{
+    buckets::{BucketView, Emptied, EntryView, KeyValueView, ValueRequest},
+    config::{ConfigItemView, ConfigKeys},
+    handlers::{
+        DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
+    },
+    invoke::{InvokeRequest, InvokeView, WriteView},
 };
 use crate::domain::{
     Account, AccountId, ClientKind, ClientName, EventKey, Failure, HandlerName, LoginId, Logout,
@@ -48,11 +55,13 @@ impl<T> List<T> {
     }
 }
 
-/// Which keys a handler's configuration has.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ConfigKeys {
-    /// The keys.
-    pub keys: Vec<String>,
+/// For whom a schedule is to fire.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FireRequest {
+    /// This account only; all that the handler serves if it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
 }
 
 /// An account, joined with the handler that serves it.
@@ -171,28 +180,6 @@ impl EventView {
     }
 }
 
-/// One entry of a guest's store. Values are bytes, so that they are shown in
-/// Base64 (RFC 4648, section 4).
-#[derive(Debug, Serialize, Deserialize)]
-pub struct KeyValueView {
-    /// The key.
-    pub key: String,
-    /// The value.
-    pub value_base64: String,
-    /// The value's size, before Base64.
-    pub size_bytes: usize,
-}
-
-impl From<(String, Vec<u8>)> for KeyValueView {
-    fn from((key, value): (String, Vec<u8>)) -> Self {
-        Self {
-            key,
-            value_base64: BASE64_STANDARD.encode(&value),
-            size_bytes: value.len(),
-        }
-    }
-}
-
 /// What a binding is asked for with; the path says for which accounts.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -299,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_and_a_value_look_as_documented() {
+    fn a_task_looks_as_documented() {
         let id = "wxid_a-5".parse().unwrap();
         let tasks = Tasks {
             tasks: vec![Task::queued(
@@ -312,11 +299,6 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&tasks).unwrap(),
             r#"{"tasks":[{"id":"wxid_a-5","action":{"action":"send","conversation":"wxid_x","segments":[{"text":"hi"}]},"origin":"api","state":"queued","made_ms":9}]}"#
-        );
-        let value = KeyValueView::from(("n".to_owned(), vec![0xff, 0x00, 0x10]));
-        assert_eq!(
-            serde_json::to_string(&value).unwrap(),
-            r#"{"key":"n","value_base64":"/wAQ","size_bytes":3}"#
         );
     }
 

@@ -82,9 +82,17 @@ async fn rig_with(policy: ClientPolicy) -> Rig {
     });
     let check = |_, action: &Action| super::wire::check(action);
     let (runtime, clients) = (Arc::<Bot>::clone(&bot), Arc::<Fake>::clone(&native));
-    let service = Service::start(store, runtime, blobs, clients, check, policies)
-        .await
-        .unwrap();
+    let service = Service::start(
+        store,
+        runtime,
+        blobs,
+        clients,
+        Arc::new(crate::domain::ports::NoVault),
+        check,
+        policies,
+    )
+    .await
+    .unwrap();
     let name: crate::domain::HandlerName = "bot".try_into().unwrap();
     let component = Bytes::from_static(b"a bot");
     service

@@ -84,6 +84,7 @@ async fn rig_with(config: Config, policy: FilePolicy) -> Rig {
         Arc::new(NoRuntime),
         blobs,
         Arc::new(NoClients),
+        Arc::new(crate::domain::ports::NoVault),
         wire_check,
         policies,
     )

@@ -94,6 +94,7 @@ async fn rig_with(change: impl FnOnce(&mut ClientPolicy)) -> Rig {
         Arc::new(NoRuntime),
         blobs::open(&FilePolicy::default(), data.path()).unwrap(),
         native,
+        Arc::new(crate::domain::ports::NoVault),
         check,
         Policies {
             data: data.path().to_owned(),

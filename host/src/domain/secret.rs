@@ -17,6 +17,16 @@ impl Secret {
         &self.0
     }
 
+    /// How long it is.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Compares in a time that says nothing about where the texts differ.
     pub fn is(&self, guess: &str) -> bool {
         blake3::hash(self.0.as_bytes()) == blake3::hash(guess.as_bytes())
@@ -26,6 +36,12 @@ impl Secret {
 impl From<&str> for Secret {
     fn from(text: &str) -> Self {
         Self(text.to_owned())
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
     }
 }
 

@@ -1,0 +1,134 @@
+//! `wxhost handler invoke`: what a bot would do.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
+use serde_json::Value;
+
+use super::{encode, handler_name, read_text, unreadable};
+use crate::{
+    cli::{
+        client::Client,
+        failure::Failure,
+        output::{Printed, harmless, size},
+    },
+    domain::{
+        AccountId, ClientKind, HandlerName, Happening, Message, event::Content,
+        handler::VersionNumber, id::BadId,
+    },
+    edge::control::wire::{InvokeRequest, InvokeView, WriteView},
+};
+
+/// Who says a text of which nobody said who.
+const SOMEBODY: &str = "wxid_somebody";
+
+/// `wxhost handler invoke`.
+#[derive(Args)]
+#[command(group(ArgGroup::new("what").required(true).args(["text", "event"])))]
+pub struct InvokeArgs {
+    /// Which
+    #[arg(value_parser = handler_name)]
+    name: HandlerName,
+    /// A message with this text
+    #[arg(long)]
+    text: Option<String>,
+    /// Who says it
+    #[arg(long, value_name = "USER", requires = "text", default_value = SOMEBODY)]
+    from: String,
+    /// In which group; privately if it is left out
+    #[arg(long, value_name = "GROUP", requires = "text")]
+    group: Option<String>,
+    /// A file with an event as JSON, or - for stdin: {"message": {…}}, {"friend-request": {…}} …
+    #[arg(long, value_name = "FILE")]
+    event: Option<PathBuf>,
+    /// For this account, with its contacts and what the bot keeps for it
+    #[arg(long, value_name = "ID", value_parser = account)]
+    account: Option<AccountId>,
+    /// Another version than the one that serves the account
+    #[arg(long, value_name = "VERSION")]
+    version: Option<u32>,
+    /// The kind of client, if the account is not known: wehub (the default) or openwx
+    #[arg(long, value_name = "KIND", value_parser = client_kind)]
+    client: Option<ClientKind>,
+}
+
+fn account(text: &str) -> Result<AccountId, BadId> {
+    text.try_into()
+}
+
+fn client_kind(text: &str) -> Result<ClientKind, String> {
+    let kind = serde_json::from_value(Value::String(text.to_owned()));
+    kind.map_err(|_| "takes wehub or openwx".to_owned())
+}
+
+impl InvokeArgs {
+    /// Asks the host.
+    pub async fn run(self, client: &Client, json: bool) -> Result<Printed, Failure> {
+        let path = ["handlers", self.name.as_str(), "invoke"];
+        let request = InvokeRequest {
+            event: self.happening()?,
+            account: self.account.clone(),
+            version: self.version.map(VersionNumber),
+            client: self.client,
+            raw: Value::Null,
+        };
+        let reply = client.post(&path, &[], encode(&request)?, None).await?;
+        if json {
+            return Ok(Printed::ok(reply.text));
+        }
+        Ok(Printed::ok(shown(&reply.read()?)?))
+    }
+
+    fn happening(&self) -> Result<Happening, Failure> {
+        let Some(file) = &self.event else {
+            return Ok(Happening::Message(Box::new(Message {
+                author: self.from.clone(),
+                group: self.group.clone(),
+                content: Content::Text(self.text.clone().unwrap_or_default()),
+                ..Message::default()
+            })));
+        };
+        let text = read_text(file).map_err(|error| unreadable(file, &error))?;
+        serde_json::from_str(&text)
+            .map_err(|error| Failure::Usage(format!("{} is no event: {error}", file.display())))
+    }
+}
+
+fn shown(view: &InvokeView) -> Result<String, Failure> {
+    let mut lines = Vec::new();
+    for action in &view.actions {
+        lines.push(format!("would do    {}", harmless(&encode(action)?)));
+    }
+    for write in &view.key_values {
+        lines.push(match write {
+            WriteView::Put(value) => format!(
+                "would keep  {} ({})",
+                harmless(&value.key),
+                size(value.size_bytes as u64)
+            ),
+            WriteView::Delete { key } => format!("would drop  {}", harmless(key)),
+        });
+    }
+    if let Some(failure) = &view.failure {
+        let kind = encode(&failure.kind)?;
+        let text: Vec<_> = failure.message.lines().map(harmless).collect();
+        lines.push(format!(
+            "failed ({}): {}",
+            kind.trim_matches('"'),
+            text.join("\n")
+        ));
+    } else if lines.is_empty() {
+        lines.push("would do nothing".to_owned());
+    }
+    for line in view.output.lines() {
+        lines.push(format!("log         {}", harmless(line)));
+    }
+    lines.push(format!(
+        "version {}, {:.1} ms, {}, {} host calls; nothing of it was done",
+        view.version,
+        view.used.wall_us as f64 / 1000.0,
+        size(view.used.memory_bytes),
+        view.used.host_calls
+    ));
+    Ok(lines.join("\n"))
+}
