@@ -37,6 +37,8 @@ const PHASE_MAX: Duration = Duration::from_secs(30);
 /// How long something of a client may be left after the host's end: as long as the
 /// system needs to clear up.
 const CLIENTS_END_MAX: Duration = Duration::from_secs(2);
+/// Becomes a program that is not ended when a file becomes larger than it may.
+const BEARS_FULL_DISKS: &str = "trap '' XFSZ; exec \"$0\" \"$@\"";
 /// How long one command of the CLI may take.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
 
@@ -137,7 +139,12 @@ impl Host {
 
     /// `wxhost serve` as this host is started, with its log in a file.
     fn serve_command(&self) -> Command {
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut program = Command::new(&self.binary);
+        if self.settings.bears_full_disks {
+            program = Command::new("sh");
+            program.args(["-c", BEARS_FULL_DISKS]).arg(&self.binary);
+        }
+        let mut command = self.prepared_command(program, &["serve", "--listen", "127.0.0.1:0"]);
         command.arg("--data").arg(self.data());
         command.arg("--config").arg(self.config_path());
         command.envs(self.settings.environment());
@@ -415,7 +422,10 @@ impl Host {
     /// The binary with these arguments, in the host's folder, without settings
     /// from this process's environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.binary);
+        self.prepared_command(Command::new(&self.binary), arguments)
+    }
+
+    fn prepared_command(&self, mut command: Command, arguments: &[&str]) -> Command {
         let inherited = std::env::vars_os().map(|(name, _)| name);
         for name in inherited.filter(|name| name.to_string_lossy().starts_with("WXHOST_")) {
             command.env_remove(name);

@@ -235,10 +235,16 @@ impl Service {
     /// As it is by now, which may be more than to wait.
     async fn order_start(&self, name: &ClientName) -> Result<Arc<ClientStatus>, Error> {
         let _changes = self.0.client_changes.lock().await;
+        self.check_ready()?;
         let status = self.client(name)?;
         match status.phase {
             Phase::Waiting if status.is_awaited() => self.begin_anew(name).await,
-            Phase::Waiting => self.order_restart(name).map(|_| status),
+            Phase::Waiting => {
+                let woken = self.0.native.wake(name);
+                woken
+                    .map(|_| status)
+                    .ok_or_else(|| Error::not_found("client", name))
+            }
             _ => Ok(status),
         }
     }
@@ -298,9 +304,11 @@ impl Service {
         status.ok_or_else(|| Error::not_found("client", name))
     }
 
-    /// A client is over: it is not started again after the host was.
+    /// A client is over: it is not started again after the host was. Not while the host
+    /// ends: what is over then may have been told to end with it.
     pub async fn client_is_over(&self, name: &ClientName) -> Result<(), Error> {
         let _changes = self.0.client_changes.lock().await;
+        self.check_ready()?;
         let Some(status) = self.0.native.status(name) else {
             return Ok(());
         };

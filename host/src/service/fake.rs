@@ -3,7 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -26,6 +29,8 @@ pub(crate) struct FakeClients {
     /// Why the next start fails.
     refuses: Mutex<Option<StartError>>,
     changes: watch::Sender<u64>,
+    /// Whether it was told that the host is about to end.
+    pub stopped_starting: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -164,6 +169,15 @@ impl Clients for FakeClients {
         })
     }
 
+    fn wake(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
+        self.change(name, |status| {
+            if status.phase == Phase::Waiting {
+                status.phase = Phase::Spawned;
+                status.restarts += 1;
+            }
+        })
+    }
+
     fn status(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
         let known = self.known.lock().unwrap();
         known.get(name).map(|known| Arc::clone(&known.status))
@@ -241,6 +255,10 @@ impl Clients for FakeClients {
 
     async fn call(&self, _: &ClientName, _: &StartId, _: ApiCall) -> Result<ApiAnswer, CallFault> {
         Err(CallFault::Unreached("it is no process".to_owned()))
+    }
+
+    fn stop_starting(&self) {
+        self.stopped_starting.store(true, Ordering::SeqCst);
     }
 
     async fn end(&self) {}

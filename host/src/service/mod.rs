@@ -177,6 +177,8 @@ impl Service {
     /// Takes no new work from now on.
     pub fn stop_taking(&self) {
         self.0.draining.store(true, Ordering::Relaxed);
+        // Whoever ends the host may end the clients at the same time.
+        self.0.native.stop_starting();
     }
 
     /// Takes no new work from now on, and waits for what is under way. Every

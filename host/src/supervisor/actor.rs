@@ -27,6 +27,10 @@ use crate::domain::{
 /// hold the other end.
 const DRAIN_AFTER_END: Duration = Duration::from_millis(500);
 
+/// How long the host waits to be told to end itself before a client is over: a service
+/// manager tells all processes at once, and a client may be faster.
+const TOLD_TOGETHER: Duration = Duration::from_millis(500);
+
 /// Hears how the first start went.
 pub type Started = oneshot::Sender<Result<Arc<ClientStatus>, StartError>>;
 
@@ -58,6 +62,8 @@ enum After {
     Again(Duration),
     /// It is over, failed or not, for this reason.
     Over(bool, String),
+    /// The host is about to end, and the next one starts it.
+    Rest,
 }
 
 impl Actor {
@@ -93,12 +99,14 @@ impl Actor {
         }
     }
 
-    async fn launch(&self) -> Result<Launched, StartError> {
+    async fn launch(&mut self) -> Result<Launched, StartError> {
         let (setup, wanted) = (Arc::clone(&self.shared.setup), Arc::clone(&self.wanted));
         let work = move || launch::launch(&setup, &wanted);
         let launched = self.shared.spawner.run(work).await;
         let launched = launched.ok_or(StartError::Ending)??;
-        self.slot.spawned(launched.facts.clone(), self.shared.now());
+        if self.slot.spawned(launched.facts.clone(), self.shared.now()) {
+            self.crashes = Crashes::default();
+        }
         self.shared.list_changed();
         let pid = launched.process.id();
         tracing::info!(client = %self.slot.name, pid, "a client was started");
@@ -191,6 +199,8 @@ impl Actor {
                         continue;
                     };
                     match order {
+                        // There is one.
+                        Order::Start => continue,
                         Order::Kill(_) => process.kill(),
                         Order::Restart(_) | Order::Stop => {
                             process.terminate();
@@ -250,8 +260,8 @@ impl Actor {
             (Some(Order::Stop), ..) => "it was stopped".to_owned(),
             (Some(Order::Restart(reason)), ..) => reason.clone(),
             (_, Some(reason), _) | (Some(Order::Kill(reason)), None, _) => reason.clone(),
-            (None, None, Some(line)) => format!("{how}: {line}"),
-            (None, None, None) => how,
+            (Some(Order::Start) | None, None, Some(line)) => format!("{how}: {line}"),
+            (Some(Order::Start) | None, None, None) => how,
         };
         End {
             up,
@@ -270,13 +280,22 @@ impl Actor {
                     self.shared.forget(&self.slot);
                     return None;
                 }
+                After::Rest => {
+                    self.stopped().await;
+                    self.shared.forget(&self.slot);
+                    return None;
+                }
                 After::Over(failed, reason) => {
+                    self.told_anything().await;
                     if self.shared.over(&self.slot, failed, &reason) {
                         return None;
                     }
                     end.order = self.slot.take_order();
                     continue;
                 }
+            }
+            if self.shared.is_closed() {
+                continue;
             }
             self.slot.counts_restart();
             match self.launch().await {
@@ -289,7 +308,8 @@ impl Actor {
     fn after(&mut self, end: &End) -> After {
         match (&end.order, &end.by_itself) {
             (Some(Order::Stop), _) => return After::Forget,
-            (Some(Order::Restart(_)), _) => {
+            _ if self.shared.is_closed() => return After::Rest,
+            (Some(Order::Start | Order::Restart(_)), _) => {
                 self.crashes = Crashes::default();
                 return After::Again(Duration::ZERO);
             }
@@ -313,6 +333,23 @@ impl Actor {
         }
     }
 
+    /// Waits a moment for an order, and for the host's own end.
+    async fn told_anything(&self) {
+        let told = async {
+            while !self.slot.has_order() {
+                self.slot.ordered().await;
+            }
+        };
+        let _ = timeout(TOLD_TOGETHER, told).await;
+    }
+
+    /// Waits until it is to be forgotten: nothing else is carried out any more.
+    async fn stopped(&self) {
+        while self.slot.take_order() != Some(Order::Stop) {
+            self.slot.ordered().await;
+        }
+    }
+
     /// Waits before the next start. False when it is not to be started any more. Whoever
     /// orders a start takes it for mended, so the crashes before count no more.
     async fn waited(&mut self, wait: Duration) -> bool {
@@ -322,7 +359,7 @@ impl Actor {
         loop {
             match self.slot.take_order() {
                 Some(Order::Stop) => return false,
-                Some(Order::Restart(_)) => {
+                Some(Order::Start | Order::Restart(_)) => {
                     self.crashes = Crashes::default();
                     return true;
                 }

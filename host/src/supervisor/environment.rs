@@ -12,7 +12,7 @@ use std::{
 use super::files::Paths;
 use crate::domain::{
     ClientName,
-    client::{ApiUrl, ClientPolicy, Parameters, merged_url, report_url},
+    client::{ApiUrl, ClientPolicy, Parameters, StartId, merged_url, report_url},
 };
 
 /// What programs need to run as they do elsewhere on this machine.
@@ -54,6 +54,9 @@ const OF_PLUGIN: [&str; 5] = [
 pub const CLIENTS_OF: &str = "WX_CLIENTS_OF";
 /// Which client a process belongs to.
 pub const CLIENT: &str = "WX_CLIENT";
+/// Which start of it: none but this process and what it starts knows it, so nobody
+/// says by mistake that they belong to another.
+pub const START: &str = "WX_CLIENT_START";
 /// Which variables name hosts that are spoken to without a proxy.
 const UNPROXIED: [&str; 2] = ["no_proxy", "NO_PROXY"];
 /// The hosts that a client speaks to on this machine. What this host listens on comes
@@ -81,6 +84,8 @@ pub struct Told<'a> {
     pub port: u16,
     /// What it reports to the host with.
     pub key: &'a str,
+    /// Which start of it this is.
+    pub start: &'a StartId,
 }
 
 impl Told<'_> {
@@ -160,6 +165,7 @@ impl Told<'_> {
             ),
             text(format!("{PLUGIN}PORT"), self.port.to_string()),
             text(CLIENT.to_owned(), self.name.to_string()),
+            text(START.to_owned(), self.start.as_str().to_owned()),
             (CLIENTS_OF.into(), self.tmpdir.into()),
         ]
     }
@@ -250,6 +256,7 @@ mod tests {
             paths: &paths,
             port: 3000,
             key: "k",
+            start: &serde_json::from_value("7".into()).unwrap(),
         };
         let host = host.iter().map(|(a, b)| (a.into(), b.into()));
         told.environment(host)
@@ -292,6 +299,7 @@ mod tests {
         );
         is("WX_CLIENTS_OF", "/t");
         is("WX_CLIENT", "a1");
+        is("WX_CLIENT_START", "7");
         assert_eq!(get(&told, "MOJO_WEIXIN_PLUGIN_OPENWX_POLL_API"), None);
         assert_eq!(get(&told, "MOJO_WEIXIN_LOG_LEVEL"), None);
     }

@@ -73,10 +73,11 @@ pub fn launch(setup: &Setup, wanted: &Wanted) -> Result<Launched, StartError> {
         paths: &paths,
         port: port.number(),
         key: &key,
+        start: &start,
     };
     let (since, began) = (SystemTime::now(), Instant::now());
     let environment = told.environment(env::vars_os());
-    let (process, output) = spawn(setup, &line, environment, &paths).map_err(refused)?;
+    let (process, output) = spawn(setup, &line, environment, &paths, &start).map_err(refused)?;
     let pid = process.id();
     starts::note(&setup.places, name, pid);
     let facts = Facts {
@@ -109,6 +110,7 @@ fn spawn(
     line: &CommandLine,
     environment: Environment,
     paths: &Paths,
+    id: &StartId,
 ) -> io::Result<(Process, OwnedFd)> {
     let (output, printed) = io::pipe()?;
     let mut command = match &setup.launcher {
@@ -130,6 +132,6 @@ fn spawn(
         .stdout(printed.try_clone()?)
         .stderr(printed);
     let start = || Process::new(command.spawn()?);
-    let process = setup.children.start(start)?;
+    let process = setup.children.start(id, start)?;
     Ok((process, output.into()))
 }

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    environment::{CLIENT, CLIENTS_OF},
+    environment::{CLIENT, CLIENTS_OF, START},
     proc, starts,
 };
 use crate::domain::{ClientName, client::Places};
@@ -105,23 +105,38 @@ fn rounds(kill: impl Fn() -> usize) -> usize {
 
 /// Whether a process says by its environment that it belongs to one of these clients,
 /// or to any of this directory. Blocks.
-pub fn is_marked(pid: u32, tmpdir: &Path, names: Option<&HashSet<String>>) -> bool {
+fn is_marked(pid: u32, tmpdir: &Path, names: Option<&HashSet<String>>) -> bool {
+    mark_of(pid, tmpdir).is_some_and(|mark| {
+        names.is_none_or(|names| mark.client.is_some_and(|name| names.contains(&name)))
+    })
+}
+
+/// Whose a process of this directory says to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// Which client's.
+    client: Option<String>,
+    /// Which start's.
+    pub start: Option<String>,
+}
+
+/// What a process says by its environment; none when it does not name this directory.
+/// Blocks.
+pub fn mark_of(pid: u32, tmpdir: &Path) -> Option<Mark> {
     let mut environment = Vec::new();
-    let read = fs::File::open(proc::path(pid, "environ")).and_then(|file| {
-        file.take(ENVIRONMENT_MAX_BYTES)
-            .read_to_end(&mut environment)
-    });
+    let file = fs::File::open(proc::path(pid, "environ")).ok()?;
+    let mut limited = file.take(ENVIRONMENT_MAX_BYTES);
+    limited.read_to_end(&mut environment).ok()?;
     let value = |variable: &str| {
         let mut all = environment.split(|byte| *byte == 0);
         all.find_map(|it| it.strip_prefix(variable.as_bytes())?.strip_prefix(b"="))
     };
-    let is_named = |names: &HashSet<String>| {
-        let name = value(CLIENT).and_then(|it| std::str::from_utf8(it).ok());
-        name.is_some_and(|name| names.contains(name))
-    };
-    read.is_ok()
-        && value(CLIENTS_OF) == Some(tmpdir.as_os_str().as_bytes())
-        && names.is_none_or(is_named)
+    let text = |variable| String::from_utf8(value(variable)?.to_vec()).ok();
+    let is_here = value(CLIENTS_OF) == Some(tmpdir.as_os_str().as_bytes());
+    is_here.then(|| Mark {
+        client: text(CLIENT),
+        start: text(START),
+    })
 }
 
 #[cfg(test)]

@@ -43,6 +43,9 @@ pub struct Log {
     lines: Mutex<Lines>,
 }
 
+/// Writes as much as is taken at once. Another one stands for a disk in tests.
+type WriteOnce = fn(&mut fs::File, &[u8]) -> io::Result<usize>;
+
 /// The last lines that were printed.
 #[derive(Debug, Default)]
 struct Lines {
@@ -64,6 +67,7 @@ struct Inner {
     file: Option<fs::File>,
     /// How many bytes could not be kept since the last that could.
     lost_bytes: u64,
+    write_once: WriteOnce,
 }
 
 impl Log {
@@ -93,6 +97,15 @@ impl Log {
     #[cfg(test)]
     pub fn stall(&self) -> impl Drop + '_ {
         locked(&self.inner)
+    }
+
+    /// It goes on in this file, on a disk that takes what this says.
+    #[cfg(test)]
+    fn goes_on(&self, file: Option<fs::File>, write_once: WriteOnce) {
+        let mut inner = locked(&self.inner);
+        let inner = inner.get_or_insert_with(|| Inner::found(&self.dir));
+        inner.file = file;
+        inner.write_once = write_once;
     }
 
     /// So many bytes that were printed are not given to it. Waits for nothing.
@@ -177,6 +190,7 @@ impl Inner {
             end: newer + size(NEWER),
             file: None,
             lost_bytes: 0,
+            write_once: |file, bytes| file.write(bytes),
         }
     }
 
@@ -234,7 +248,8 @@ impl Inner {
             }
             let room = file_max_bytes.saturating_sub(self.end - self.newer) as usize;
             let piece = bytes.get(..room).unwrap_or(bytes);
-            let written = match self.file(dir)?.write(piece) {
+            let write_once = self.write_once;
+            let written = match write_once(self.file(dir)?, piece) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -409,20 +424,60 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_noted_once_it_takes_more() {
-        let (dir, log) = log();
-        let dir = dir.path().join("log");
-        fs::create_dir(&dir).unwrap();
-        std::os::unix::fs::symlink("/dev/full", dir.join(NEWER)).unwrap();
-        log.write(b"lost\n");
-        log.write(b"lost too\n");
+        let (_dir, log) = log();
+        for text in ["lost\n", "lost too\n"] {
+            let full = fs::OpenOptions::new().append(true).open("/dev/full");
+            log.goes_on(Some(full.unwrap()), |file, bytes| file.write(bytes));
+            log.write(text.as_bytes());
+        }
         assert_eq!(log.take_last_line().unwrap(), "lost too");
         assert_eq!(text(&log, LogFrom::Place(0), 100), "");
-        fs::remove_file(dir.join(NEWER)).unwrap();
         log.write(b"kept\n");
         assert_eq!(
             text(&log, LogFrom::Place(0), 100),
             "[wxhost: 14 bytes were not kept: the disk took no more]\nkept\n"
         );
+    }
+
+    /// A disk with room for ten bytes.
+    fn ten_bytes(file: &mut fs::File, bytes: &[u8]) -> io::Result<usize> {
+        let room = 10_u64.saturating_sub(file.metadata()?.len()) as usize;
+        match room {
+            0 => Err(io::ErrorKind::StorageFull.into()),
+            room => file.write(bytes.get(..room).unwrap_or(bytes)),
+        }
+    }
+
+    #[test]
+    fn what_a_disk_took_before_it_was_full_is_not_counted_as_lost() {
+        let (dir, log) = log();
+        log.goes_on(None, ten_bytes);
+        log.write(b"0123456789lost");
+        log.write(b"lost too");
+        let kept = fs::read(dir.path().join("log").join(NEWER)).unwrap();
+        assert_eq!(kept, b"0123456789");
+        assert_eq!(text(&log, LogFrom::Place(0), 100), "0123456789");
+        log.goes_on(None, |file, bytes| file.write(bytes));
+        log.write(b"\nkept\n");
+        let note = "[wxhost: 12 bytes were not kept: the disk took no more]\n";
+        let whole = format!("0123456789{note}\nkept\n");
+        assert_eq!(text(&log, LogFrom::Place(0), 200), whole);
+        let end = whole.len() as u64;
+        assert_eq!(log.read(LogFrom::Place(end), 1).unwrap().next, end);
+    }
+
+    #[test]
+    fn a_link_in_its_place_leads_nowhere() {
+        let (dir, log) = log();
+        let (dir, elsewhere) = (dir.path().join("log"), dir.path().join("elsewhere"));
+        fs::create_dir(&dir).unwrap();
+        fs::write(&elsewhere, "").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, dir.join(NEWER)).unwrap();
+        log.write(b"lost\n");
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"");
+        fs::remove_file(dir.join(NEWER)).unwrap();
+        log.write(b"kept\n");
+        assert!(text(&log, LogFrom::Place(0), 100).ends_with("kept\n"));
     }
 
     #[test]

@@ -47,7 +47,7 @@ use tokio::task::spawn_blocking;
 use self::{
     files::{Paths, Writer},
     shared::Shared,
-    slot::Word,
+    slot::{Order, Word},
 };
 use crate::domain::{
     ClientName, Millis,
@@ -100,6 +100,8 @@ struct Setup {
 impl Setup {
     fn new(policy: &ClientPolicy, data: &Path, base_url: &str, clock: Clock) -> io::Result<Self> {
         let places = policy.places(&std::path::absolute(data)?);
+        // A path that is relative would lead into each client's directory.
+        let log_path = policy.log_path.as_ref().map(std::path::absolute);
         Ok(Self {
             places: Places {
                 tmpdir: std::path::absolute(&places.tmpdir)?,
@@ -108,7 +110,10 @@ impl Setup {
                 template_path: std::path::absolute(&places.template_path)?,
                 data: places.data,
             },
-            policy: policy.clone(),
+            policy: ClientPolicy {
+                log_path: log_path.transpose()?,
+                ..policy.clone()
+            },
             base_url: base_url.to_owned(),
             clock,
             ports: ports::Ports::new(policy.backend_start_port..=policy.backend_end_port),
@@ -151,6 +156,12 @@ impl Clients for Supervisor {
 
     fn restart(&self, name: &ClientName, reason: &str) -> Option<Arc<ClientStatus>> {
         self.0.restart(name, reason)
+    }
+
+    fn wake(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
+        let slot = self.0.slot(name)?;
+        slot.order(Order::Start);
+        slot.status()
     }
 
     fn status(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
@@ -267,6 +278,10 @@ impl Clients for Supervisor {
         }
         // The port stays this process's until the call is over.
         self.0.api.call(facts.port.number(), &call).await
+    }
+
+    fn stop_starting(&self) {
+        self.0.stop_starting();
     }
 
     async fn end(&self) {

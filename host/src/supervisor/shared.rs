@@ -67,6 +67,9 @@ pub struct Shared {
 #[derive(Debug, Default)]
 struct Table {
     slots: BTreeMap<ClientName, Arc<Slot>>,
+    /// The host is about to end: none is started any more.
+    closed: bool,
+    /// All are told to end.
     ending: bool,
 }
 
@@ -146,6 +149,16 @@ impl Shared {
         locked(&self.table).ending
     }
 
+    /// Whether the host is ending or about to.
+    pub fn is_closed(&self) -> bool {
+        locked(&self.table).closed
+    }
+
+    /// None is started from now on. Whose process ends waits until the host ends.
+    pub fn stop_starting(&self) {
+        locked(&self.table).closed = true;
+    }
+
     /// The list for scripts is another.
     pub fn list_changed(&self) {
         self.listed.notify_one();
@@ -163,7 +176,7 @@ impl Shared {
 
     fn claim(&self, wanted: &Wanted) -> Result<Claim, StartError> {
         let mut table = locked(&self.table);
-        if table.ending {
+        if table.closed {
             return Err(StartError::Ending);
         }
         let known = table.slots.get(&wanted.name).cloned();
@@ -288,6 +301,9 @@ impl Shared {
             slot.order(Order::Restart(reason.to_owned()));
             return slot.status();
         }
+        if table.closed {
+            return Some(status);
+        }
         let wanted = Wanted {
             name: name.clone(),
             template: status.template.clone(),
@@ -302,10 +318,11 @@ impl Shared {
         slot.status()
     }
 
-    /// A client is over, unless something was ordered in the last moment.
+    /// A client is over, unless something was ordered in the last moment, or the host
+    /// is about to end.
     pub fn over(&self, slot: &Slot, failed: bool, reason: &str) -> bool {
-        let _table = locked(&self.table);
-        if slot.has_order() {
+        let table = locked(&self.table);
+        if slot.has_order() || table.closed {
             return false;
         }
         slot.over(failed, reason, self.now());
@@ -372,7 +389,7 @@ impl Shared {
     pub async fn end(&self) {
         let slots: Vec<Arc<Slot>> = {
             let mut table = locked(&self.table);
-            table.ending = true;
+            (table.closed, table.ending) = (true, true);
             table.slots.values().cloned().collect()
         };
         self.added.notify_one();

@@ -29,6 +29,8 @@ use crate::domain::{
 /// What a client's process is ordered to do. The later ones go before the earlier.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Order {
+    /// It is started without a wait. Of no meaning for a process that there is.
+    Start,
     /// It is killed and counts as crashed, for this reason.
     Kill(String),
     /// It ends and another one is started, for this reason.
@@ -254,8 +256,9 @@ impl Slot {
         self.order(Order::Stop);
     }
 
-    /// It has a process.
-    pub fn spawned(&self, facts: Facts, now_ms: Millis) {
+    /// It has a process. Whoever ordered a start meanwhile has got it: says whether
+    /// somebody had.
+    pub fn spawned(&self, facts: Facts, now_ms: Millis) -> bool {
         let (start, pid) = (facts.start.clone(), facts.writer.pid);
         let port = facts.port.number();
         let newest = (facts.writer.since, None);
@@ -264,6 +267,8 @@ impl Slot {
             newest,
             codes: HashSet::new(),
         });
+        let before = locked(&self.order).take_if(|order| *order == Order::Start);
+        let was_ordered = before.is_some();
         self.update(|status| {
             status.start = Some(start);
             status.pid = Some(pid);
@@ -273,6 +278,7 @@ impl Slot {
             status.reason = None;
             move_to(status, Phase::Spawned, now_ms);
         });
+        was_ordered
     }
 
     /// Its port takes connections.

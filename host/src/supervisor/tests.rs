@@ -363,6 +363,33 @@ async fn a_start_that_somebody_ordered_makes_up_for_the_crashes_before() {
 }
 
 #[tokio::test]
+async fn a_start_that_was_ordered_while_it_begins_does_not_end_the_new_process() {
+    let script = "echo once >> starts; [ $(wc -l < starts) -gt 1 ] && exec sleep 60; exit 1";
+    let mut policy = policy(script);
+    policy.restart.wait_min_ms = 500;
+    let world = World::with(&policy);
+    world.start("a1").await.unwrap();
+    world.when("a1", |it| it.next_start_ms.is_some()).await;
+    // Whoever is to start it has something else to do for a while.
+    let (go_on, waiting) = std::sync::mpsc::channel::<()>();
+    let spawner = world.clients.0.spawner.clone();
+    let busy = tokio::spawn(async move { spawner.run(move || waiting.recv()).await });
+    let begins = world.when("a1", |it| it.restarts == 1).await;
+    assert_eq!(begins.phase, Phase::Waiting);
+    let name = called("a1");
+    world.clients.wake(&name).unwrap();
+    go_on.send(()).unwrap();
+    let started = world.in_phase("a1", Phase::Spawned).await;
+    // A process is there already.
+    world.clients.wake(&name).unwrap();
+    sleep(Duration::from_millis(500)).await;
+    let later = world.clients.status(&name).unwrap();
+    assert_eq!((&later.start, later.restarts), (&started.start, 1));
+    assert!(is_alive(&started.pid.unwrap().to_string()));
+    busy.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_listen_to_term_is_killed() {
     let world = World::of("trap '' TERM; echo $$ > pid; while :; do sleep 0.05; done");
     world.start("a1").await.unwrap();
@@ -668,6 +695,51 @@ async fn the_hosts_end_ends_all_and_leaves_nothing() {
     let new = async { while world.clients.next_new().await.is_some() {} };
     timeout(PATIENCE, new).await.unwrap();
     assert!(!places.pid_path.exists() && !places.backend_path.exists());
+}
+
+#[tokio::test]
+async fn what_ends_with_the_host_is_neither_over_nor_started_again() {
+    // Two of them have ended before the host is told to, the third does after.
+    let stops = World::of(&format!("{STATE} say running; say stop; exit 0"));
+    let fails = World::of("exit 1");
+    let crashes = World::of("echo once >> starts; until [ -e go ]; do sleep 0.02; done; exit 1");
+    let all = [&stops, &fails, &crashes];
+    for host in all {
+        host.start("a1").await.unwrap();
+    }
+    stops.when("a1", |it| it.last_end.is_some()).await;
+    fails
+        .when("a1", |it| it.restarts == 2 && it.pid.is_none())
+        .await;
+    for host in all {
+        host.clients.stop_starting();
+    }
+    std::fs::write(crashes.file("a1", "go"), "").unwrap();
+    crashes.when("a1", |it| it.last_end.is_some()).await;
+    // Longer than any wait here.
+    sleep(Duration::from_secs(1)).await;
+    for host in all {
+        let status = host.clients.status(&called("a1")).unwrap();
+        assert_eq!((status.phase, status.pid), (Phase::Waiting, None));
+        assert_eq!(host.start("a2").await.unwrap_err(), StartError::Ending);
+        host.clients.end().await;
+        assert!(host.clients.all().is_empty());
+        assert!(
+            host.file("a1", "").exists(),
+            "the next host goes on with it"
+        );
+    }
+    assert_eq!(crashes.read("a1", "starts").await, "once");
+}
+
+#[tokio::test]
+async fn the_log_of_the_settings_does_not_lie_in_a_clients_directory() {
+    let mut policy = policy("echo $MOJO_WEIXIN_LOG_PATH > told; exec sleep 60");
+    policy.log_path = Some("client.log".into());
+    let world = World::with(&policy);
+    world.start("a1").await.unwrap();
+    let here = std::env::current_dir().unwrap().join("client.log");
+    assert_eq!(world.read("a1", "told").await, here.to_str().unwrap());
 }
 
 #[tokio::test]

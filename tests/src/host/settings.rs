@@ -21,6 +21,7 @@ pub struct Settings {
     report_contact: Option<u8>,
     pub(super) path_secret: Option<String>,
     pub(super) ports: Option<Arc<Ports>>,
+    pub(super) bears_full_disks: bool,
     /// Command lines by the names of their templates.
     templates: BTreeMap<String, Vec<String>>,
 }
@@ -125,6 +126,13 @@ impl Settings {
     /// A variable of the host's environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The host is not ended when a file of its becomes larger than it may: its writes
+    /// fail, as on a full disk.
+    pub fn bears_full_disks(mut self) -> Self {
+        self.bears_full_disks = true;
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::{Context, Result};
 
@@ -87,11 +87,31 @@ pub fn cpu_s(pid: u32) -> Result<f64> {
 
 /// Ends a process at once. One that has ended already is no error.
 pub fn kill9(pid: u32) -> Result<()> {
+    signal(pid, Signal::KILL)
+}
+
+/// Tells a process to end. One that has ended already is no error.
+pub fn terminate(pid: u32) -> Result<()> {
+    signal(pid, Signal::TERM)
+}
+
+fn signal(pid: u32, signal: Signal) -> Result<()> {
     let id = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    match kill_process(id.context("no process has this id")?, Signal::KILL) {
+    match kill_process(id.context("no process has this id")?, signal) {
         Err(error) if error != rustix::io::Errno::SRCH => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Limits how large a process's files may become, in bytes; none for as large as this
+/// process's may.
+pub fn limit_files(pid: u32, bytes: Option<u64>) -> Result<()> {
+    let id = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    let current = bytes.or(maximum);
+    let id = id.context("no process has this id")?;
+    prlimit(Some(id), Resource::Fsize, Rlimit { current, maximum })?;
+    Ok(())
 }
 
 #[cfg(test)]

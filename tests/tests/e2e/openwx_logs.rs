@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 use wxhost_tests::{
-    Host, Result, check,
+    Context, Host, Result, check,
     host::Settings,
     openwx::{Stub, process},
     poll,
@@ -80,15 +80,75 @@ async fn a_log_is_followed_while_it_grows() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_full_disk_stops_nobody_and_the_log_says_what_is_lost() -> Result<()> {
+    const PRINTED_BYTES: u64 = 10_000_000;
+    /// Far more than any other file of a new host has.
+    const ROOM_BYTES: u64 = 8 * 1024 * 1024;
+    let script = format!(
+        "until [ -e {{data}}/begin ]; do sleep 0.05; done; \
+         head -c {PRINTED_BYTES} /dev/zero | tr '\\0' x; echo > {{data}}/printed; \
+         until [ -e {{data}}/go-on ]; do sleep 0.05; done; echo; echo afterwards; exec sleep 600"
+    );
+    let settings = Settings::default()
+        .clients(10)?
+        .command("printer", &["sh", "-c", &script])
+        .set("openwx.log_bytes_max", 8 * ROOM_BYTES)
+        .bears_full_disks();
+    let host = Host::with(settings).await?;
+    let started = host.openwx()?;
+    let started = started.try_start("a1", &[("template", "printer")]).await?;
+    check!(started["code"] == 0, "{started}");
+    let file = host.client_log_dir("a1").join("console.log");
+    process::limit_files(host.pid()?, Some(ROOM_BYTES))?;
+    fs::write(host.data().join("begin"), "")?;
+    poll::until("all is printed", SOON, async || {
+        Ok(host.data().join("printed").exists().then_some(()))
+    })
+    .await?;
+    poll::until("the host has noticed", SOON, async || {
+        let noticed = host.log().contains("what a client prints can't be kept");
+        Ok(noticed.then_some(()))
+    })
+    .await?;
+    assert_eq!(fs::metadata(&file)?.len(), ROOM_BYTES);
+    process::limit_files(host.pid()?, None)?;
+    fs::write(host.data().join("go-on"), "")?;
+    let log = poll::until("the log goes on", SOON, async || {
+        let log = String::from_utf8_lossy(&fs::read(&file)?).into_owned();
+        Ok(log.ends_with("\nafterwards\n").then_some(log))
+    })
+    .await?;
+    let (before, noted) = log
+        .split_once("[wxhost: ")
+        .context("no note of what is lost")?;
+    let (lost, after) = noted
+        .split_once(" bytes were not kept: the disk took no more]\n")
+        .context("half a note")?;
+    let kept = before.matches('x').count() + after.matches('x').count();
+    assert_eq!(kept as u64 + lost.parse::<u64>()?, PRINTED_BYTES);
+    let shown = log_of(&host, "a1").await?;
+    check!(!shown.is_empty(), "nothing of it can be read");
+    let status = host.client("a1").await?;
+    assert_eq!(
+        (&status["restarts"], &status["pid"]),
+        (&0.into(), &started["pid"])
+    );
+    host.end().await
+}
+
+#[tokio::test]
 async fn a_log_that_can_t_be_written_stops_nobody() -> Result<()> {
     let settings = Settings::default()
         .clients(10)?
         .template("default", &["--print-lines", "3000"])?;
     let host = Host::with(settings).await?;
     let openwx = host.openwx()?;
+    // A link is not followed: where it leads is not the log's.
     let logs = host.client_log_dir("a1");
     fs::create_dir_all(&logs)?;
-    std::os::unix::fs::symlink("/dev/full", logs.join("console.log"))?;
+    let elsewhere = host.home().join("elsewhere");
+    fs::write(&elsewhere, "")?;
+    std::os::unix::fs::symlink(&elsewhere, logs.join("console.log"))?;
     let started = openwx.start("a1").await?;
     let stub = Stub::up(started.port).await?;
     stub.scan().await?;
@@ -98,6 +158,7 @@ async fn a_log_that_can_t_be_written_stops_nobody() -> Result<()> {
         "a1"
     );
     assert_eq!(host.client("a1").await?["restarts"], 0);
+    assert_eq!(fs::metadata(&elsewhere)?.len(), 0);
     host.end().await
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use wxhost_tests::{
     Context, Host, Result, check,
     host::Settings,
@@ -402,31 +403,87 @@ async fn a_child_that_is_left_behind_is_ended() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_process_that_hides_ends_with_its_client_all_the_same() -> Result<()> {
-    let script = "cd /; env -i setsid sh -c 'echo $$ > {data}/hidden; exec sleep 600' & \
-                  sleep 600 & exec sleep 600";
-    let settings = Settings::default()
-        .clients(10)?
-        .command("hider", &["sh", "-c", script]);
-    let host = Host::with(settings).await?;
-    let openwx = host.openwx()?;
-    let started = openwx.try_start("a1", &[("template", "hider")]).await?;
-    check!(started["code"] == 0, "{started}");
-    let file = host.data().join("hidden");
-    let hidden = poll::until("it has hidden", SOON, async || {
+/// A script's piece that starts a process elsewhere which writes its id into this file
+/// of the data directory.
+fn hides(environment: &str, file: &str) -> String {
+    format!("{environment} setsid sh -c 'echo $$ > {{data}}/{file}; exec sleep 600' & ")
+}
+
+async fn hidden(host: &Host, file: &str) -> Result<u32> {
+    let file = host.data().join(file);
+    poll::until("it has hidden", SOON, async || {
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         Ok(text.trim().parse::<u32>().ok())
     })
-    .await?;
+    .await
+}
+
+#[tokio::test]
+async fn a_process_that_hides_ends_with_its_client_all_the_same() -> Result<()> {
+    // The last forks faster than it can be looked for, but not for ever.
+    let script = [
+        "cd /; ".to_owned(),
+        hides("env -i", "nameless"),
+        hides("env WX_CLIENT=a2", "false"),
+        hides(
+            "env -i WX_CLIENTS_OF=\"$WX_CLIENTS_OF\" WX_CLIENT=a2",
+            "forged",
+        ),
+        hides(
+            "env -i WX_CLIENTS_OF=\"$WX_CLIENTS_OF\" WX_CLIENT=gone",
+            "stale",
+        ),
+        "setsid sh -c 'f() { [ $1 -gt 0 ] && f $(($1 - 1)) & }; f 50000' & ".to_owned(),
+        "exec sleep 600".to_owned(),
+    ];
+    let settings = Settings::default()
+        .clients(10)?
+        .command("hider", &["sh", "-c", &script.concat()]);
+    let host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let other = openwx.start("a2").await?;
+    let started = openwx.try_start("a1", &[("template", "hider")]).await?;
+    check!(started["code"] == 0, "{started}");
+    let mut all = Vec::new();
+    for file in ["nameless", "false", "forged", "stale"] {
+        all.push(hidden(&host, file).await?);
+    }
     openwx.stop("a1").await?;
     openwx.until_gone("a1").await?;
-    poll::until("it has ended and was reaped", SOON, async || {
-        let proc = std::path::PathBuf::from(format!("/proc/{hidden}"));
-        Ok((!proc.exists()).then_some(()))
+    poll::until("all have ended and were reaped", SOON, async || {
+        let proc = |pid: &u32| std::path::PathBuf::from(format!("/proc/{pid}"));
+        let gone = all.iter().all(|pid| !proc(pid).exists());
+        let left = process::of_folder(host.home());
+        Ok((gone && left == [other.pid]).then_some(()))
     })
     .await?;
     check!(!host.client_dir("a1").exists(), "its directory is gone");
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_tree_that_hides_ends_with_the_host() -> Result<()> {
+    // The host is handed the inner one only when the outer one has ended.
+    let script = "cd /; env -i setsid sh -c 'echo $$ > {data}/outer; setsid sleep 600 & \
+                  echo $! > {data}/inner; wait; :' & exec sleep 600";
+    let settings = Settings::default()
+        .clients(10)?
+        .command("hider", &["sh", "-c", script]);
+    let mut host = Host::with(settings).await?;
+    let started = host.openwx()?;
+    let started = started.try_start("a1", &[("template", "hider")]).await?;
+    check!(started["code"] == 0, "{started}");
+    let all = [hidden(&host, "outer").await?, hidden(&host, "inner").await?];
+    check!(host.terminate().await?.success(), "an orderly end");
+    let left: Vec<u32> = all
+        .into_iter()
+        .filter(|it| process::is_alive(*it))
+        .collect();
+    for pid in &left {
+        process::kill9(*pid)?;
+    }
+    assert_eq!(left, [0; 0], "they outlived the host");
+    host.start_again().await?;
     host.end().await
 }
 
@@ -485,6 +542,68 @@ async fn clients_are_back_after_a_restart_of_the_host() -> Result<()> {
         std::fs::read_to_string(&pid_file)?.trim(),
         host.pid()?.to_string()
     );
+    host.end().await
+}
+
+#[tokio::test]
+async fn clients_that_are_told_to_end_with_their_host_are_back() -> Result<()> {
+    // Some say that they stop, as their contract wants it, and one says nothing.
+    let settings = Settings::default()
+        .clients(10)?
+        .command("mute", &["sleep", "600"])
+        .set("server.drain_ms", 3_000);
+    let mut host = Host::with(settings).await?;
+    let openwx = host.openwx()?;
+    let logged_in = openwx.log_in("a1").await?;
+    let mut pids = vec![number(&logged_in.facts().await?, "pid")?];
+    pids.push(openwx.start("a2").await?.pid);
+    openwx.until_state("a2", "scaning").await?;
+    let mute = openwx.try_start("a3", &[("template", "mute")]).await?;
+    pids.push(number(&mute, "pid")?);
+
+    // The end of the host takes as long as this request, which is half sent.
+    let mut line = TcpStream::connect(host.address()?).await?;
+    let request = format!(
+        "POST /api/v1/clients HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+        host.token()?
+    );
+    line.write_all(request.as_bytes()).await?;
+    let home = host.home().to_owned();
+    // As a service manager does: to all at once, in any order.
+    for pid in &pids {
+        process::terminate(*pid)?;
+    }
+    host.signal_end()?;
+    poll::until("the clients have ended", SOON, async || {
+        Ok(process::of_folder(&home).is_empty().then_some(()))
+    })
+    .await?;
+    let began = Instant::now();
+    let another = async {
+        while process::of_folder(&home).is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        status = host.wait() => check!(status?.success(), "an orderly end"),
+        () = another => wxhost_tests::fail!("a client was started while the host ended"),
+    }
+    check!(
+        began.elapsed() > Duration::from_secs(1),
+        "nothing held it up"
+    );
+
+    host.start_again().await?;
+    let openwx = host.openwx()?;
+    openwx.until_state("a1", "running").await?;
+    openwx.until_state("a2", "scaning").await?;
+    let status = poll::until("it has a process", SOON, async || {
+        let status = host.client("a3").await?;
+        Ok(status["pid"].is_u64().then_some(status))
+    })
+    .await?;
+    assert_eq!(status["restarts"], 0, "{status}");
     host.end().await
 }
 

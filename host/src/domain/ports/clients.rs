@@ -141,6 +141,10 @@ pub trait Clients: Send + Sync + fmt::Debug {
     /// Has a client's process end and starts another one, without a wait.
     fn restart(&self, name: &ClientName, reason: &str) -> Option<Arc<ClientStatus>>;
 
+    /// Has a client that waits after an end start at once. Does nothing to a process, be
+    /// it one that was started meanwhile.
+    fn wake(&self, name: &ClientName) -> Option<Arc<ClientStatus>>;
+
     /// One client.
     fn status(&self, name: &ClientName) -> Option<Arc<ClientStatus>>;
 
@@ -195,6 +199,10 @@ pub trait Clients: Send + Sync + fmt::Debug {
         call: ApiCall,
     ) -> Result<ApiAnswer, CallFault>;
 
+    /// The host is about to end: none is started from now on. Whose process ends
+    /// meanwhile waits for the next host.
+    fn stop_starting(&self);
+
     /// Ends all clients. None is started from now on.
     async fn end(&self);
 }
@@ -220,6 +228,10 @@ impl Clients for NoClients {
     }
 
     fn restart(&self, _: &ClientName, _: &str) -> Option<Arc<ClientStatus>> {
+        None
+    }
+
+    fn wake(&self, _: &ClientName) -> Option<Arc<ClientStatus>> {
         None
     }
 
@@ -274,6 +286,8 @@ impl Clients for NoClients {
     async fn call(&self, _: &ClientName, _: &StartId, _: ApiCall) -> Result<ApiAnswer, CallFault> {
         Err(CallFault::Unreached("there are no clients".to_owned()))
     }
+
+    fn stop_starting(&self) {}
 
     async fn end(&self) {}
 }

@@ -195,6 +195,21 @@ async fn a_client_that_runs_is_not_noted_as_over() {
 }
 
 #[tokio::test]
+async fn what_ends_while_the_host_ends_is_not_over() {
+    let host = host().await;
+    host.start("a").await.unwrap();
+    host.service.stop_taking();
+    assert!(host.native.stopped_starting.load(Ordering::SeqCst));
+    for phase in [Phase::Stopped, Phase::Failed] {
+        host.native.becomes("a", phase);
+        let noted = host.service.client_is_over(&name("a")).await;
+        assert!(matches!(noted, Err(Error::Draining)), "{noted:?}");
+    }
+    let host = host.again().await;
+    assert_eq!(host.phase("a"), Some(Phase::Spawned));
+}
+
+#[tokio::test]
 async fn one_that_can_not_be_started_again_has_failed_with_the_reason() {
     let host = host().await;
     host.start("a").await.unwrap();

@@ -9,8 +9,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::{body::Body, extract::Request};
 use reqwest::{Response, Url, header, redirect};
+use tokio::task::JoinSet;
 
-use super::{Openwx, PREFIX, asked::Asked};
+use super::{Openwx, PREFIX, asked::Asked, own::Api};
 use crate::edge::{linger, loopback::spare_proxies};
 
 /// How long an answer may take: the other side holds it back until there is
@@ -18,6 +19,12 @@ use crate::edge::{linger, loopback::spare_proxies};
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 /// How long a connection may take.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// Commands under way that are passed on to clients: one that a client blocks takes up to
+/// ten minutes, and with the shortest interval the host would gather hundreds.
+const PASSED_ON_MAX: usize = 16;
+/// Commands under way that the host carries out itself. They take seconds, and have room
+/// of their own: among them is the end of a client that blocks.
+const OWN_MAX: usize = 16;
 /// The longest wait after errors.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
@@ -50,12 +57,10 @@ impl Openwx {
         };
         let pause = Duration::from_secs(self.policy().poll_interval);
         let (mut failures, mut complained) = (0u32, false);
+        let mut commands = Commands::default();
         loop {
             let trouble = match asking.ask().await {
-                Ok(Told::Do(command)) => {
-                    self.obey(command).await;
-                    None
-                }
+                Ok(Told::Do(command)) => commands.begin(&self, command).await.err(),
                 Ok(Told::Nothing) => None,
                 Ok(Told::Strange(what)) => Some(what),
                 Err(error) => Some(error.without_url().to_string()),
@@ -74,17 +79,49 @@ impl Openwx {
     }
 
     /// Carries a command out as if somebody with the token had sent it.
-    async fn obey(&self, command: String) {
-        let request = Request::get(&command).body(Body::empty());
-        let Ok(request) = request else {
-            return tracing::warn!("a command of openwx.poll_api can't be read");
-        };
+    async fn obey(&self, request: Request) {
         let path = request.uri().path().to_owned();
         let answer = self.carry_out(Asked::of(request, self)).await;
         let status = answer.status().as_u16();
         tracing::info!(path, status, "a command of openwx.poll_api was carried out");
         // A client is done with its answer only when somebody has read it.
         linger::throw_away(answer.into_body()).await;
+    }
+}
+
+/// Commands under way, beside the questions: a client that blocks shall not keep the
+/// host from hearing of its end. They end with this.
+#[derive(Debug, Default)]
+struct Commands {
+    passed_on: JoinSet<()>,
+    own: JoinSet<()>,
+}
+
+impl Commands {
+    /// Begins to carry out a command. Says why it is not.
+    async fn begin(&mut self, openwx: &Openwx, command: String) -> Result<(), String> {
+        let request = Request::get(&command).body(Body::empty());
+        let request = request.map_err(|_| "it redirects to what can't be read".to_owned())?;
+        while self.passed_on.try_join_next().is_some() {}
+        while self.own.try_join_next().is_some() {}
+        let path = request.uri().path().trim_start_matches('/');
+        let is_own = matches!(Api::of(request.method(), path), Ok(Some(_)));
+        let commands = match is_own {
+            true => &mut self.own,
+            false if self.passed_on.len() < PASSED_ON_MAX => &mut self.passed_on,
+            false => {
+                return Err(format!(
+                    "{PASSED_ON_MAX} of its commands are being passed on to clients already: one \
+                     more is not carried out"
+                ));
+            }
+        };
+        if is_own && commands.len() >= OWN_MAX {
+            let _ = commands.join_next().await;
+        }
+        let openwx = openwx.clone();
+        commands.spawn(async move { openwx.obey(request).await });
+        Ok(())
     }
 }
 

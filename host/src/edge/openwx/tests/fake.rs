@@ -151,6 +151,10 @@ impl Clients for Fake {
         None
     }
 
+    fn wake(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
+        self.restart(name, "")
+    }
+
     fn status(&self, _: &ClientName) -> Option<Arc<ClientStatus>> {
         self.status.borrow().clone()
     }
@@ -216,6 +220,8 @@ impl Clients for Fake {
         let given = script.get_mut(&call.path).and_then(VecDeque::pop_front);
         given.unwrap_or_else(|| usual(&call.path))
     }
+
+    fn stop_starting(&self) {}
 
     async fn end(&self) {}
 }

@@ -144,6 +144,10 @@ impl Clients for Fake {
         self.status(name)
     }
 
+    fn wake(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
+        self.restart(name, "")
+    }
+
     fn status(&self, name: &ClientName) -> Option<Arc<ClientStatus>> {
         self.one(name).map(|one| Arc::new(one.status))
     }
@@ -207,6 +211,8 @@ impl Clients for Fake {
     async fn call(&self, _: &ClientName, _: &StartId, _: ApiCall) -> Result<ApiAnswer, CallFault> {
         Err(CallFault::Unreached("not in this test".to_owned()))
     }
+
+    fn stop_starting(&self) {}
 
     async fn end(&self) {}
 }
