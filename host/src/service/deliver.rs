@@ -13,8 +13,8 @@ use crate::domain::{
     Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
     handler::{FailureKind, Used},
     ports::{
-        Call, CallError, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord,
-        PauseChange, Seen, StoreError, TaskFilter,
+        Call, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord, PauseChange,
+        Seen, StoreError, TaskFilter,
     },
     task::Origin,
 };
@@ -289,6 +289,7 @@ impl Service {
     ) -> Result<Option<Vec<Task>>, Error> {
         let Settled { event, reply, .. } = *settled;
         let now_ms = self.0.store.now();
+        let verdict = called.verdict();
         let mut commit = called.into_commit(settled, now_ms);
         let asked = commit.tasks.clone();
         self.await_outcomes(&event.account, &mut commit, now_ms)
@@ -305,6 +306,10 @@ impl Service {
                 return Ok(Some(tasks));
             }
             Tried::SharedMoved => return Ok(None),
+        }
+        // Once for each event: a run that is lost says nothing about its version.
+        if let Some((bot, failed)) = verdict {
+            self.judge(&bot, failed);
         }
         let actions = asked.iter().map(|task| &task.action);
         self.note_settled(turn, event, actions, settled.hushed.clone());
@@ -485,7 +490,7 @@ impl Service {
     }
 
     /// Fills in the author's name, as the conversation shows it.
-    async fn name_author(&self, event: &mut Event) -> Result<(), Error> {
+    pub(super) async fn name_author(&self, event: &mut Event) -> Result<(), Error> {
         let Happening::Message(message) = &mut event.what else {
             return Ok(());
         };
@@ -527,11 +532,7 @@ impl Service {
             event: Arc::clone(event),
             is_trial: false,
         };
-        let called = self.0.runtime.call(call).await;
-        if let Ok(_) | Err(CallError::Failed(_)) = &called {
-            self.judge(&bot, called.is_err());
-        }
-        match called {
+        match self.0.runtime.call(call).await {
             Ok(effects) => Ok(Called::Handled(bot, effects)),
             Err(error) => Ok(Called::Failed(bot, failure_of(error)?)),
         }
@@ -619,6 +620,15 @@ impl Called {
             Self::Paused(bot) | Self::Handled(bot, _) | Self::Failed(bot, _) => {
                 Some(Arc::clone(bot))
             }
+        }
+    }
+
+    /// The bot that was called, and whether it failed.
+    fn verdict(&self) -> Option<(Arc<Deployment>, bool)> {
+        match self {
+            Self::Unhandled | Self::Paused(_) => None,
+            Self::Handled(bot, _) => Some((Arc::clone(bot), false)),
+            Self::Failed(bot, _) => Some((Arc::clone(bot), true)),
         }
     }
 

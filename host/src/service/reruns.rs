@@ -19,9 +19,9 @@ use crate::domain::{Deployment, HandlerName};
 
 /// How often a bot runs again for one event.
 const RERUNS_MAX: u32 = 5;
-/// How long after the first run no other begins. With the time of a call it stays
-/// below the 30 s after which WeHub gives up.
-const RERUN_WITHIN: Duration = Duration::from_secs(8);
+/// How long after the first run no other begins. With the wait for the turn (10 s) and
+/// the longest call (15 s) it stays below the 30 s after which WeHub gives up.
+const RERUN_WITHIN: Duration = Duration::from_secs(4);
 /// How long a first run waits for those who run again. A slow bot among them must
 /// not hold up other accounts.
 const NEWCOMER_WAIT: Duration = Duration::from_millis(100);

@@ -69,7 +69,7 @@ impl Service {
         };
         let deployment = self.deployment_of(account);
         if turn.account.is_none() || deployment.is_none_or(|it| it.handler != *handler) {
-            tracing::debug!(%account, %handler, timer = id, "a timer is dropped: its bot no longer serves the account");
+            tracing::info!(%account, %handler, timer = id, "a timer is dropped: its bot no longer serves the account");
             return self.commit(&turn, account, gone).await.map(drop);
         }
         let due = Due {

@@ -113,7 +113,9 @@ enum HandlerCommand {
         #[arg(value_parser = handler_name)]
         name: HandlerName,
     },
-    /// Remove a handler that serves nobody
+    /// Remove a handler that serves nobody, with its versions, configuration and secrets
+    ///
+    /// What it keeps for accounts stays: see `wxhost kv`.
     Remove {
         /// Which
         #[arg(value_parser = handler_name)]

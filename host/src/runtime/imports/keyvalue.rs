@@ -62,7 +62,8 @@ impl<E: Errand> CallState<E> {
     /// Why the guest can't open the shared bucket, where its author and whoever runs
     /// the host read it.
     fn note_no_grant(&mut self) {
-        const HOW: &str = "the bucket `shared` was not granted: deploy the handler with                            --shared-bucket (shared_bucket in its manifest)";
+        const HOW: &str = "the bucket `shared` was not granted: deploy the handler with \
+             --shared-bucket (shared_bucket in its manifest)";
         self.output.add(format!("{HOW}\n").as_bytes());
         tracing::warn!(
             handler = %self.handler(),

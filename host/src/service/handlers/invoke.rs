@@ -57,17 +57,28 @@ impl Service {
             Some(id) => self.0.store.account(id).await?.map(Arc::new),
             None => None,
         };
+        let client = me.as_ref().map_or(invoke.client, |account| account.client);
+        let is_other_version = invoke.version.is_some();
+        let mut event = made_up(invoke, self.0.store.now());
+        if me.is_some() {
+            self.name_author(&mut event).await?;
+        }
         let call = Call {
             bot: Arc::clone(&bot),
-            client: me.as_ref().map_or(invoke.client, |account| account.client),
+            client,
             me,
-            event: Arc::new(made_up(invoke, self.0.store.now())),
+            event: Arc::new(event),
             is_trial: true,
         };
         let outcome = match self.0.runtime.call(call).await {
             Ok(effects) => Ok(effects),
             Err(error) => Err(failure_of(error)?),
         };
+        // A version that serves nobody does not stay in memory. While somebody deploys
+        // they see to it.
+        if is_other_version && let Ok(_changing) = self.0.catalogue.changing.try_lock() {
+            self.retain_components().await;
+        }
         Ok(Invoked { bot, outcome })
     }
 
@@ -118,8 +129,5 @@ fn complete(message: &mut Message, now_ms: Millis) {
     if message.conversation.is_empty() {
         let group = message.group.as_ref();
         message.conversation = group.unwrap_or(&message.author).clone();
-    }
-    if message.author_name.is_empty() {
-        message.author_name.clone_from(&message.author);
     }
 }

@@ -96,7 +96,7 @@ impl Service {
                     );
                 }
             }
-            let kept = self.kept(&handler.name).await?;
+            let kept = self.kept(&handler).await?;
             let handler = self.with_config_moved(handler).await?;
             let config = Arc::new(self.load_config(&handler.name).await?);
             entries.push(Entry::new(handler, kept, config, None));
@@ -106,8 +106,18 @@ impl Service {
         self.load_runs().await
     }
 
-    async fn kept(&self, name: &HandlerName) -> Result<Vec<(VersionNumber, Digest)>, Error> {
-        let versions = self.0.store.versions(name).await?;
+    /// The versions that can be gone back to. What was deployed before versions were
+    /// counted stands in the handler only: it is kept from now on.
+    async fn kept(&self, handler: &Handler) -> Result<Vec<(VersionNumber, Digest)>, Error> {
+        let mut versions = self.0.store.versions(&handler.name).await?;
+        for serving in handler.serving() {
+            if !versions.iter().any(|it| it.number == serving.number) {
+                let (name, version) = (handler.name.clone(), Box::new(serving.clone()));
+                let change = CatalogueChange::PutVersion(name, version);
+                self.0.store.change_catalogue(vec![change]).await?;
+                versions.push(serving.clone());
+            }
+        }
         Ok(versions.iter().map(|it| (it.number, it.digest)).collect())
     }
 

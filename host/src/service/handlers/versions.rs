@@ -29,15 +29,7 @@ impl Service {
     /// The versions of a handler that are kept, newest first.
     pub async fn versions(&self, name: &HandlerName) -> Result<Vec<Version>, Error> {
         let handler = self.entry(name)?.handler;
-        let mut versions = self.0.store.versions(name).await?;
-        // What was deployed before versions were counted stands in the handler only.
-        for serving in handler.serving() {
-            if !versions.iter().any(|it| it.number == serving.number) {
-                versions.push(serving.clone());
-            }
-        }
-        versions.sort_by_key(|it| std::cmp::Reverse(it.number));
-        Ok(versions)
+        Ok(self.0.store.versions(&handler.name).await?)
     }
 
     /// How the calls of the version that serves some went since the host started.
