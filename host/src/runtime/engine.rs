@@ -17,7 +17,7 @@ use wasmtime::{
 };
 
 use super::{
-    Limits, bindings,
+    Limits, bindings, requests,
     state::{CallState, CallbackErrand, Errand},
 };
 use crate::domain::{
@@ -179,6 +179,7 @@ fn bot_linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> 
     let mut linker = common_linker(engine)?;
     let l = &mut linker;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(l)?;
+    requests::bound(l)?;
     bot::context::add_to_linker::<_, Own>(l, itself)?;
     bot::chat::add_to_linker::<_, Own>(l, itself)?;
     bot::groups::add_to_linker::<_, Own>(l, itself)?;

@@ -15,6 +15,7 @@ mod invoke;
 mod limits;
 mod output;
 mod registry;
+mod requests;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -154,6 +154,20 @@ async fn a_bot_calls_whom_its_version_may_and_nobody_else() -> Result<()> {
     check!(tls.starts_with("err denied"), "{tls}");
     let metadata = fetch("http://169.254.169.254/latest/meta-data".to_owned()).await?;
     check!(metadata.starts_with("err denied"), "{metadata}");
+    // What the host would hold for each request that a guest puts together has an end.
+    let long = format!("wasi-http.send {} {} 0", "M".repeat(65), site.url("/"));
+    check!(
+        ask(&client, &long).await?.contains("takes no such request"),
+        "a method"
+    );
+    let long = wasi(format!("http://{}/", "a".repeat(1025))).await?;
+    check!(long.contains("takes no such request"), "{long}");
+    let long = ask(
+        &client,
+        &format!("web.fetch {} {}", "M".repeat(65), site.url("/")),
+    )
+    .await?;
+    check!(long.starts_with("err bad-request"), "{long}");
     let header = ask(&client, &format!("web.header host a.com {}", site.url("/"))).await?;
     check!(header.starts_with("err bad-request"), "{header}");
     assert_eq!(

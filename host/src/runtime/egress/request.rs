@@ -30,6 +30,9 @@ use crate::{
     },
 };
 
+/// The longest method. Those in use have at most 17 bytes.
+const METHOD_MAX_BYTES: usize = 64;
+
 /// What is kept of a call's time for the guest, to handle a request that came to nothing.
 const HANDLING: Duration = Duration::from_millis(100);
 /// How many headers a request or a response may have.
@@ -184,6 +187,10 @@ impl Admitted {
     ) -> Result<Request<Sent>, Refusal> {
         let config = &self.egress.config;
         let (mut parts, body) = request.into_parts();
+        if parts.method.as_str().len() > METHOD_MAX_BYTES {
+            let problem = format!("method: has at most {METHOD_MAX_BYTES} bytes");
+            return Err(Refusal::BadRequest(problem));
+        }
         if parts.method == Method::CONNECT {
             let problem = "method: CONNECT asks for a tunnel, which there is not".to_owned();
             return Err(Refusal::BadRequest(problem));
