@@ -50,7 +50,6 @@ pub use error::Error;
 pub use handlers::{ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployDone, Invoke, Invoked};
 pub use links::{Link, Woken};
 pub use logins::{LoginRequest, QrSession};
-pub use schedules::{Fired, ScheduleView};
 pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, Outcome, SUBMIT_MAX, Submission};
 
 use serde::{Deserialize, Serialize};

@@ -7,13 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Error, Service, timers::Due};
 use crate::domain::{
     AccountId, Alarm, Deployment, Handler, HandlerName, Millis,
-    handler::{Run, RunKey, Schedule, Scope, VersionNumber},
+    handler::{Fired, Run, RunKey, Schedule, ScheduleView, Scope, VersionNumber},
     ports::{CatalogueChange, Commit},
     timer::{SCHEDULE_PREFIX, ScheduleDue, schedule_event_key},
 };
@@ -39,27 +38,6 @@ pub struct Known(BTreeMap<RunKey, Run>);
 pub struct RunChange {
     begin: Vec<Run>,
     end: Vec<RunKey>,
-}
-
-/// A schedule of a version that serves, and its times.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScheduleView {
-    /// When, and with what payload.
-    #[serde(flatten)]
-    pub schedule: Schedule,
-    /// The version that has it.
-    pub version: VersionNumber,
-    /// When it comes due next, in ms.
-    pub next_ms: Option<Millis>,
-    /// When it came due last, in ms.
-    pub last_ms: Option<Millis>,
-}
-
-/// For how many accounts a schedule was fired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fired {
-    /// How many.
-    pub accounts: usize,
 }
 
 impl Runs {

@@ -110,6 +110,12 @@ async fn it_reports_from_start_to_stop_in_the_order_that_was_observed() -> Resul
         !native.has("mojo_weixin_qrcode_a1.jpg"),
         "the code is still there"
     );
+    // Its state file says so before its report does.
+    let running = json!(["state_change", ["updating", "running"]]);
+    poll::until("it has told that it runs", SOON, async || {
+        Ok(told(&recorder).contains(&running).then_some(()))
+    })
+    .await?;
     native.term()?;
     assert_eq!(native.ends().await?, Some(0));
     check!(

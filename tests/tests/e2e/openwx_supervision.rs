@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use wxhost_tests::{
     Context, Host, Result, check,
     host::Settings,
@@ -565,10 +568,19 @@ async fn clients_that_are_told_to_end_with_their_host_are_back() -> Result<()> {
     let mut line = TcpStream::connect(host.address()?).await?;
     let request = format!(
         "POST /api/v1/clients HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
-         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+         Content-Type: application/json\r\nContent-Length: 100\r\n\
+         Expect: 100-continue\r\n\r\n",
         host.token()?
     );
     line.write_all(request.as_bytes()).await?;
+    // Now it is being read.
+    let mut word = [0; 12];
+    poll::within("the host asks for the body", SOON, async {
+        line.read_exact(&mut word).await?;
+        Ok(())
+    })
+    .await?;
+    assert_eq!(&word, b"HTTP/1.1 100");
     let home = host.home().to_owned();
     // As a service manager does: to all at once, in any order.
     for pid in &pids {

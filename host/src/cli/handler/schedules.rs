@@ -10,9 +10,12 @@ use crate::{
         failure::Failure,
         output::{Printed, Style, Table},
     },
-    domain::{AccountId, HandlerName, id::BadId},
+    domain::{
+        AccountId, HandlerName,
+        handler::{Fired, ScheduleView},
+        id::BadId,
+    },
     edge::control::wire::List,
-    service::{Fired, ScheduleView},
 };
 
 /// `wxhost handler fire`.

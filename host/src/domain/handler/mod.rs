@@ -22,7 +22,7 @@ pub use self::{
     host_rule::{BadHostRule, HOST_RULES_MAX, Host, HostRule, Origin, Reach, Scheme, sorted},
     manifest::Manifest,
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
-    schedule::{Run, RunKey, SCHEDULES_MAX, Schedule},
+    schedule::{Fired, Run, RunKey, SCHEDULES_MAX, Schedule, ScheduleView},
     version::{DeployChange, VERSIONS_KEPT, Version, VersionNumber},
 };
 use super::{AccountId, Digest, HandlerName, Millis};

@@ -7,6 +7,7 @@ use croner::{
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
+use super::VersionNumber;
 use crate::domain::{HandlerName, Millis};
 
 /// How many schedules a version may have.
@@ -152,6 +153,27 @@ pub struct Run {
     /// When it came due last, in ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_ms: Option<Millis>,
+}
+
+/// A schedule of a version that serves, and its times.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleView {
+    /// When, and with what payload.
+    #[serde(flatten)]
+    pub schedule: Schedule,
+    /// The version that has it.
+    pub version: VersionNumber,
+    /// When it comes due next, in ms.
+    pub next_ms: Option<Millis>,
+    /// When it came due last, in ms.
+    pub last_ms: Option<Millis>,
+}
+
+/// For how many accounts a schedule was fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fired {
+    /// How many.
+    pub accounts: usize,
 }
 
 /// What tells the runs of one handler apart: the schedule's name and its timing. Two

@@ -7,9 +7,12 @@ use super::{
     wire::{FireRequest, List},
 };
 use crate::{
-    domain::{AccountId, HandlerName, Timer},
+    domain::{
+        AccountId, HandlerName, Timer,
+        handler::{Fired, ScheduleView},
+    },
     edge::error::Problem,
-    service::{Fired, ScheduleView, Service},
+    service::Service,
 };
 
 pub async fn timers(
