@@ -1,6 +1,6 @@
 //! Facts about processes, as the system tells them (`/proc`).
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, thread, time::Duration};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
@@ -8,6 +8,10 @@ use crate::{Context, Result};
 
 /// How many ticks of a processor's time are a second (Linux: always).
 const TICKS_PER_S: f64 = 100.0;
+/// How often a process without an environment is looked at, a ms apart: some have none.
+const LAID_OUT_TRIES: usize = 50;
+/// The process that starts the kernel's own, which have no environment at all.
+const KERNEL: u32 = 2;
 
 /// What `/proc/PID/stat` tells of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +64,7 @@ pub fn is_alive(pid: u32) -> bool {
 pub fn of_folder(folder: &Path) -> Vec<u32> {
     let folder = folder.display().to_string();
     let names = |pid: u32| {
-        let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let variables = environment(pid);
         variables.split(|byte| *byte == 0).any(|variable| {
             let variable = String::from_utf8_lossy(variable);
             variable.starts_with("MOJO_WEIXIN_") && variable.contains(&folder)
@@ -68,6 +72,23 @@ pub fn of_folder(folder: &Path) -> Vec<u32> {
     };
     let alive = all().into_iter().filter(|it| it.state != 'Z');
     alive.map(|it| it.pid).filter(|pid| names(*pid)).collect()
+}
+
+/// What a process was started with. One that is just being started has nothing yet: its
+/// parent goes on before the system has laid its environment out.
+fn environment(pid: u32) -> Vec<u8> {
+    for _ in 0..LAID_OUT_TRIES {
+        let starts = match fs::read(format!("/proc/{pid}/environ")) {
+            Ok(variables) if !variables.is_empty() => return variables,
+            Ok(_) => facts(pid).is_some_and(|it| it.state != 'Z' && it.parent != KERNEL),
+            Err(_) => false,
+        };
+        if !starts {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Vec::new()
 }
 
 /// The children of this process that have ended and that it has not asked about.
