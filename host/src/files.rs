@@ -1,19 +1,61 @@
-//! Files that must be whole or not there, and directories for this user only.
+//! Files that must be whole or not there, and files and directories for this user only.
 
 use std::{
     fs,
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
+use rustix::fs::OFlags;
 
 /// What the names of files begin with that are not whole yet.
 const TEMPORARY: &str = ".tmp-";
 
 /// Permission bits that let others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// Permission bits that let others do anything.
+const OPEN_TO_OTHERS: u32 = 0o077;
+/// No secret's file is longer: guards against the wrong file.
+const SECRET_MAX_BYTES: u64 = 4096;
+
+/// Why a secret's file is not read.
+#[derive(Debug)]
+pub enum SecretFileError {
+    /// Others can read or write it; its permission bits.
+    Loose(u32),
+    /// It can't be read.
+    File(io::Error),
+}
+
+/// The bytes of a file with a secret. Read only while nobody but this user can read or
+/// write it: what others put there is no secret of ours.
+pub fn read_secret(path: &Path) -> Result<Vec<u8>, SecretFileError> {
+    // A pipe would keep the host from starting.
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .map_err(SecretFileError::File)?;
+    // Asked of the open file: the name could mean another one by now.
+    let about = file.metadata().map_err(SecretFileError::File)?;
+    if !about.is_file() || about.uid() != rustix::process::geteuid().as_raw() {
+        let problem = "it is no file of the user that the host runs as";
+        let error = io::Error::new(io::ErrorKind::PermissionDenied, problem);
+        return Err(SecretFileError::File(error));
+    }
+    let mode = about.permissions().mode() & 0o7777;
+    if mode & OPEN_TO_OTHERS != 0 {
+        return Err(SecretFileError::Loose(mode));
+    }
+    let mut bytes = Vec::new();
+    let mut limited = file.take(SECRET_MAX_BYTES);
+    limited
+        .read_to_end(&mut bytes)
+        .map_err(SecretFileError::File)?;
+    Ok(bytes)
+}
 
 /// Makes a directory that only this user can enter, with its parents. One that
 /// exists is left as it is, and refused when others can write to it: what lies

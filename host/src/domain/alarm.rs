@@ -23,6 +23,40 @@ pub enum Alarm {
     Schedule(ScheduleDue),
 }
 
+/// What an alarm is for. Each kind is looked at by itself, so that bots that take long
+/// when they are woken hold up nobody's deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AlarmKind {
+    /// What may not have come in time.
+    Deadline,
+    /// A bot that wants to be called.
+    Wakeup,
+}
+
+impl AlarmKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Deadline, Self::Wakeup];
+}
+
+impl Alarm {
+    /// What it is for.
+    pub fn kind(&self) -> AlarmKind {
+        match self {
+            Self::Task(_) | Self::File(..) | Self::Login(_) => AlarmKind::Deadline,
+            Self::Timer(..) | Self::Schedule(_) => AlarmKind::Wakeup,
+        }
+    }
+
+    /// The handler that it wakes.
+    pub fn handler(&self) -> Option<&HandlerName> {
+        match self {
+            Self::Timer(_, handler, _) => Some(handler),
+            Self::Schedule(due) => Some(&due.handler),
+            Self::Task(_) | Self::File(..) | Self::Login(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Alarm {
     /// Two alarms have the same text only if they are the same.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,6 +11,9 @@ pub const KEY_MAX_BYTES: usize = 256;
 /// How many keys of the shared bucket one call may read. The commit compares each
 /// with what is there then, and while it does nobody else's is settled.
 pub const SHARED_READS_MAX: usize = 256;
+/// How many bytes the values may have together that one call reads of it, before the
+/// last: its commit reads them all once more, and everybody's commits wait for that.
+pub const SHARED_READ_BYTES_MAX: usize = 1024 * 1024;
 
 /// One bucket.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

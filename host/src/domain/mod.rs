@@ -25,7 +25,7 @@ pub mod timer;
 
 pub use account::{Account, ClientKind, Logout, Session};
 pub use action::Action;
-pub use alarm::Alarm;
+pub use alarm::{Alarm, AlarmKind};
 pub use bucket::{Bucket, Usage};
 pub use client::ClientName;
 pub use contact::{Contact, ContactKind, Group, Member, User};

@@ -2,18 +2,11 @@
 //! the file's owner can read or write them.
 
 use std::{
-    fs,
-    io::{self, Read},
-    os::unix::fs::PermissionsExt,
+    io,
     path::{Path, PathBuf},
 };
 
-use crate::files;
-
-/// No such file is longer: guards against the wrong file.
-const FILE_MAX_BYTES: u64 = 4096;
-/// Permission bits for anybody but the owner.
-const OTHERS: u32 = 0o077;
+use crate::files::{self, SecretFileError};
 
 /// Why a secret can't be had.
 #[derive(Debug, thiserror::Error)]
@@ -42,19 +35,13 @@ pub enum KeyFileError {
 
 /// What the file holds.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, KeyFileError> {
-    let file = fs::File::open(path).map_err(|source| failed(path, source))?;
-    // Asked of the open file: the name could mean another one by now.
-    let about = file.metadata().map_err(|source| failed(path, source))?;
-    let mode = about.permissions().mode() & 0o7777;
-    if mode & OTHERS != 0 {
-        let path = path.to_owned();
-        return Err(KeyFileError::Loose { path, mode });
-    }
-    let mut bytes = Vec::new();
-    file.take(FILE_MAX_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(|source| failed(path, source))?;
-    Ok(bytes)
+    files::read_secret(path).map_err(|error| match error {
+        SecretFileError::File(source) => failed(path, source),
+        SecretFileError::Loose(mode) => KeyFileError::Loose {
+            path: path.to_owned(),
+            mode,
+        },
+    })
 }
 
 /// What the file holds; when there is none, it is made and holds what `make`

@@ -2,12 +2,12 @@
 //! within what the bucket may come to, and of the shared bucket it is noted what was
 //! read, which the commit then holds against what is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use super::state::{CallState, Errand, NotTaken, Stopped};
 use crate::domain::{
     Bucket, Digest, Usage,
-    bucket::{SHARED_READS_MAX, check_key},
+    bucket::{SHARED_READ_BYTES_MAX, SHARED_READS_MAX, check_key},
     ports::{KeyValueWrite, SharedChange},
 };
 
@@ -40,6 +40,8 @@ struct Touched {
     usage: Option<Usage>,
     /// What was read of the shared bucket, as it was the first time.
     read: BTreeMap<String, Option<Digest>>,
+    /// How many bytes the values had that were read of it.
+    read_bytes: usize,
 }
 
 impl Buckets {
@@ -93,15 +95,23 @@ impl<E: Errand> CallState<E> {
         if let Some(written) = self.written(which).get(key) {
             return Ok(Ok(written.clone()));
         }
-        let read = &self.buckets.shared.read;
-        if which == Which::Shared && read.len() >= SHARED_READS_MAX && !read.contains_key(key) {
+        if which == Which::Own {
+            return Ok(Ok(self.stored(which, key).await?));
+        }
+        let Touched {
+            read, read_bytes, ..
+        } = &self.buckets.shared;
+        let full = read.len() >= SHARED_READS_MAX || *read_bytes >= SHARED_READ_BYTES_MAX;
+        if full && !read.contains_key(key) {
             return Ok(Err(NotTaken::TooManyReads));
         }
         let value = self.stored(which, key).await?;
-        if which == Which::Shared {
-            let read = &mut self.buckets.shared.read;
-            read.entry(key.to_owned())
-                .or_insert_with(|| value.as_deref().map(Digest::of));
+        let Touched {
+            read, read_bytes, ..
+        } = &mut self.buckets.shared;
+        if let Entry::Vacant(first) = read.entry(key.to_owned()) {
+            first.insert(value.as_deref().map(Digest::of));
+            *read_bytes += value.as_ref().map_or(0, Vec::len);
         }
         Ok(Ok(value))
     }

@@ -13,7 +13,7 @@ use super::{
 use crate::domain::{
     AccountId, Action, Deployment, HandlerName, Millis, TaskId, TaskNumber, Usage,
     action::Refused,
-    bucket::SHARED_READS_MAX,
+    bucket::{SHARED_READ_BYTES_MAX, SHARED_READS_MAX},
     callback::{self, Verdict},
     handler::{FailureKind, Used},
     ports::{ActionCheck, Answer, Ask, Call, Effects, Store, StoreError},
@@ -278,12 +278,6 @@ impl<E: Errand> CallState<E> {
         let index = usize::try_from(cursor).ok()?.checked_sub(1)?;
         self.key_cursors.get(index).map(String::as_str)
     }
-
-    /// Counts that so many bytes of effects take the place of so many.
-    pub fn count_effects(&mut self, instead_of: usize, bytes: usize) -> Result<(), NotTaken> {
-        self.effects_bytes = self.effects_with(instead_of, bytes)?;
-        Ok(())
-    }
 }
 
 impl CallState {
@@ -383,7 +377,10 @@ pub enum NotTaken {
     )]
     TooLarge(u32),
     /// Too many keys of the shared bucket.
-    #[error("one call may read at most {SHARED_READS_MAX} keys of the shared bucket")]
+    #[error(
+        "one call may read at most {SHARED_READS_MAX} keys and {SHARED_READ_BYTES_MAX} bytes of \
+         the shared bucket"
+    )]
     TooManyReads,
     /// A key or a value that no bucket takes, and why.
     #[error("{0}")]

@@ -3,7 +3,8 @@
 //!
 //! An account whose alarms can't be answered, or take long, holds up nobody
 //! else's: each account answers a few at a time, and what has to wait is set anew
-//! for later.
+//! for later. So does each handler whose bots are woken, and wake-ups as a whole are
+//! looked at apart from deadlines.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,15 +15,18 @@ use std::{
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{Error, Service};
-use crate::domain::{Alarm, Millis, ports::StoreError};
+use crate::domain::{Alarm, AlarmKind, HandlerName, Millis, ports::StoreError};
 
 /// How often the store is asked what is due: what is waited for takes seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How many alarms are looked at at a time.
 const AT_ONCE: usize = 256;
-/// How many accounts answer at the same time: a turn may have to be waited for, and
-/// events go before.
+/// How many accounts answer deadlines at the same time, and how many are woken: a turn
+/// may have to be waited for, and events go before.
 const ACCOUNTS_AT_ONCE: usize = 16;
+/// How many accounts one handler's bots are woken for at the same time: slow ones leave
+/// room for others.
+const OF_HANDLER_AT_ONCE: usize = 8;
 /// How many alarms one account answers before its others are set anew.
 const IN_A_ROW: usize = 8;
 /// After how many ms the next row of an account is looked at. Its others come one
@@ -34,14 +38,17 @@ const FAILED_AGAIN_MS: Millis = 30_000;
 /// An alarm and when it was set for.
 type Due = (Millis, Alarm);
 
-/// What answers at the same time: one account's alarms one after the other.
+/// What answers alarms of one kind at the same time: one account's one after the other.
 #[derive(Debug)]
 struct Answering {
     service: Service,
+    kind: AlarmKind,
     room: Arc<Semaphore>,
     rows: JoinSet<Row>,
     /// Whose alarms are being answered.
     busy: HashSet<String>,
+    /// For how many accounts each handler's bots are being woken.
+    woken: HashMap<HandlerName, usize>,
     /// Which.
     taken: HashSet<Due>,
 }
@@ -59,6 +66,7 @@ struct Sorted {
 #[derive(Debug)]
 struct Row {
     whose: String,
+    handler: Option<HandlerName>,
     answered: Vec<Due>,
     /// What could not be answered now.
     failed: Vec<Due>,
@@ -67,13 +75,24 @@ struct Row {
 impl Service {
     /// Answers alarms until the host ends.
     pub async fn watch_alarms(&self) {
-        let mut answering = Answering::new(self.clone());
-        while self.check_ready().is_ok() {
-            if let Err(error) = self.run_schedules().await {
-                tracing::warn!(%error, "schedules can't be looked at");
+        let schedules = async {
+            while self.check_ready().is_ok() {
+                if let Err(error) = self.run_schedules().await {
+                    tracing::warn!(%error, "schedules can't be looked at");
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
             }
+        };
+        let [deadlines, wakeups] = AlarmKind::ALL.map(|kind| self.watch(kind));
+        tokio::join!(schedules, deadlines, wakeups);
+    }
+
+    /// Answers alarms of one kind until the host ends.
+    async fn watch(&self, kind: AlarmKind) {
+        let mut answering = Answering::new(self.clone(), kind);
+        while self.check_ready().is_ok() {
             if let Err(error) = answering.look().await {
-                tracing::warn!(%error, "alarms can't be looked at");
+                tracing::warn!(%error, ?kind, "alarms can't be looked at");
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -83,10 +102,12 @@ impl Service {
     #[cfg(test)]
     pub(super) async fn answer_due(&self) -> Result<(), Error> {
         self.run_schedules().await?;
-        let mut answering = Answering::new(self.clone());
-        while answering.look().await? {
-            if let Some(row) = answering.rows.join_next().await {
-                answering.ended(row).await?;
+        for kind in AlarmKind::ALL {
+            let mut answering = Answering::new(self.clone(), kind);
+            while answering.look().await? {
+                if let Some(row) = answering.rows.join_next().await {
+                    answering.ended(row).await?;
+                }
             }
         }
         Ok(())
@@ -104,6 +125,7 @@ impl Service {
 
     /// Answers these one after the other.
     async fn answer_row(self, whose: String, due: Vec<Due>) -> Row {
+        let handler = handler_of(&due).cloned();
         let (mut answered, mut failed) = (Vec::new(), Vec::new());
         for (at_ms, alarm) in due {
             let (service, asked) = (self.clone(), alarm.clone());
@@ -122,6 +144,7 @@ impl Service {
         }
         Row {
             whose,
+            handler,
             answered,
             failed,
         }
@@ -129,12 +152,14 @@ impl Service {
 }
 
 impl Answering {
-    fn new(service: Service) -> Self {
+    fn new(service: Service, kind: AlarmKind) -> Self {
         Self {
             service,
+            kind,
             room: Arc::new(Semaphore::new(ACCOUNTS_AT_ONCE)),
             rows: JoinSet::new(),
             busy: HashSet::new(),
+            woken: HashMap::new(),
             taken: HashSet::new(),
         }
     }
@@ -145,10 +170,16 @@ impl Answering {
             self.ended(row).await?;
         }
         let store = &self.service.0.store;
-        let due = store.alarms(store.now(), AT_ONCE).await?;
-        let sorted = self.sort(due);
+        // What is being answered is still there: it must not hide the rest.
+        let limit = AT_ONCE + self.taken.len().min(AT_ONCE);
+        let due = store.alarms(self.kind, store.now(), limit).await?;
+        let mut sorted = self.sort(due);
+        self.leave_room(&mut sorted);
         for (whose, row) in sorted.rows {
             self.busy.insert(whose.clone());
+            if let Some(handler) = handler_of(&row) {
+                *self.woken.entry(handler.clone()).or_default() += 1;
+            }
             self.taken.extend(row.iter().cloned());
             let (service, room) = (self.service.clone(), Arc::clone(&self.room));
             self.rows.spawn(async move {
@@ -183,17 +214,44 @@ impl Answering {
         sorted
     }
 
+    /// Leaves room for other handlers' bots.
+    fn leave_room(&self, sorted: &mut Sorted) {
+        let mut woken = self.woken.clone();
+        let Sorted { rows, later } = sorted;
+        rows.retain(|_, row| {
+            let Some(handler) = handler_of(row) else {
+                return true;
+            };
+            let count = woken.entry(handler.clone()).or_default();
+            *count += 1;
+            let fits = *count <= OF_HANDLER_AT_ONCE;
+            if !fits {
+                later.extend(row.drain(..).map(|due| (due, NEXT_ROW_MS)));
+            }
+            fits
+        });
+    }
+
     async fn ended(&mut self, row: Result<Row, tokio::task::JoinError>) -> Result<(), Error> {
         let row = match row {
             Ok(row) => row,
             Err(error) => {
                 // Nobody knows whose: one alarm answered twice is no harm.
                 self.busy.clear();
+                self.woken.clear();
                 self.taken.clear();
                 return Err(Error::Host(format!("alarms ended early: {error}")));
             }
         };
         self.busy.remove(&row.whose);
+        if let Some(handler) = &row.handler
+            && let Some(count) = self.woken.get_mut(handler)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.woken.remove(handler);
+            }
+        }
         for due in row.answered.iter().chain(&row.failed) {
             self.taken.remove(due);
         }
@@ -220,6 +278,11 @@ impl Answering {
         let gone = alarms.into_iter().map(|(due, _)| due).collect();
         Ok(store.dismiss(gone, later).await?)
     }
+}
+
+/// Whose bots a row wakes: one account has one handler at a time.
+fn handler_of(row: &[Due]) -> Option<&HandlerName> {
+    row.first().and_then(|(_, alarm)| alarm.handler())
 }
 
 /// Whose turn it takes to answer. A login has none: each stands by itself.

@@ -257,9 +257,13 @@ impl Service {
             .as_ref()
             .and_then(|bot| bot.version.manifest.schedule(schedule));
         let Some(found) = found else {
-            tracing::debug!(%account, %handler, schedule, "a schedule is dropped: it no longer is of the account's bot");
+            tracing::info!(%account, %handler, schedule, "a schedule is dropped: it no longer is of the account's bot");
             return Ok(());
         };
+        if self.is_overtaken(handler, found, *due_ms).await {
+            tracing::info!(%account, %handler, schedule, "a run of a schedule is left out: the next one is due");
+            return Ok(());
+        }
         let due = Due {
             account,
             handler,
@@ -270,6 +274,21 @@ impl Service {
             also: Commit::default(),
         };
         self.fire(&mut turn, due).await
+    }
+
+    /// Whether the schedule has come due again since: bots that take longer than its
+    /// period are not called more and more often.
+    async fn is_overtaken(&self, handler: &HandlerName, it: &Schedule, due_ms: Millis) -> bool {
+        let key = (handler.clone(), it.name.clone(), it.timing());
+        let last_ms = self
+            .0
+            .runs
+            .lock()
+            .await
+            .0
+            .get(&key)
+            .and_then(|run| run.last_ms);
+        last_ms.is_some_and(|last_ms| last_ms > due_ms)
     }
 
     /// The schedules of the versions that serve, with their times.

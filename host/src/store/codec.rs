@@ -13,8 +13,8 @@ use serde::{
 };
 
 use crate::domain::{
-    AccountId, Alarm, Bucket, ClientName, ContactKind, Digest, EventKey, HandlerName, LoginId,
-    Millis, TaskNumber, TaskState, Timer,
+    AccountId, Alarm, AlarmKind, Bucket, ClientName, ContactKind, Digest, EventKey, HandlerName,
+    LoginId, Millis, TaskNumber, TaskState, Timer,
     handler::{CALLBACK_SCOPE, ConfigScope, RunKey, Scope, VersionNumber},
     ports::StoreError,
 };
@@ -50,7 +50,7 @@ pub enum Table {
     Client = 11,
     /// Login to its image.
     LoginImage = 12,
-    /// Time and text of an alarm to the alarm.
+    /// Time and text of a deadline's alarm to the alarm.
     Alarm = 13,
     /// Handler and number to version.
     Version = 14,
@@ -77,6 +77,8 @@ pub enum Table {
     Shared = 24,
     /// Account, or none, and handler to what their bucket comes to.
     Usage = 25,
+    /// Time and text of an alarm that wakes a bot to the alarm.
+    Wakeup = 26,
     /// Handler, schedule and timing to a schedule's times.
     Run = 30,
     /// Pieces of values too large for one record.
@@ -84,7 +86,7 @@ pub enum Table {
 }
 
 impl Table {
-    const ALL: [Self; 27] = [
+    const ALL: [Self; 28] = [
         Self::Meta,
         Self::Epoch,
         Self::Account,
@@ -99,6 +101,7 @@ impl Table {
         Self::Pause,
         Self::LoginImage,
         Self::Alarm,
+        Self::Wakeup,
         Self::Version,
         Self::Timer,
         Self::Run,
@@ -389,12 +392,20 @@ pub fn alarm(at_ms: Millis, alarm: &Alarm) -> Key {
             alarm.to_string()
         }
     };
-    alarms_at(at_ms).end(&text)
+    alarms_at(alarm.kind(), at_ms).end(&text)
 }
 
-/// The prefix of the alarms of one moment.
-pub fn alarms_at(at_ms: Millis) -> Key {
-    Key::of(Table::Alarm).rising(at_ms)
+/// The prefix of the alarms of one kind and moment.
+pub fn alarms_at(kind: AlarmKind, at_ms: Millis) -> Key {
+    alarms(kind).rising(at_ms)
+}
+
+/// The prefix of the alarms of one kind.
+pub fn alarms(kind: AlarmKind) -> Key {
+    Key::of(match kind {
+        AlarmKind::Deadline => Table::Alarm,
+        AlarmKind::Wakeup => Table::Wakeup,
+    })
 }
 
 /// When the alarm under this key rings.
@@ -598,7 +609,7 @@ mod tests {
                 prop_assert_eq!(one.cmp(&other), a.cmp(&b));
             }
             prop_assert_eq!(time_of(other.as_bytes()).unwrap(), b);
-            prop_assert_eq!(one.as_bytes() < alarms_at(b).after_all().as_slice(), a <= b);
+            prop_assert_eq!(one.as_bytes() < alarms_at(AlarmKind::Deadline, b).after_all().as_slice(), a <= b);
         }
 
         #[test]

@@ -17,9 +17,9 @@ use super::{
     time::{Clock, Time},
 };
 use crate::domain::{
-    Account, AccountId, Alarm, Binding, Bucket, ClientName, Contact, ContactKind, Digest, EventKey,
-    Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task,
-    TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
+    Account, AccountId, Alarm, AlarmKind, Binding, Bucket, ClientName, Contact, ContactKind,
+    Digest, EventKey, Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis,
+    Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
     client::Wanted,
     handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
     ports::{
@@ -682,11 +682,13 @@ impl Store for MemoryStore {
 
     async fn alarms(
         &self,
+        kind: AlarmKind,
         until_ms: Millis,
         limit: usize,
     ) -> Result<Vec<(Millis, Alarm)>, StoreError> {
         self.with(|state| {
             let due = state.alarms.iter().take_while(|(at, _)| *at <= until_ms);
+            let due = due.filter(|(_, alarm)| alarm.kind() == kind);
             Ok(due.take(limit).cloned().collect())
         })
     }

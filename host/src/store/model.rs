@@ -10,8 +10,8 @@ use proptest::prelude::*;
 
 use super::suite::{self, Fixture, Kind, START, id, login_id, name, task, task_id};
 use crate::domain::{
-    Alarm, Bucket, Digest, EventKey, FileRequest, Millis, Task, TaskNumber, TaskState, TimerChange,
-    Usage,
+    Alarm, AlarmKind, Bucket, Digest, EventKey, FileRequest, Millis, Task, TaskNumber, TaskState,
+    TimerChange, Usage,
     ports::{
         Commit, Committed, ContactChange, Enqueue, Enqueued, Epoch, ImageChange, KeyValueWrite,
         LoginChange, LoginChanged, PauseChange, SharedChange, Store, TaskFilter,
@@ -297,8 +297,9 @@ async fn everything(store: &dyn Store) -> String {
 
 async fn of_nobody(store: &dyn Store) -> String {
     let mut all = Vec::new();
-    for until in [START + 4, u64::MAX] {
-        let mut alarms = store.alarms(until, 999).await.unwrap();
+    let kinds = AlarmKind::ALL.into_iter();
+    for (kind, until) in kinds.flat_map(|kind| [(kind, START + 4), (kind, u64::MAX)]) {
+        let mut alarms = store.alarms(kind, until, 999).await.unwrap();
         assert!(alarms.is_sorted_by_key(|(at, _)| *at));
         // At the same moment they come in any order.
         alarms.sort();

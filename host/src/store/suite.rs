@@ -20,9 +20,10 @@ use super::{
     time::Clock,
 };
 use crate::domain::{
-    Account, AccountId, Action, Alarm, Binding, Bucket, ClientKind, Contact, ContactKind, Digest,
-    EventKey, Failure, FailureKind, FileRequest, Group, Handler, HandlerName, Login, LoginId,
-    Member, Millis, Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage, User,
+    Account, AccountId, Action, Alarm, AlarmKind, Binding, Bucket, ClientKind, Contact,
+    ContactKind, Digest, EventKey, Failure, FailureKind, FileRequest, Group, Handler, HandlerName,
+    Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange,
+    Usage, User,
     client::{Over, Wanted},
     handler::{ConfigEntries, ConfigScope, Run, Scope, Sealed, Used, Version, VersionNumber},
     ports::{
@@ -123,7 +124,13 @@ impl Fixture {
     }
 
     async fn alarms(&self, until_ms: Millis, limit: usize) -> Vec<(Millis, Alarm)> {
-        self.store.alarms(until_ms, limit).await.unwrap()
+        let kind = AlarmKind::Deadline;
+        self.store.alarms(kind, until_ms, limit).await.unwrap()
+    }
+
+    async fn wakeups(&self, until_ms: Millis) -> Vec<(Millis, Alarm)> {
+        let kind = AlarmKind::Wakeup;
+        self.store.alarms(kind, until_ms, 9).await.unwrap()
     }
 
     async fn numbers(&self, account: &str, filter: TaskFilter, limit: usize) -> Vec<u64> {
@@ -1527,12 +1534,13 @@ async fn a_timer_and_its_alarm_are_one(mut f: Fixture) {
     f.settle().await;
     let stored = f.store.timer(&a, &name("h"), "t").await.unwrap();
     assert_eq!(stored, Some(timer("h", "t", START + 5)));
-    assert_eq!(f.alarms(START + 9, 9).await, [rings(START + 5)]);
+    assert_eq!(f.wakeups(START + 9).await, [rings(START + 5)]);
+    assert_eq!(f.alarms(START + 9, 9).await, []);
     // Set anew, it rings at its new time only.
     f.ok("a", sets(timer("h", "t", START + 3), Some(START + 5)))
         .await;
     f.settle().await;
-    assert_eq!(f.alarms(START + 9, 9).await, [rings(START + 3)]);
+    assert_eq!(f.wakeups(START + 9).await, [rings(START + 3)]);
     // What settles an event and removes its timer happens once, and in order.
     let fired = || Commit {
         timers: vec![
@@ -1552,7 +1560,7 @@ async fn a_timer_and_its_alarm_are_one(mut f: Fixture) {
     let again = f.commit("a", fired()).await;
     assert!(matches!(again, Committed::Duplicate(_)), "{again:?}");
     f.settle().await;
-    assert_eq!(f.alarms(START + 9, 9).await, [rings(START + 7)]);
+    assert_eq!(f.wakeups(START + 9).await, [rings(START + 7)]);
     let gone = Commit {
         timers: vec![TimerChange::Remove {
             handler: name("h"),
@@ -1564,7 +1572,7 @@ async fn a_timer_and_its_alarm_are_one(mut f: Fixture) {
     f.ok("a", gone).await;
     f.settle().await;
     assert_eq!(f.store.timer(&a, &name("h"), "t").await.unwrap(), None);
-    assert_eq!(f.alarms(u64::MAX, 9).await, []);
+    assert_eq!(f.wakeups(u64::MAX).await, []);
 }
 
 async fn timers_come_by_handler_and_name(mut f: Fixture) {
@@ -1852,7 +1860,12 @@ async fn a_closed_store_says_so(f: Fixture) {
     );
     let change = changes_to(&login("l"), ImageChange::Keep);
     is_closed(f.store.change_login(change).await.unwrap_err());
-    is_closed(f.store.alarms(START, 9).await.unwrap_err());
+    is_closed(
+        f.store
+            .alarms(AlarmKind::Wakeup, START, 9)
+            .await
+            .unwrap_err(),
+    );
     is_closed(f.store.dismiss(Vec::new(), Vec::new()).await.unwrap_err());
     is_closed(f.store.sweep(START).await.unwrap_err());
     is_closed(f.store.close().await.unwrap_err());

@@ -1,23 +1,17 @@
 //! The file that holds the key: one line, for its owner only.
 
 use std::{
-    fs,
-    io::{self, Read, Write},
-    os::unix::fs::PermissionsExt,
+    io::{self, Write},
     path::Path,
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use super::cipher::{KEY_BYTES, Key};
-use crate::files::Unfinished;
+use crate::files::{self, SecretFileError, Unfinished};
 
 /// What the line begins with, so that a key that leaked is recognised.
 const PREFIX: &str = "wxk_";
-/// No such file is longer: guards against the wrong file.
-const FILE_MAX_BYTES: u64 = 4096;
-/// Permission bits for anybody but the owner.
-const OTHERS: u32 = 0o077;
 
 /// Why a file gives no key.
 #[derive(Debug)]
@@ -30,21 +24,17 @@ pub enum Fault {
 
 /// The key in the file; none when there is no file.
 pub fn read(path: &Path) -> Result<Option<Key>, Fault> {
-    let unfit = |error: io::Error| Fault::Unfit(format!("{}: {error}", path.display()));
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unfit(error)),
+    let bytes = match files::read_secret(path) {
+        Ok(bytes) => bytes,
+        Err(SecretFileError::Loose(mode)) => return Err(Fault::Loose(mode)),
+        Err(SecretFileError::File(error)) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        Err(SecretFileError::File(error)) => {
+            return Err(Fault::Unfit(format!("{}: {error}", path.display())));
+        }
     };
-    // Asked of the open file: the name could mean another one by now.
-    let mode = file.metadata().map_err(unfit)?.permissions().mode() & 0o7777;
-    if mode & OTHERS != 0 {
-        return Err(Fault::Loose(mode));
-    }
-    let mut text = String::new();
-    file.take(FILE_MAX_BYTES)
-        .read_to_string(&mut text)
-        .map_err(unfit)?;
+    let text = String::from_utf8_lossy(&bytes);
     match parse(&text) {
         Some(key) => Ok(Some(key)),
         None => Err(Fault::Unfit(format!(

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Account, AccountId, Alarm, Binding, Bucket, ClientName, Contact, ContactKind, Digest, EventKey,
-    Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis, Pause, Task,
-    TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
+    Account, AccountId, Alarm, AlarmKind, Binding, Bucket, ClientName, Contact, ContactKind,
+    Digest, EventKey, Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis,
+    Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
     client::Wanted,
     handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
 };
@@ -538,9 +538,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Changes a QR login apart from any account; durable when it returns.
     async fn change_login(&self, change: LoginChange) -> Result<LoginChanged, StoreError>;
 
-    /// What has to be looked at by `until_ms`, the earliest first. At most `limit`.
+    /// The alarms of one kind that have to be looked at by `until_ms`, the earliest
+    /// first. At most `limit`.
     async fn alarms(
         &self,
+        kind: AlarmKind,
         until_ms: Millis,
         limit: usize,
     ) -> Result<Vec<(Millis, Alarm)>, StoreError>;

@@ -19,6 +19,8 @@ pub enum Kind {
     Shared,
     /// This wire's. The metadata of clouds are there.
     LinkLocal,
+    /// Where clouds keep the keys of their machines, if not on the wire.
+    Metadata,
     /// No one host's: groups and broadcasts.
     Multicast,
     /// No host's at all: unspecified, for documentation, for tests, reserved.
@@ -42,7 +44,7 @@ impl Kind {
             Self::Loopback | Self::Private | Self::Shared => Reach::Internal,
             // A name is anybody's to point there: http://169.254.169.254 gives away
             // the keys of a machine in a cloud.
-            Self::LinkLocal | Self::Multicast | Self::Reserved => Reach::Listed,
+            Self::LinkLocal | Self::Metadata | Self::Multicast | Self::Reserved => Reach::Listed,
         }
     }
 
@@ -54,6 +56,7 @@ impl Kind {
             Self::Private => "addresses of a private network",
             Self::Shared => "addresses shared by a provider's customers",
             Self::LinkLocal => "link-local addresses",
+            Self::Metadata => "addresses with the keys of a machine in a cloud",
             Self::Multicast => "multicast addresses",
             Self::Reserved => "reserved addresses",
         }
@@ -64,6 +67,8 @@ fn of_v4(address: Ipv4Addr) -> Kind {
     match address.octets() {
         [127, ..] => Kind::Loopback,
         [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Kind::Private,
+        // Alibaba Cloud's.
+        [100, 100, 100, 200] => Kind::Metadata,
         [100, 64..=127, ..] => Kind::Shared,
         [169, 254, ..] => Kind::LinkLocal,
         [224..=239, ..] | [255, 255, 255, 255] => Kind::Multicast,
@@ -88,8 +93,12 @@ fn of_v6(address: Ipv6Addr) -> Kind {
         [0, 0, 0, 0, 0, 0, 0, 1] => Kind::Loopback,
         [0xff00..=0xffff, ..] => Kind::Multicast,
         [0xfe80..=0xfebf, ..] => Kind::LinkLocal,
-        // Unique local, the former site-local, and NAT64 within one network.
-        [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] => Kind::Private,
+        // AWS's.
+        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => Kind::Metadata,
+        // Unique local, and the former site-local.
+        [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] => Kind::Private,
+        // NAT64 within one network: what it leads to is that network's choice.
+        [0x64, 0xff9b, 1, ..] => Kind::Reserved,
         // Protocol assignments (Teredo and ORCHID are among them), documentation.
         [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Kind::Reserved,
         // All that was ever given out as global unicast.
@@ -142,12 +151,16 @@ mod tests {
             (
                 Kind::Private,
                 "10.0.0.0 10.255.255.255 172.16.0.0 172.31.255.255 192.168.0.0 \
-                 192.168.255.255 fc00::1 fd00:ec2::254 fdff::1 fec0::1 64:ff9b:1::1 \
+                 192.168.255.255 fc00::1 fd00:ec2::253 fdff::1 fec0::1 \
                  ::ffff:10.0.0.1 64:ff9b::192.168.1.1 2002:c0a8:101::1",
             ),
             (
                 Kind::Shared,
-                "100.64.0.0 100.127.255.255 100.100.100.200 ::ffff:100.64.0.1",
+                "100.64.0.0 100.127.255.255 100.100.100.199 ::ffff:100.64.0.1",
+            ),
+            (
+                Kind::Metadata,
+                "100.100.100.200 ::ffff:100.100.100.200 64:ff9b::100.100.100.200 fd00:ec2::254",
             ),
             (
                 Kind::LinkLocal,
@@ -163,7 +176,7 @@ mod tests {
                 "0.0.0.0 0.1.2.3 192.0.0.1 192.0.2.1 198.51.100.1 203.0.113.1 192.88.99.1 \
                  198.18.0.1 198.19.255.255 240.0.0.1 255.255.255.254 :: 100::1 2001:db8::1 \
                  2001::1 2001:10::1 2001:20::1 3fff::1 5f00::1 4000::1 ::ffff:0.0.0.0 \
-                 64:ff9b::0.0.0.0 2002::1",
+                 64:ff9b::0.0.0.0 64:ff9b:1::1 2002::1",
             ),
         ] {
             for address in addresses.split_whitespace() {

@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// How far ahead a timer is due at least that is set for another one, in ms.
+const AGAIN_MS_MIN: u64 = 1_000;
+
 type Answer<T> = wasmtime::Result<Result<T, Failure>>;
 
 impl Host for CallState {
@@ -89,13 +92,22 @@ impl CallState {
         }
         let timer = Set {
             handler: self.handler().clone(),
-            // Later than any of its name that has fired: another event.
-            due_ms: due.max(now_ms.saturating_add(1)),
+            due_ms: due.max(now_ms.saturating_add(self.earliest_ms())),
             id,
             payload,
         };
         let id = timer.id.clone();
         self.change_timer(&id, Some(timer))
+    }
+
+    /// How far ahead a timer is due at least, in ms: later than any of its name that has
+    /// fired, since it is another event. One that is set for a timer has to wait, so
+    /// that no bot keeps itself busy.
+    fn earliest_ms(&self) -> u64 {
+        match self.call.event.what {
+            Happening::Timer { .. } => AGAIN_MS_MIN,
+            _ => 1,
+        }
     }
 
     fn change_timer(&mut self, id: &str, timer: Option<Set>) -> Result<(), Failure> {
@@ -108,7 +120,7 @@ impl CallState {
         }
         let instead_of = self.timers.changed_bytes(id);
         let bytes = timers::bytes_of(id, timer.as_ref());
-        self.count_effects(instead_of, bytes)
+        self.take_effects(instead_of, bytes)
             .map_err(|error| convert::failure(&error))?;
         self.timers.change(id, timer);
         Ok(())

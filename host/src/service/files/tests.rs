@@ -17,7 +17,7 @@ use super::*;
 use crate::{
     blobs,
     domain::{
-        Deployment, HandlerName, TaskId, TaskNumber,
+        AlarmKind, Deployment, HandlerName, TaskId, TaskNumber,
         file::{FilePolicy, NAME_RESTS_MS},
         handler::{Scope, Used},
         ports::{
@@ -203,10 +203,18 @@ impl Rig {
 
     /// The times at which the file is looked after, this one's alarm answered.
     async fn overdue(&self) -> Vec<u64> {
-        let all = self.store.alarms(u64::MAX, 10).await.unwrap();
+        let all = self
+            .store
+            .alarms(AlarmKind::Deadline, u64::MAX, 10)
+            .await
+            .unwrap();
         self.store.dismiss(all, Vec::new()).await.unwrap();
         self.service.file_overdue(&account(), "f").await.unwrap();
-        let left = self.store.alarms(u64::MAX, 10).await.unwrap();
+        let left = self
+            .store
+            .alarms(AlarmKind::Deadline, u64::MAX, 10)
+            .await
+            .unwrap();
         left.into_iter().map(|(at_ms, _)| at_ms).collect()
     }
 

@@ -51,7 +51,11 @@ impl Job {
     /// How many changes it may make: what bounds a batch.
     pub fn changes(&self) -> usize {
         match self {
-            Self::Commit(job, _) => job.changes.list.len() + 1,
+            // What it rests on is read again: that takes the writer's time as well.
+            Self::Commit(job, _) => {
+                let reads = job.shared.as_ref().map_or(0, |step| step.read.len());
+                job.changes.list.len() + reads + 1
+            }
             Self::Enqueue(job, _) => job.changes.list.len() + 1,
             Self::Login(job, _) => job.changes.list.len(),
             Self::Change(changes, _) => changes.list.len(),

@@ -36,8 +36,9 @@ use super::{
     time::{Clock, Time},
 };
 use crate::domain::{
-    Account, AccountId, Alarm, Bucket, Contact, ContactKind, EventKey, Failure, FileRequest,
-    HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber, Timer, Usage,
+    Account, AccountId, Alarm, AlarmKind, Bucket, Contact, ContactKind, EventKey, Failure,
+    FileRequest, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber,
+    Timer, Usage,
     client::Wanted,
     handler::{ConfigEntries, ConfigScope, Run, Version},
     ports::{
@@ -479,10 +480,11 @@ impl Store for SledStore {
 
     async fn alarms(
         &self,
+        kind: AlarmKind,
         until_ms: Millis,
         limit: usize,
     ) -> Result<Vec<(Millis, Alarm)>, StoreError> {
-        self.read(|read| read.alarms(until_ms, limit))
+        self.read(|read| read.alarms(kind, until_ms, limit))
     }
 
     async fn dismiss(

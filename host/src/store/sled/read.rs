@@ -10,8 +10,9 @@ use sled::{Db, IVec};
 use super::{failed, pieces};
 use crate::{
     domain::{
-        Account, AccountId, Alarm, Bucket, Contact, ContactKind, EventKey, Failure, FileRequest,
-        HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskState, Timer, Usage,
+        Account, AccountId, Alarm, AlarmKind, Bucket, Contact, ContactKind, EventKey, Failure,
+        FileRequest, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskState,
+        Timer, Usage,
         client::Wanted,
         handler::{ConfigEntries, ConfigScope, Run, Version},
         ports::{Catalogue, EventRecord, Page, StoreError, TaskFilter},
@@ -295,14 +296,15 @@ impl Read<'_> {
         self.all(Table::Login)
     }
 
-    /// The alarms up to this time, the earliest first.
+    /// The alarms of one kind up to this time, the earliest first.
     pub fn alarms(
         self,
+        kind: AlarmKind,
         until_ms: Millis,
         limit: usize,
     ) -> Result<Vec<(Millis, Alarm)>, StoreError> {
-        let start = codec::table(Table::Alarm).into_bytes();
-        let end = codec::alarms_at(until_ms).after_all();
+        let start = codec::alarms(kind).into_bytes();
+        let end = codec::alarms_at(kind, until_ms).after_all();
         let mut alarms = Vec::new();
         for item in self.0.range(start..end) {
             if alarms.len() >= limit {

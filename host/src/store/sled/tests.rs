@@ -10,7 +10,7 @@ use std::{
 use super::*;
 use crate::{
     domain::{
-        ContactKind, TaskState,
+        AlarmKind, ContactKind, TaskState,
         ports::{ContactChange, ImageChange, PauseChange},
     },
     store::{
@@ -202,7 +202,9 @@ async fn a_key_too_long_for_a_page_is_refused() {
 async fn an_unreadable_alarm_silences_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let db = database(&directory);
-    let key = codec::alarms_at(1).end("task/a-1").into_bytes();
+    let key = codec::alarms_at(AlarmKind::Deadline, 1)
+        .end("task/a-1")
+        .into_bytes();
     db.insert(key, b"\x09".as_slice()).unwrap();
     let store = start(db, Box::new(|| Ok(())), system_clock()).unwrap();
     let ring = (2, suite::alarm("a", 2));
@@ -211,7 +213,10 @@ async fn an_unreadable_alarm_silences_no_other() {
         ..Commit::default()
     };
     store.commit(&id("a"), Epoch(0), commit).await.unwrap();
-    assert_eq!(store.alarms(9, 1).await.unwrap(), vec![ring]);
+    assert_eq!(
+        store.alarms(AlarmKind::Deadline, 9, 1).await.unwrap(),
+        vec![ring]
+    );
 }
 
 /// A clock that shows what it is set to.
