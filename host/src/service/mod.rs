@@ -13,6 +13,7 @@ mod clients;
 mod contacts;
 mod deliver;
 mod error;
+mod failing;
 #[cfg(test)]
 pub(crate) mod fake;
 mod files;
@@ -21,6 +22,7 @@ mod handlers;
 mod links;
 mod logins;
 mod pauses;
+mod record;
 mod reruns;
 mod schedules;
 mod tasks;
@@ -59,9 +61,11 @@ use crate::domain::{
     bucket::BucketLimits,
     client::ClientPolicy,
     file::FilePolicy,
+    handler::FailingPolicy,
     login::LoginPolicy,
     pacing::PacingPolicy,
     ports::{ActionCheck, Blobs, Clients, Runtime, Store, Vault},
+    record::RecordPolicy,
     task::TaskPolicy,
 };
 
@@ -90,6 +94,10 @@ pub struct Policies {
     pub clients: ClientPolicy,
     /// How much guests may keep.
     pub buckets: BucketLimits,
+    /// When handlers that fail are paused.
+    pub failing: FailingPolicy,
+    /// What is recorded to be replayed.
+    pub record: RecordPolicy,
 }
 
 /// All use cases. A cheap handle.

@@ -13,7 +13,7 @@ use crate::{
     },
     domain::{
         AccountId, HandlerName,
-        handler::{BadHostRule, DeployChange, HostRule, Manifest, Schedule, sorted},
+        handler::{BadHostRule, DeployChange, HostRule, Manifest, Schedule, WhenFailing, sorted},
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
 };
@@ -59,6 +59,15 @@ struct GrantArgs {
     /// UTC if it is left out
     #[arg(long, value_name = "NAME=CRON[@ZONE]", value_parser = Schedule::parse)]
     schedule: Vec<Schedule>,
+    /// What becomes of an account's events while it is paused there since it keeps
+    /// failing: pass-by (unless told), or wait
+    #[arg(long, value_name = "pass-by|wait", value_parser = when_failing)]
+    when_failing: Option<WhenFailing>,
+}
+
+fn when_failing(text: &str) -> Result<WhenFailing, &'static str> {
+    let found = WhenFailing::ALL.into_iter().find(|it| it.as_str() == text);
+    found.ok_or("takes pass-by or wait")
 }
 
 fn host_rule(text: &str) -> Result<HostRule, BadHostRule> {
@@ -117,8 +126,10 @@ impl GrantArgs {
             shared_bucket: self.shared_bucket,
             allowed_hosts: sorted(self.allow_host),
             schedules: self.schedule,
+            when_failing: self.when_failing.unwrap_or_default(),
         };
-        (manifest != Manifest::default()).then_some(manifest)
+        let is_told = self.when_failing.is_some() || manifest != Manifest::default();
+        is_told.then_some(manifest)
     }
 }
 

@@ -3,6 +3,7 @@
 mod config;
 mod deploy;
 mod invoke;
+mod pauses;
 mod schedules;
 mod secret;
 mod versions;
@@ -19,6 +20,7 @@ use self::{
     config::ConfigArgs,
     deploy::DeployArgs,
     invoke::InvokeArgs,
+    pauses::{PausesArgs, ResumeArgs},
     schedules::FireArgs,
     secret::SecretArgs,
     versions::{RollbackArgs, RolloutArgs},
@@ -31,7 +33,7 @@ use super::{
 use crate::{
     domain::{
         AccountId, HandlerName,
-        handler::{CALLBACK_WORLD, HostRule, Scope},
+        handler::{CALLBACK_WORLD, HostRule, Scope, WhenFailing},
         id::BadId,
     },
     edge::control::wire::{BindRequest, HandlerView, List},
@@ -105,6 +107,12 @@ enum HandlerCommand {
     ///
     /// Its own times stay as they are.
     Fire(FireArgs),
+    /// List the accounts for which a handler is paused, since it keeps failing there
+    Pauses(PausesArgs),
+    /// Have a handler called for an account again, although it kept failing there
+    ///
+    /// Events that have waited come first.
+    Resume(ResumeArgs),
     /// List what is deployed
     List,
     /// Show one handler
@@ -198,6 +206,8 @@ impl HandlerArgs {
                 schedules::schedules(client, style, json, &name).await
             }
             HandlerCommand::Fire(fire) => fire.run(client, json).await,
+            HandlerCommand::Pauses(pauses) => pauses.run(client, style, json).await,
+            HandlerCommand::Resume(resume) => resume.run(client, json).await,
             HandlerCommand::List => list(client, style, json).await,
             HandlerCommand::Show { name } => show(client, style, json, &name).await,
             HandlerCommand::Remove { name } => remove(client, json, &name).await,
@@ -233,7 +243,7 @@ async fn list(client: &Client, style: &Style, json: bool) -> Result<Printed, Fai
             size(handler.size_bytes).into(),
             handler.world.as_str().into(),
             style.ago(handler.deployed_ms).into(),
-            scopes(&handler.bindings, ", ").into(),
+            serves(handler).into(),
         ]);
     }
     Ok(Printed::ok(table.show(style)))
@@ -282,6 +292,10 @@ fn about(handler: &HandlerView, style: &Style) -> String {
         ("granted", or_none(granted(handler))),
         ("serves", serves),
     ];
+    if let Some(count) = handler.paused_accounts.filter(|count| *count > 0) {
+        let list = format!("`wxhost handler pauses {}`", handler.name);
+        known.push(("paused", format!("for {count} accounts: {list}")));
+    }
     if let Some(rollout) = &handler.rollout {
         known.push((
             "rollout",
@@ -303,6 +317,15 @@ fn about(handler: &HandlerView, style: &Style) -> String {
         ));
     }
     facts(&known, style)
+}
+
+/// Whom it serves, and for how many it is paused, in a table.
+fn serves(handler: &HandlerView) -> String {
+    let serves = scopes(&handler.bindings, ", ");
+    match handler.paused_accounts {
+        None | Some(0) => serves,
+        Some(count) => format!("{serves} (paused for {count})"),
+    }
 }
 
 fn version(handler: &HandlerView) -> String {
@@ -331,6 +354,9 @@ fn granted(handler: &HandlerView) -> String {
         .collect();
     let schedules = manifest.schedules.iter();
     granted.extend(schedules.map(|it| format!("schedule {} ({} {})", it.name, it.cron, it.zone)));
+    if manifest.when_failing == WhenFailing::Wait {
+        granted.push("events wait while it keeps failing".to_owned());
+    }
     granted.join("\n")
 }
 

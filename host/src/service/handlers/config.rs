@@ -18,7 +18,7 @@ use crate::{
         },
         ports::{COMMIT_CHANGES_MAX, CatalogueChange, Place, VaultError},
     },
-    service::{Error, Service, catalogue::Entry},
+    service::{Error, Service, catalogue::Entry, failing::Ended},
 };
 
 /// How many secrets that can't be read an error names.
@@ -193,12 +193,17 @@ impl Service {
         };
         self.0.store.change_catalogue(vec![change]).await?;
         let mut config = entry.config.as_ref().clone();
-        config.put(scope, layer);
+        config.put(scope.clone(), layer);
         let handler = entry.handler.as_ref().clone();
         let entry = Entry::new(handler, entry.kept.clone(), Arc::new(config), Some(&entry));
         let mut deployed = self.deployed();
         deployed.put(entry);
         self.0.catalogue.replace(deployed);
+        let whose = match scope {
+            ConfigScope::Handler => None,
+            ConfigScope::Account(id) => Some(id),
+        };
+        self.end_pauses(Ended::Configured(name.clone(), whose));
         Ok(keys)
     }
 

@@ -21,6 +21,7 @@ use super::{
     Error, Service,
     catalogue::{Deployed, Entry},
     error::failure_of,
+    failing::Ended,
 };
 use crate::domain::{
     Digest, Handler, HandlerName,
@@ -344,6 +345,7 @@ impl Service {
         let mut deployed = self.deployed();
         deployed.put(entry);
         self.0.catalogue.replace(deployed);
+        self.end_pauses(Ended::Replaced);
         Ok(handler)
     }
 

@@ -29,16 +29,27 @@ pub struct Stretch {
 /// Looks at the records after this key, or at the first ones.
 pub fn look(db: &Db, after: Option<IVec>, before_ms: Millis) -> Result<Stretch, StoreError> {
     // These tables lie next to each other: events, tasks, failures, requests,
-    // logins, files, pauses.
-    let first = codec::table(Table::Event).into_bytes();
-    let end = codec::table(Table::Pause).after_all();
-    let start = match after {
-        Some(key) => Bound::Excluded(key.to_vec()),
-        None => Bound::Included(first),
+    // logins, files, pauses. Recorded events lie apart.
+    let stretches = [
+        (Table::Event, Table::Pause),
+        (Table::Recorded, Table::Recorded),
+    ];
+    let within = |(first, last): (Table, Table)| {
+        let (start, end) = (
+            codec::table(first).into_bytes(),
+            codec::table(last).after_all(),
+        );
+        let start = match &after {
+            Some(key) if key.as_ref() >= end.as_slice() => return None,
+            Some(key) if key.as_ref() >= start.as_slice() => Bound::Excluded(key.to_vec()),
+            _ => Bound::Included(start),
+        };
+        Some(db.range((start, Bound::Excluded(end))))
     };
+    let items = stretches.into_iter().filter_map(within).flatten();
     let mut over = Vec::new();
     let mut last = None;
-    for (count, item) in db.range((start, Bound::Excluded(end))).enumerate() {
+    for (count, item) in items.enumerate() {
         if count >= EXAMINED_MAX {
             return Ok(Stretch { over, last });
         }

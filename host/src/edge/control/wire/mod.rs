@@ -25,6 +25,7 @@ pub use self::{
 use crate::domain::{
     Account, AccountId, ClientKind, ClientName, EventKey, Failure, HandlerName, LoginId, Logout,
     Millis, Session, Task, TaskId,
+    handler::Failing,
     ports::{EventOutcome, EventRecord, Page},
 };
 
@@ -92,6 +93,9 @@ pub struct AccountView {
     /// Its bot's last failures; not in listings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<Vec<Failure>>,
+    /// How its bot fails at the moment, and what waits for it; not in listings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
 }
 
 impl AccountView {
@@ -109,6 +113,7 @@ impl AccountView {
             last_logout: account.last_logout,
             handler,
             failures: None,
+            failing: None,
         }
     }
 }
