@@ -20,6 +20,7 @@ pub mod login;
 pub mod pacing;
 pub mod ports;
 pub mod record;
+pub mod replay;
 pub mod secret;
 pub mod task;
 pub mod timer;

@@ -60,7 +60,12 @@ pub fn differences(sent: &[Action], now: &[Action]) -> Vec<Difference> {
         let gone = at - (sent.len() - before.len());
         let come = place - (now.len() - after.len());
         all.extend(before.by_ref().take(gone).map(|it| told(Sign::Sent, it)));
-        all.extend(after.by_ref().take(come).map(|it| told(Sign::WouldSend, it)));
+        all.extend(
+            after
+                .by_ref()
+                .take(come)
+                .map(|it| told(Sign::WouldSend, it)),
+        );
         all.extend(before.next().map(|it| told(Sign::Same, it)));
         after.next();
     }
@@ -119,7 +124,10 @@ mod tests {
             Sign::Sent => '-',
             Sign::WouldSend => '+',
         };
-        differences(&actions(sent), &actions(now)).iter().map(sign).collect()
+        differences(&actions(sent), &actions(now))
+            .iter()
+            .map(sign)
+            .collect()
     }
 
     #[test]

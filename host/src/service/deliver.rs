@@ -326,6 +326,7 @@ impl Service {
             waited.settle(&mut commit);
         }
         failing.add_to(&mut commit);
+        let was_recorded = commit.recorded.is_some();
         let asked = commit.tasks.clone();
         self.await_outcomes(&event.account, &mut commit, now_ms)
             .await?;
@@ -347,7 +348,7 @@ impl Service {
             self.judge(&bot, failed);
         }
         failing.note(turn, event);
-        self.note_recorded(turn);
+        self.note_recorded(turn, was_recorded);
         let actions = asked.iter().map(|task| &task.action);
         self.note_settled(turn, event, actions, settled.hushed.clone());
         if let Some(last) = asked.last().filter(|_| asked.len() > settled.at_once) {

@@ -104,7 +104,8 @@ impl Service {
             WhenFailing::PassBy => false,
             WhenFailing::Wait => {
                 let waiting = self.waiting(&event, client, only, now_ms);
-                self.make_wait(&mut failing, &mut commit, waiting).await?
+                self.make_wait(bot, &mut failing, &mut commit, waiting)
+                    .await?
             }
         };
         let outcome = match waits {
@@ -118,6 +119,7 @@ impl Service {
                 .recorded_as(turn, bot, client, &event, (outcome, &[]))
                 .await?;
         }
+        let was_recorded = recorded.is_some();
         commit.recorded = recorded;
         commit.failing = Some(FailingChange::Put(failing.clone()));
         commit.seen = Some(Seen {
@@ -137,7 +139,7 @@ impl Service {
             Tried::SharedMoved => return Err(reruns::contended()),
         }
         turn.failing = Some(failing);
-        self.note_recorded(turn);
+        self.note_recorded(turn, was_recorded);
         tracing::debug!(%account, handler = %bot.handler, event = %event.key, ?outcome, "the bot is paused for the account");
         Ok(Vec::new())
     }
@@ -164,6 +166,7 @@ impl Service {
     /// takes their room. False when there is no room for it at all.
     async fn make_wait(
         &self,
+        bot: &Deployment,
         failing: &mut Failing,
         commit: &mut Commit,
         waiting: WaitingEvent,
@@ -191,7 +194,7 @@ impl Service {
             commit.waiting.push(self.passes_by(&account, old).await?);
         }
         failing.waiting = waits;
-        commit.alarms.push(self.alarm_of(failing));
+        commit.alarms.push(self.alarm_of(failing, bot));
         commit.waiting.push(WaitingChange::Put(Box::new(waiting)));
         Ok(true)
     }
@@ -219,12 +222,12 @@ impl Service {
         })
     }
 
-    /// When what waits is looked at.
-    fn alarm_of(&self, failing: &Failing) -> (Millis, Alarm) {
+    /// When what waits for this bot is looked at.
+    fn alarm_of(&self, failing: &Failing, bot: &Deployment) -> (Millis, Alarm) {
         let now_ms = self.0.store.now();
         let soon_ms = (now_ms / SHARED_ALARM_MS + 1) * SHARED_ALARM_MS;
-        let until_ms = failing.pause.map(|pause| pause.until_ms);
-        let at_ms = until_ms.filter(|until| *until > now_ms).unwrap_or(soon_ms);
+        let pause = failing.pause.filter(|_| failing.holds(bot, now_ms));
+        let at_ms = pause.map_or(soon_ms, |pause| pause.until_ms);
         let (account, handler) = (failing.account.clone(), failing.handler.clone());
         (at_ms, Alarm::Waiting(account, handler))
     }
@@ -260,11 +263,13 @@ impl Service {
         if let Some(waited) = &settled.waited {
             failing.waiting.remove(waited.bytes);
         }
-        let mut pause = None;
+        let (mut pause, mut alarm) = (None, None);
         match counts {
             Some(Some((bot, failure))) => {
                 let chance = fastrand::f64();
                 pause = failing.failed(bot, policy, &failure.message, chance, now_ms);
+                let waits = pause.is_some() && failing.waiting.events > 0;
+                alarm = waits.then(|| self.alarm_of(&failing, bot));
             }
             Some(None) => failing.ends(),
             None => {}
@@ -272,9 +277,8 @@ impl Service {
         if before == Some(&failing) {
             return FailingAfter::default();
         }
-        let waits = failing.waiting.events > 0;
         FailingAfter {
-            alarm: (waits && pause.is_some()).then(|| self.alarm_of(&failing)),
+            alarm,
             was_paused: before
                 .and_then(|it| it.pause)
                 .filter(|_| failing.pause.is_none()),

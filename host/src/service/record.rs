@@ -45,9 +45,10 @@ impl Service {
         Ok(recorded.fitted(policy).map(at))
     }
 
-    /// What was to be recorded is durable: the next goes to the next place. A gap is no
-    /// harm.
-    pub(super) fn note_recorded(&self, slot: &mut Slot) {
-        slot.recorded = slot.recorded.map(|number| number.saturating_add(1));
+    /// What is recorded is durable: the next goes to the next place.
+    pub(super) fn note_recorded(&self, slot: &mut Slot, was_recorded: bool) {
+        if was_recorded {
+            slot.recorded = slot.recorded.map(|number| number.saturating_add(1));
+        }
     }
 }

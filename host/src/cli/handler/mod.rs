@@ -4,6 +4,7 @@ mod config;
 mod deploy;
 mod invoke;
 mod pauses;
+mod replay;
 mod schedules;
 mod secret;
 mod versions;
@@ -47,6 +48,7 @@ Examples:
   wxhost handler deploy echo target/wasm32-wasip2/release/echo.wasm
   wxhost handler deploy faq faq.wasm --percent 10  a new version for one account in ten
   wxhost handler invoke faq --text price?          what it would do
+  wxhost handler invoke faq --replay wxid_a --version 7  what it would have said to the last events
   wxhost handler promote faq                     and then for all
   wxhost handler rollback faq                    or back to the version before
   wxhost handler deploy faq faq.wasm --schedule 'daily=0 8 * * 1-5@Asia/Shanghai'
@@ -76,7 +78,8 @@ enum HandlerCommand {
     /// Answers once it has been compiled, linked, started and called with an event that
     /// asks for nothing. Whatever fails before that changes nothing.
     Deploy(DeployArgs),
-    /// Call a bot with an event that you make up, and show what it would do: nothing is done
+    /// Call a bot with an event that you make up, or with recorded ones, and show what it
+    /// would do: nothing is done
     Invoke(InvokeArgs),
     /// List the versions that can be gone back to, newest first
     Versions {

@@ -184,12 +184,25 @@ mod tests {
         let text = shown(&view, &account, &Style::plain(60_000)).unwrap();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 5, "{text}");
-        assert!(text.starts_with("same     msg-1 (1 min ago, handled by faq 1)\n"), "{text}");
+        assert!(
+            text.starts_with("same     msg-1 (1 min ago, handled by faq 1)\n"),
+            "{text}"
+        );
         assert!(text.contains("- sent       {\"action\":\"send\""), "{text}");
-        assert!(text.contains("+ would send {") && !text.contains('\u{1b}'), "{text}");
-        assert!(text.contains("2 events against version 2: 1 same, 1 differ, 0 fail"), "{text}");
+        assert!(
+            text.contains("+ would send {") && !text.contains('\u{1b}'),
+            "{text}"
+        );
+        assert!(
+            text.contains("2 events against version 2: 1 same, 1 differ, 0 fail"),
+            "{text}"
+        );
         assert_eq!(code(&view), ExitCode::from(1));
-        let none = ReplayView { version: VersionNumber(2), items: vec![], next: None };
+        let none = ReplayView {
+            version: VersionNumber(2),
+            items: vec![],
+            next: None,
+        };
         assert_eq!(code(&none), ExitCode::SUCCESS);
         let text = shown(&none, &account, &Style::plain(0)).unwrap();
         assert_eq!(text, "nothing is recorded of wxid_a yet");

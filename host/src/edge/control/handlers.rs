@@ -6,7 +6,8 @@ use super::{
     deploy::Deployment,
     input::{Json, OptionalJson, Path, Path2, Query},
     wire::{
-        DeployView, HandlerView, InvokeRequest, InvokeView, List, RollbackRequest, RolloutRequest,
+        DeployView, HandlerView, InvokeRequest, InvokeView, List, ReplayRequest, ReplayView,
+        RollbackRequest, RolloutRequest,
     },
 };
 use crate::{
@@ -91,6 +92,15 @@ pub async fn invoke(
 ) -> Result<Answer<InvokeView>, Problem> {
     let invoked = service.invoke(request.of(name)).await?;
     Ok(Answer(invoked.into()))
+}
+
+pub async fn replay(
+    State(service): State<Service>,
+    Path(name): Path<HandlerName>,
+    Json(request): Json<ReplayRequest>,
+) -> Result<Answer<ReplayView>, Problem> {
+    let replayed = service.replay(request.of(name)).await?;
+    Ok(Answer(replayed.into()))
 }
 
 pub async fn pauses(

@@ -103,6 +103,7 @@ fn handler_routes(component_bytes: u64) -> Router<Service> {
             post(schedules::fire),
         )
         .route("/handlers/{name}/invoke", post(handlers::invoke))
+        .route("/handlers/{name}/replay", post(handlers::replay))
         .route("/handlers/{name}/pauses", get(handlers::pauses))
         .route(
             "/handlers/{name}/pauses/{account}",

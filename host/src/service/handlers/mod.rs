@@ -6,11 +6,13 @@
 mod bindings;
 mod config;
 mod invoke;
+mod replay;
 mod versions;
 
 pub use self::{
     config::{ConfigItem, ConfigShown},
     invoke::{Invoke, Invoked},
+    replay::{Replay, Replayed, ReplayedEvent},
     versions::ChangeRollout,
 };
 use std::{collections::BTreeMap, sync::Arc};

@@ -91,7 +91,9 @@ impl Service {
         })?;
         let account = self.account(&replay.account).await?;
         let whose = Some(&replay.account);
-        let bot = self.bot_to_try(&replay.handler, replay.version, whose).await?;
+        let bot = self
+            .bot_to_try(&replay.handler, replay.version, whose)
+            .await?;
         let replayed = self.replay_each(&replay, Arc::clone(&bot), account).await;
         if replay.version.is_some() {
             self.retain_after_trial().await;

@@ -9,6 +9,7 @@ mod buckets;
 mod config;
 mod handlers;
 mod invoke;
+mod replay;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,8 @@ pub use self::{
     handlers::{
         DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
     },
-    invoke::{InvokeRequest, InvokeView, WriteView},
+    invoke::{FailureView, InvokeRequest, InvokeView, WriteView},
+    replay::{REPLAY_LAST, ReplayRequest, ReplayView, ReplayedView},
 };
 use crate::domain::{
     Account, AccountId, ClientKind, ClientName, EventKey, Failure, HandlerName, LoginId, Logout,

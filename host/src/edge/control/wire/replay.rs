@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::FailureView;
 use crate::{
     domain::{
-        AccountId, EventKey, HandlerName, Millis, handler::VersionNumber, ports::EventOutcome,
+        AccountId, EventKey, HandlerName, Millis,
+        handler::VersionNumber,
+        ports::EventOutcome,
         replay::{Difference, Verdict},
     },
     service::{Replay, Replayed, ReplayedEvent},
