@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use wxhost_tests::{Context, Host, Result, check, guests, host::Settings, poll, wehub::Message};
 
@@ -15,7 +16,6 @@ fn settings() -> Settings {
         .unpaced()
         .limit("call_effects_bytes", 1_000)
         .limit("failures_in_a_row", 3)
-        .limit("failing_pause_max_ms", 4_000)
 }
 
 /// Messages that its bot fails at, as many as it takes.
@@ -25,6 +25,32 @@ async fn fail_three_times(client: &wxhost_tests::WehubClient) -> Result<()> {
         client.text_from("wxid_bob", &long).await?.silent()?;
     }
     Ok(())
+}
+
+/// A bot whose events wait while it fails.
+async fn serve_patient_echo(host: &Host) -> Result<()> {
+    let waits = json!({"manifest": {"when_failing": "wait"}});
+    let echo = guests::bytes("echo")?;
+    let deployed = host.api()?.deploy_with("echo", echo, &waits).await?;
+    deployed.ok()?;
+    host.bind("*", "echo").await?;
+    Ok(())
+}
+
+/// What the bot has said, the oldest first, once it is so many texts.
+async fn answers(host: &Host, count: usize) -> Result<Vec<String>> {
+    let api = host.api()?;
+    let all = async || {
+        let tasks = api.tasks("wxid_a").await?;
+        Ok((tasks.len() >= count).then_some(tasks))
+    };
+    let tasks = poll::until("what has waited", SOON, all).await?;
+    let said = |task: &Value| {
+        task["action"]["segments"][0]["text"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    Ok(tasks.iter().rev().filter_map(said).collect())
 }
 
 async fn outcome(host: &Host, message: &Message) -> Result<String> {
@@ -102,12 +128,9 @@ async fn events_pass_by_visibly_until_somebody_or_time_ends_the_pause() -> Resul
 
 #[tokio::test]
 async fn what_waits_survives_kill_9_and_is_run_in_order_and_once() -> Result<()> {
-    let mut host = Host::with(settings().limit("failing_pause_ms", 4_000)).await?;
-    let waits = json!({"manifest": {"when_failing": "wait"}});
-    let api = host.api()?;
-    let echo = guests::bytes("echo")?;
-    api.deploy_with("echo", echo, &waits).await?.ok()?;
-    host.bind("*", "echo").await?;
+    // Longer than the test.
+    let mut host = Host::with(settings().limit("failing_pause_ms", 600_000)).await?;
+    serve_patient_echo(&host).await?;
     host.configure("echo", json!({"count": "true"})).await?;
     let mut a = host.wehub("wxid_a")?.login().await?;
     fail_three_times(&a).await?;
@@ -121,16 +144,18 @@ async fn what_waits_survives_kill_9_and_is_run_in_order_and_once() -> Result<()>
         // Said again, since the client may not have had its answer.
         a.deliver(message).await?.silent()?;
     }
+    let path = "/handlers/echo/pauses/wxid_a";
+    let ended = host
+        .api()?
+        .request(Method::DELETE, path, None)
+        .await?
+        .ok()?;
+    assert_eq!(ended["waiting"]["events"], 4, "{ended}");
+    host.kill9().await?;
+    host.start_again().await?;
+    a = a.moved_to(&host.callback_url()?)?;
     let api = host.api()?;
-    let handled = async || {
-        let tasks = api.tasks("wxid_a").await?;
-        Ok((tasks.len() >= texts.len()).then_some(tasks))
-    };
-    let mut tasks = poll::until("what has waited", SOON, handled).await?;
-    tasks.reverse();
-    let said = |task: &Value| task["action"]["segments"][0]["text"].clone();
-    let answers: Vec<_> = tasks.iter().map(said).collect();
-    assert_eq!(answers, texts);
+    assert_eq!(answers(&host, texts.len()).await?, texts);
     for message in &messages {
         assert_eq!(outcome(&host, message).await?, "handled");
         a.deliver(message).await?.silent()?;
@@ -142,5 +167,21 @@ async fn what_waits_survives_kill_9_and_is_run_in_order_and_once() -> Result<()>
     for text in texts {
         a.pull_task().await?.says(text)?;
     }
+    host.end().await
+}
+
+#[tokio::test]
+async fn what_waits_runs_when_the_pause_ends_without_anything_new() -> Result<()> {
+    let host = Host::with(settings().limit("failing_pause_ms", 2_000)).await?;
+    serve_patient_echo(&host).await?;
+    let a = host.wehub("wxid_a")?.login().await?;
+    fail_three_times(&a).await?;
+    let waits = a.text("wxid_bob", "waits");
+    a.deliver(&waits).await?.silent()?;
+    assert_eq!(outcome(&host, &waits).await?, "waiting");
+    assert_eq!(answers(&host, 1).await?, ["waits"]);
+    assert_eq!(outcome(&host, &waits).await?, "handled");
+    a.pull_task().await?.says("waits")?;
+    a.text_from("wxid_bob", "as ever").await?.says("as ever")?;
     host.end().await
 }
