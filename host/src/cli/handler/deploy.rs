@@ -67,8 +67,8 @@ struct GrantArgs {
     limit: Vec<(CallLimit, u64)>,
     /// Which instances its events run in. per-account: an account's next event may find
     /// what this one has left in the bot's memory
-    #[arg(long, value_name = "fresh|per-account", value_parser = instances, default_value = "fresh")]
-    instances: Instances,
+    #[arg(long, value_name = "fresh|per-account", value_parser = instances)]
+    instances: Option<Instances>,
 }
 
 fn limit(text: &str) -> Result<(CallLimit, u64), String> {
@@ -144,9 +144,10 @@ impl GrantArgs {
             allowed_hosts: sorted(self.allow_host),
             schedules: self.schedule,
             limits: self.limit.into_iter().collect(),
-            instances: self.instances,
+            instances: self.instances.unwrap_or_default(),
         };
-        (manifest != Manifest::default()).then_some(manifest)
+        let says = self.instances.is_some() || manifest != Manifest::default();
+        says.then_some(manifest)
     }
 }
 
