@@ -127,6 +127,7 @@ impl Config {
             buckets: self.limits.buckets(),
             failing: self.limits.failing(),
             record: self.record.clone(),
+            calls: self.limits.bounds(),
         }
     }
 

@@ -64,7 +64,7 @@ use crate::domain::{
     bucket::BucketLimits,
     client::ClientPolicy,
     file::FilePolicy,
-    handler::FailingPolicy,
+    handler::{FailingPolicy, LimitBounds},
     login::LoginPolicy,
     pacing::PacingPolicy,
     ports::{ActionCheck, Blobs, Clients, Runtime, Store, Vault},
@@ -101,6 +101,8 @@ pub struct Policies {
     pub failing: FailingPolicy,
     /// What is recorded to be replayed.
     pub record: RecordPolicy,
+    /// What versions may ask for their calls.
+    pub calls: LimitBounds,
 }
 
 /// All use cases. A cheap handle.

@@ -20,6 +20,8 @@ mod failing;
 mod fixtures;
 mod guests;
 mod handlers;
+mod hostile;
+mod instances;
 mod invoke;
 mod keyvalue;
 mod lifecycle;

@@ -13,7 +13,10 @@ use crate::{
     },
     domain::{
         AccountId, HandlerName,
-        handler::{BadHostRule, DeployChange, HostRule, Manifest, Schedule, WhenFailing, sorted},
+        handler::{
+            BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest, Schedule,
+            WhenFailing, sorted,
+        },
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
 };
@@ -63,11 +66,35 @@ struct GrantArgs {
     /// failing: pass-by (unless told), or wait
     #[arg(long, value_name = "pass-by|wait", value_parser = when_failing)]
     when_failing: Option<WhenFailing>,
+    /// What one of its calls may use, such as cpu_ms=200, in place of the host's setting;
+    /// may be given several times. At most what the host's limits.ceiling allows
+    #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
+    limit: Vec<(CallLimit, u64)>,
+    /// Which instances its events run in. per-account: an account's next event may find
+    /// what this one has left in the bot's memory
+    #[arg(long, value_name = "fresh|per-account", value_parser = instances)]
+    instances: Option<Instances>,
 }
 
 fn when_failing(text: &str) -> Result<WhenFailing, &'static str> {
     let found = WhenFailing::ALL.into_iter().find(|it| it.as_str() == text);
     found.ok_or("takes pass-by or wait")
+}
+
+fn limit(text: &str) -> Result<(CallLimit, u64), String> {
+    let (name, value) = text.split_once('=').ok_or("a limit is NAME=VALUE")?;
+    let value = value
+        .parse()
+        .map_err(|_| format!("{name}: {value:?} is no whole number"))?;
+    Ok((name.parse()?, value))
+}
+
+fn instances(text: &str) -> Result<Instances, &'static str> {
+    match text {
+        "fresh" => Ok(Instances::Fresh),
+        "per-account" => Ok(Instances::PerAccount),
+        _ => Err("takes fresh or per-account"),
+    }
 }
 
 fn host_rule(text: &str) -> Result<HostRule, BadHostRule> {
@@ -127,9 +154,11 @@ impl GrantArgs {
             allowed_hosts: sorted(self.allow_host),
             schedules: self.schedule,
             when_failing: self.when_failing.unwrap_or_default(),
+            limits: self.limit.into_iter().collect(),
+            instances: self.instances.unwrap_or_default(),
         };
-        let is_told = self.when_failing.is_some() || manifest != Manifest::default();
-        is_told.then_some(manifest)
+        let says = self.instances.is_some() || self.when_failing.is_some();
+        (says || manifest != Manifest::default()).then_some(manifest)
     }
 }
 

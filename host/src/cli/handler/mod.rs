@@ -52,6 +52,7 @@ Examples:
   wxhost handler promote faq                     and then for all
   wxhost handler rollback faq                    or back to the version before
   wxhost handler deploy faq faq.wasm --schedule 'daily=0 8 * * 1-5@Asia/Shanghai'
+  wxhost handler deploy faq faq.wasm --limit cpu_ms=1000 --limit memory_bytes=134217728
   wxhost handler fire faq daily --account wxid_a   the same now, for one account
   wxhost handler bind echo --account '*'         every account without a bot of its own
   wxhost handler bind faq --account wxid_a       one account
@@ -348,6 +349,10 @@ fn granted(handler: &HandlerView) -> String {
     let grants = [
         (manifest.own_messages, "own messages"),
         (manifest.shared_bucket, "shared bucket"),
+        (
+            !manifest.instances.are_fresh(),
+            "an instance kept per account",
+        ),
     ];
     let mut granted: Vec<_> = grants
         .into_iter()
@@ -360,6 +365,8 @@ fn granted(handler: &HandlerView) -> String {
     if manifest.when_failing == WhenFailing::Wait {
         granted.push("events wait while it keeps failing".to_owned());
     }
+    let limits = manifest.limits.iter();
+    granted.extend(limits.map(|(limit, value)| format!("limit {limit}={value}")));
     granted.join("\n")
 }
 
