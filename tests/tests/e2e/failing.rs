@@ -145,11 +145,8 @@ async fn what_waits_survives_kill_9_and_is_run_in_order_and_once() -> Result<()>
         a.deliver(message).await?.silent()?;
     }
     let path = "/handlers/echo/pauses/wxid_a";
-    let ended = host
-        .api()?
-        .request(Method::DELETE, path, None)
-        .await?
-        .ok()?;
+    let api = host.api()?;
+    let ended = api.request(Method::DELETE, path, None).await?.ok()?;
     assert_eq!(ended["waiting"]["events"], 4, "{ended}");
     host.kill9().await?;
     host.start_again().await?;
