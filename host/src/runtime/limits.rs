@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     Usage,
     bucket::BucketLimits,
+    handler::CallLimits,
     ports::{COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX},
 };
 
@@ -123,6 +124,16 @@ impl Limits {
     /// How long a call may take in all.
     pub fn call_wall(&self) -> Duration {
         Duration::from_millis(self.call_wall_ms)
+    }
+
+    /// What one call may use, as it is told of a call that failed.
+    pub fn of_a_call(&self) -> CallLimits {
+        CallLimits {
+            wall_ms: self.call_wall_ms,
+            cpu_ms: self.call_cpu_ms,
+            memory_bytes: self.call_memory_bytes,
+            host_calls: self.call_host_calls,
+        }
     }
 
     /// How long an event waits for room.

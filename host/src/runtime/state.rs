@@ -166,10 +166,11 @@ impl<E: Errand> CallState<E> {
             check,
             egress,
         } = host;
-        let output = Output::new(limits.call_log_bytes);
+        let now_ms = store.now();
+        let output = Output::new(limits.call_log_bytes, now_ms);
         let wasi = WasiCtx::builder()
             .stdout(output.clone())
-            .stderr(output.clone())
+            .stderr(output.stderr())
             .allow_tcp(false)
             .allow_udp(false)
             .max_random_size(RANDOM_BYTES_MAX)
@@ -185,7 +186,7 @@ impl<E: Errand> CallState<E> {
             output.clone(),
             limits.call_wall(),
         );
-        let deadline_ms = store.now() + limits.call_wall_ms;
+        let deadline_ms = now_ms + limits.call_wall_ms;
         Self {
             wasi,
             http,
@@ -321,6 +322,7 @@ impl CallState {
             tasks: std::mem::take(&mut self.tasks),
             timers: std::mem::take(&mut self.timers).into_changes(&handler),
             output: self.output.tail(),
+            lines: self.output.take_lines(),
             used: self.used(),
             key_values: self.take_writes(),
             shared: self.take_shared(),
@@ -334,6 +336,7 @@ impl CallState<CallbackErrand> {
         Answer {
             verdict,
             output: self.output.tail(),
+            lines: self.output.take_lines(),
             used: self.used(),
             key_values: self.take_writes(),
         }

@@ -3,6 +3,7 @@
 mod config;
 mod failure;
 mod host_rule;
+mod log;
 mod manifest;
 mod rollout;
 mod schedule;
@@ -18,8 +19,9 @@ pub use self::{
         ConfigEntries, ConfigEntry, ConfigScope, ConfigValue, Configuration, Layer, Layers,
         SECRET_MAX_BYTES, Sealed, Setting, Unreadable, check_config_key,
     },
-    failure::{Failure, FailureKind, Used},
+    failure::{CallLimits, Failure, FailureKind, Used},
     host_rule::{BadHostRule, HOST_RULES_MAX, Host, HostRule, Origin, Reach, Scheme, sorted},
+    log::{HOST, Line, LogLevel, LogLine, STDERR, STDOUT},
     manifest::Manifest,
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
     schedule::{Fired, Run, RunKey, SCHEDULES_MAX, Schedule, ScheduleView},

@@ -310,6 +310,7 @@ impl Service {
         deployed.handlers.remove(name);
         self.0.catalogue.replace(deployed);
         self.retain_components().await;
+        self.forget_logs(name);
         Ok(())
     }
 
