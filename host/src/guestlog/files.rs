@@ -97,6 +97,7 @@ impl Files {
 
     /// Adds lines to a file. What the disk does not take is lost, and counted.
     pub fn append(&mut self, place: &Place, lines: &[Arc<LogLine>]) {
+        self.make_room();
         let stem = stem(place.account.as_ref());
         let known = self.known.entry(place.handler.clone()).or_default();
         let mut now = known.get(&stem).cloned().unwrap_or_default();
@@ -120,7 +121,6 @@ impl Files {
         }
         self.bytes = (self.bytes + now.bytes()).saturating_sub(before);
         known.insert(stem, now);
-        self.make_room();
     }
 
     /// A handler's log goes.
@@ -136,10 +136,16 @@ impl Files {
         }
     }
 
-    /// Removes what was not written to for longest, if all files take more than they may:
-    /// a tenth, so that it is not looked for each time.
-    pub fn make_room(&mut self) {
-        if self.bytes <= self.disk_bytes_max {
+    /// Removes what was not written to for longest, if there is no room for one more place
+    /// that is full: a tenth, so that it is not looked for each time.
+    fn make_room(&mut self) {
+        let full = Known {
+            newer_bytes: self.file_bytes_max,
+            older_bytes: self.file_bytes_max,
+            ..Known::default()
+        };
+        let allowed = self.disk_bytes_max.saturating_sub(full.bytes());
+        if self.bytes <= allowed {
             return;
         }
         let mut oldest: Vec<(Millis, HandlerName, String)> = Vec::new();
@@ -148,7 +154,7 @@ impl Files {
             oldest.extend(each.map(|(stem, known)| (known.last_ms, handler.clone(), stem.clone())));
         }
         oldest.sort_unstable();
-        let enough = self.disk_bytes_max / 10 * 9;
+        let enough = allowed / 10 * 9;
         for (_, handler, stem) in oldest {
             if self.bytes <= enough {
                 break;

@@ -142,7 +142,6 @@ impl DiskLogs {
             files.append(&place, &lines);
             self.0.told.tell(&place.handler, &lines);
         }
-        self.files().make_room();
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {

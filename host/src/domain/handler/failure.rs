@@ -113,3 +113,25 @@ pub struct Used {
     /// Calls of the host's functions.
     pub host_calls: u32,
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn what_was_kept_before_failures_had_ids_reads_back() {
+        let digest = Digest::of(b"x");
+        let kept = format!(
+            r#"{{"event":"msg-1","handler":"echo","version":2,"digest":"{digest}",
+                "kind":"trap","message":"boom\n  at run","output":"","used":{{}},"at_ms":7}}"#
+        );
+        let failure: Failure = serde_json::from_str(&kept).unwrap();
+        assert_eq!((&failure.id, &failure.account), (&None, &None));
+        assert_eq!((failure.reason(), failure.limits), ("boom", None));
+        let again = serde_json::to_string(&failure).unwrap();
+        assert_eq!(serde_json::from_str::<Failure>(&again).unwrap(), failure);
+        let kind = serde_json::to_value(failure.kind).unwrap();
+        assert_eq!(kind, failure.kind.as_str());
+    }
+}
