@@ -89,6 +89,22 @@ mod tests {
         assert_eq!(all.map(|all| all.concat()), Ok(expected));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn pieces_make_no_difference(
+            text in "(event: |data: |:|\\PC|\\n|\\r\\n){0,60}",
+            length in 1usize..20,
+        ) {
+            let mut slow = Events::default();
+            let pieces = text.as_bytes().chunks(length);
+            let events: Result<Vec<_>, _> = pieces.map(|piece| slow.take(piece)).collect();
+            proptest::prop_assert_eq!(
+                events.map(|events| events.concat()),
+                Events::default().take(text.as_bytes())
+            );
+        }
+    }
+
     #[test]
     fn what_never_ends_is_not_kept() {
         let mut events = Events::default();
