@@ -163,7 +163,10 @@ fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
     let span = proptest::option::of(Just(Duration::from_millis(3)));
     let seen = (of(&["m", "m1", "n"]), 0u64..9, span)
         .prop_map(|(key, at, span)| suite::seen(key, START + at, span));
-    let failure = (0u64..9).prop_map(|at| suite::failure("m", START + at));
+    let failure = (of(&["m", "n"]), 0u64..9).prop_map(move |(event, at)| Failure {
+        account: Some(id(account)),
+        ..suite::failure(event, START + at)
+    });
     (
         proptest::option::of(seen),
         proptest::collection::vec(some_task(account), 0..4),
@@ -296,8 +299,9 @@ async fn everything(store: &dyn Store) -> String {
 }
 
 async fn failures_of(store: &dyn Store) -> (Vec<Failure>, Option<Failure>) {
-    let failures = store.failures_of(&name("h"), None, 9).await.unwrap();
     let id = suite::failure("m", 0).id.unwrap();
+    let mut failures = store.failures_of(&name("h"), None, 9).await.unwrap();
+    failures.extend(store.failures_of(&name("h"), Some(&id), 9).await.unwrap());
     (failures, store.failure(&name("h"), &id).await.unwrap())
 }
 

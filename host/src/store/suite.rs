@@ -1146,13 +1146,16 @@ async fn failures_are_found_by_their_handler(mut f: Fixture) {
 }
 
 async fn a_handlers_failures_have_a_bound(mut f: Fixture) {
-    let fails = |event: &str| Commit {
-        failure: Some(failure(event, START)),
+    let fails = |account: &str, event: &str| Commit {
+        failure: Some(Failure {
+            account: Some(id(account)),
+            ..failure(event, START)
+        }),
         ..Commit::default()
     };
-    f.ok("quiet", fails("q")).await;
+    f.ok("quiet", fails("quiet", "q")).await;
     for n in 0..150 {
-        f.ok("loud", fails(&format!("m{n}"))).await;
+        f.ok("loud", fails("loud", &format!("m{n}"))).await;
     }
     f.settle().await;
     // What its account keeps no more is found no more.
@@ -1160,7 +1163,8 @@ async fn a_handlers_failures_have_a_bound(mut f: Fixture) {
     assert_eq!(found.len(), 101);
     assert_eq!(found.last().unwrap(), "q");
     for n in 0..1000 - 150 {
-        f.ok(&format!("a{}", n % 50), fails(&format!("n{n}"))).await;
+        let account = format!("a{}", n % 50);
+        f.ok(&account, fails(&account, &format!("n{n}"))).await;
     }
     let found = failed_at(&f, None, 2000).await;
     assert!(!found.contains(&"q".to_owned()), "{}", found.len());

@@ -14,6 +14,7 @@ mod cli_logins;
 mod config;
 mod contacts;
 mod control;
+mod cookbook;
 mod durability;
 mod fixtures;
 mod guests;
