@@ -13,6 +13,7 @@ mod clients;
 mod contacts;
 mod deliver;
 mod error;
+mod failures;
 #[cfg(test)]
 pub(crate) mod fake;
 mod files;
@@ -20,6 +21,7 @@ mod guard;
 mod handlers;
 mod links;
 mod logins;
+mod logs;
 mod pauses;
 mod reruns;
 mod schedules;
@@ -32,7 +34,7 @@ mod turn;
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -62,7 +64,7 @@ use crate::domain::{
     handler::LimitBounds,
     login::LoginPolicy,
     pacing::PacingPolicy,
-    ports::{ActionCheck, Blobs, Clients, Runtime, Store, Vault},
+    ports::{ActionCheck, Blobs, Clients, GuestLogs, Runtime, Store, Vault},
     task::TaskPolicy,
 };
 
@@ -117,6 +119,8 @@ struct Inner {
     /// When this host started.
     started_ms: Millis,
     desk: callback::Desk,
+    /// Where what guests say is kept, once there is such a place.
+    logs: OnceLock<Arc<dyn GuestLogs>>,
     /// Calls under way. They outlive the request that caused them, so that a
     /// client that goes away can't cut one off half-way.
     calls: TaskTracker,
@@ -144,6 +148,7 @@ impl Service {
             turns: turn::Turns::default(),
             reruns: reruns::Reruns::default(),
             desk: callback::Desk::default(),
+            logs: OnceLock::new(),
             calls: TaskTracker::new(),
             draining: AtomicBool::new(false),
             started_ms: store.now(),
