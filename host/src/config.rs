@@ -15,7 +15,7 @@ use crate::{
         client::ClientPolicy, file::FilePolicy, login::LoginPolicy, pacing::PacingPolicy,
         record::RecordPolicy, task::TaskPolicy,
     },
-    edge, runtime,
+    edge, guestlog, runtime,
     service::Policies,
     store, telemetry, vault,
 };
@@ -53,6 +53,8 @@ pub struct Config {
     pub limits: runtime::Limits,
     /// What guests' requests to other systems may use.
     pub egress: runtime::egress::Config,
+    /// The logs of handlers.
+    pub handler_logs: guestlog::Config,
     /// The secrets that handlers are given.
     pub secrets: vault::Config,
     /// The store.
@@ -75,6 +77,7 @@ impl Default for Config {
             record: Default::default(),
             limits: Default::default(),
             egress: Default::default(),
+            handler_logs: Default::default(),
             secrets: Default::default(),
             store: Default::default(),
             log: Default::default(),
@@ -140,6 +143,7 @@ impl Config {
         self.record.check().map_err(ConfigError::Unfit)?;
         self.limits.check().map_err(ConfigError::Unfit)?;
         self.egress.check().map_err(ConfigError::Unfit)?;
+        self.handler_logs.check().map_err(ConfigError::Unfit)?;
         self.openwx.check().map_err(ConfigError::Unfit)?;
         self.openwx
             .check_served_at(self.server.listen)

@@ -14,6 +14,7 @@ mod contacts;
 mod deliver;
 mod error;
 mod failing;
+mod failures;
 #[cfg(test)]
 pub(crate) mod fake;
 mod files;
@@ -21,6 +22,7 @@ mod guard;
 mod handlers;
 mod links;
 mod logins;
+mod logs;
 mod pauses;
 mod record;
 mod reruns;
@@ -34,7 +36,7 @@ mod turn;
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -67,7 +69,7 @@ use crate::domain::{
     handler::{FailingPolicy, LimitBounds},
     login::LoginPolicy,
     pacing::PacingPolicy,
-    ports::{ActionCheck, Blobs, Clients, Runtime, Store, Vault},
+    ports::{ActionCheck, Blobs, Clients, GuestLogs, Runtime, Store, Vault},
     record::RecordPolicy,
     task::TaskPolicy,
 };
@@ -127,6 +129,8 @@ struct Inner {
     /// When this host started.
     started_ms: Millis,
     desk: callback::Desk,
+    /// Where what guests say is kept, once there is such a place.
+    logs: OnceLock<Arc<dyn GuestLogs>>,
     /// Held by the replay that is under way.
     replaying: tokio::sync::Mutex<()>,
     /// Calls under way. They outlive the request that caused them, so that a
@@ -156,6 +160,7 @@ impl Service {
             turns: turn::Turns::default(),
             reruns: reruns::Reruns::default(),
             desk: callback::Desk::default(),
+            logs: OnceLock::new(),
             replaying: tokio::sync::Mutex::default(),
             calls: TaskTracker::new(),
             draining: AtomicBool::new(false),

@@ -39,6 +39,7 @@ mod openwx_supervision;
 mod pacing;
 mod qr_login;
 mod replay;
+mod seeing;
 mod socket;
 mod tasks;
 mod timers;

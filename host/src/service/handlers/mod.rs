@@ -356,6 +356,7 @@ impl Service {
         deployed.handlers.remove(name);
         self.has_serve(deployed);
         self.retain_components().await;
+        self.forget_logs(name);
         Ok(())
     }
 
