@@ -91,12 +91,8 @@ impl Runtime for Bot {
             self.saw.lock().unwrap().push(key);
         }
         if self.breaks.load(Ordering::SeqCst) {
-            return Err(CallError::Failed(CallFailure {
-                kind: FailureKind::Trap,
-                message: "boom".to_owned(),
-                output: String::new(),
-                used: Used::default(),
-            }));
+            let failure = CallFailure::new(FailureKind::Trap, "boom".to_owned());
+            return Err(CallError::Failed(failure));
         }
         if let Happening::Timer { id, payload } = &call.event.what {
             let account = call.event.account.to_string();
