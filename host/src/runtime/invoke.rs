@@ -13,10 +13,11 @@ use super::{
     bindings::callback,
     convert,
     egress::Egress,
-    engine::{Engine, Room, TICK},
+    engine::{Engine, Room},
     registry::{Bot, Callback, Guest, chain},
     slow::Ending,
     state::{CallState, CallbackErrand, Errand, Stopped},
+    ticker::TICK,
     warm::{Instance, Warm},
 };
 use crate::domain::{

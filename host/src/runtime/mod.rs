@@ -21,6 +21,7 @@ mod slow;
 mod state;
 #[cfg(test)]
 mod tests;
+mod ticker;
 mod timers;
 mod warm;
 

@@ -10,7 +10,7 @@ use wasmtime_wasi::{
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
-    Limits, buckets::Buckets, egress::Outgoing, engine::TICK, invoke::Host, output::Output,
+    Limits, buckets::Buckets, egress::Outgoing, invoke::Host, output::Output, ticker::TICK,
     timers::Timers,
 };
 use crate::domain::{

@@ -60,7 +60,7 @@ pub struct Failure {
 pub struct Used {
     /// From its beginning to its end, in µs.
     pub wall_us: u64,
-    /// Of that, time that it computed, in ms; counted in ticks of 10 ms.
+    /// Of that, time that it computed, in ms; counted in ticks of 2 ms.
     pub cpu_ms: u64,
     /// Memory at the end, in bytes. It never shrinks, so this is the most it had.
     pub memory_bytes: u64,
