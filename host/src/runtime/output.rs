@@ -26,8 +26,8 @@ const KEPT_BYTES: usize = 4 * 1024;
 /// an empty one is counted as.
 const LINES_MAX: usize = 1000;
 
-/// Collects the output of one call. A cheap handle, of what is logged and of stdout
-/// unless it was made for stderr.
+/// Collects the output of one call at a time. A cheap handle, of what is logged and of
+/// stdout unless it was made for stderr.
 #[derive(Debug, Clone)]
 pub struct Output {
     inner: Arc<Mutex<Inner>>,
@@ -70,10 +70,9 @@ impl Clock {
     }
 }
 
-impl Output {
-    /// Takes at most `limit_bytes`. The call begins now.
-    pub fn new(limit_bytes: u32, began_ms: Millis) -> Self {
-        let inner = Inner {
+impl Inner {
+    fn new(limit_bytes: u32, began_ms: Millis) -> Self {
+        Self {
             text: Vec::new(),
             lines: Vec::new(),
             begun: Default::default(),
@@ -84,11 +83,23 @@ impl Output {
                 began_ms,
                 began: Instant::now(),
             },
-        };
+        }
+    }
+}
+
+impl Output {
+    /// Takes at most `limit_bytes`. The call begins now.
+    pub fn new(limit_bytes: u32, began_ms: Millis) -> Self {
         Self {
-            inner: Arc::new(Mutex::new(inner)),
+            inner: Arc::new(Mutex::new(Inner::new(limit_bytes, began_ms))),
             stream: Stream::Stdout,
         }
+    }
+
+    /// Forgets what came so far, and takes at most this much from now on: whoever has the
+    /// handle speaks in another call.
+    pub fn begin_anew(&self, limit_bytes: u32, began_ms: Millis) {
+        *self.inner() = Inner::new(limit_bytes, began_ms);
     }
 
     /// The same output, as its standard error.
@@ -351,6 +362,24 @@ mod tests {
                 "info : 12345",
                 "warn wxhost: 2 bytes over the limit (limits.call_log_bytes) were dropped"
             ]
+        );
+    }
+
+    #[test]
+    fn whoever_holds_it_speaks_in_another_call() {
+        let output = Output::new(10, 0);
+        let stderr = output.stderr();
+        output.print(b"begun");
+        output.begin_anew(5, 0);
+        stderr.print(b"12345");
+        output.print(b"6");
+        assert_eq!(
+            output.tail(),
+            "12345\n[1 bytes over the limit were dropped]"
+        );
+        assert_eq!(
+            shown(&output).first().map(String::as_str),
+            Some("warn stderr: 12345")
         );
     }
 

@@ -19,6 +19,8 @@ mod durability;
 mod fixtures;
 mod guests;
 mod handlers;
+mod hostile;
+mod instances;
 mod invoke;
 mod keyvalue;
 mod lifecycle;

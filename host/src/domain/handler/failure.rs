@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::VersionNumber;
+use super::{CallLimits, VersionNumber};
 use crate::domain::{AccountId, Digest, FailureId, HandlerName, Millis};
 
 /// How a call of a guest ended badly.
@@ -84,20 +84,6 @@ impl Failure {
     pub fn reason(&self) -> &str {
         self.message.lines().next().unwrap_or_default()
     }
-}
-
-/// What one call may use, for each thing that [`Used`] counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CallLimits {
-    /// From its beginning to its end, in ms.
-    pub wall_ms: u64,
-    /// Of that, time that it computes, in ms.
-    pub cpu_ms: u64,
-    /// Memory, in bytes.
-    pub memory_bytes: u64,
-    /// Calls of the host's functions.
-    pub host_calls: u32,
 }
 
 /// What one call used of what it may use.

@@ -3,13 +3,14 @@
 mod config;
 mod failure;
 mod host_rule;
+mod limits;
 mod log;
 mod manifest;
 mod rollout;
 mod schedule;
 mod version;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +20,13 @@ pub use self::{
         ConfigEntries, ConfigEntry, ConfigScope, ConfigValue, Configuration, Layer, Layers,
         SECRET_MAX_BYTES, Sealed, Setting, Unreadable, check_config_key,
     },
-    failure::{CallLimits, Failure, FailureKind, Used},
+    failure::{Failure, FailureKind, Used},
     host_rule::{BadHostRule, HOST_RULES_MAX, Host, HostRule, Origin, Reach, Scheme, sorted},
+    limits::{
+        CallLimit, CallLimits, EFFECT_CHANGES_MAX, LimitBounds, TIMER_CHANGES, effect_changes,
+    },
     log::{HOST, Line, LogLevel, LogLine, STDERR, STDOUT},
-    manifest::Manifest,
+    manifest::{Instances, Manifest},
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
     schedule::{Fired, Run, RunKey, SCHEDULES_MAX, Schedule, ScheduleView},
     version::{DeployChange, VERSIONS_KEPT, Version, VersionNumber},
@@ -86,8 +90,8 @@ impl Handler {
 pub struct Deployment {
     /// Which handler.
     pub handler: HandlerName,
-    /// Which version of it.
-    pub version: Version,
+    /// Which version of it, shared by all deployments of it.
+    pub version: Arc<Version>,
     /// What `wasi:config` gives the guest when it is called for this account.
     pub config: Configuration,
 }
@@ -99,10 +103,10 @@ impl Handler {
     }
 
     /// What runs when this version serves, with this configuration.
-    pub fn deployment(&self, version: &Version, config: Configuration) -> Deployment {
+    pub fn deployment(&self, version: &Arc<Version>, config: Configuration) -> Deployment {
         Deployment {
             handler: self.name.clone(),
-            version: version.clone(),
+            version: Arc::clone(version),
             config,
         }
     }
