@@ -330,7 +330,7 @@ async fn a_bot_that_fails_settles_the_event_without_effects() {
         output: "last words".to_owned(),
         ..CallFailure::new(FailureKind::Trap, "boom".to_owned())
     };
-    let rig = rig(Some(CallError::Failed(failure))).await;
+    let rig = rig(Some(CallError::Failed(failure.into()))).await;
     assert_eq!(rig.service.deliver(said("1")).await.unwrap(), []);
     assert_eq!(rig.service.deliver(said("1")).await.unwrap(), []);
     assert_eq!(rig.bot.calls.load(Ordering::SeqCst), 1);
