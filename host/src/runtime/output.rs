@@ -97,7 +97,7 @@ impl Output {
     }
 
     /// Forgets what came so far, and takes at most this much from now on: whoever has the
-    /// handle speaks in another call.
+    /// handle speaks in another call, which begins now.
     pub fn begin_anew(&self, limit_bytes: u32, began_ms: Millis) {
         *self.inner() = Inner::new(limit_bytes, began_ms);
     }
@@ -326,6 +326,20 @@ mod tests {
                 "info stdout: 123456789a",
                 "warn wxhost: 6 bytes over the limit (limits.call_log_bytes) were dropped"
             ]
+        );
+    }
+
+    #[test]
+    fn another_call_finds_nothing_of_the_one_before() {
+        let output = Output::new(10, 0);
+        let stderr = output.stderr();
+        output.print(b"123456789abc");
+        output.begin_anew(5, 7);
+        stderr.print(b"12345");
+        stderr.print(b"6");
+        assert_eq!(
+            output.tail(),
+            "12345\n[1 bytes over the limit were dropped]"
         );
     }
 

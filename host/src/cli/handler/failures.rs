@@ -9,7 +9,7 @@ use crate::{
         failure::Failure,
         output::{Printed, Style, Table, facts, harmless, size},
     },
-    domain::{Failure as GuestFailure, FailureId, HandlerName, handler::CallLimit, id::BadId},
+    domain::{Failure as GuestFailure, FailureId, HandlerName, id::BadId},
     edge::control::{
         input::LIMIT_DEFAULT,
         wire::{FailureItem, List},
@@ -112,23 +112,23 @@ fn about(failure: &GuestFailure, style: &Style) -> String {
 /// What it used, of how much where that is known.
 fn used(failure: &GuestFailure) -> String {
     let used = &failure.used;
-    let of = |limit, shown: fn(u64) -> String| {
-        let limits = failure.limits.as_ref();
-        let most = limits.and_then(|limits| limits.get(limit));
-        most.map_or_else(String::new, |most| format!(" of {}", shown(most)))
-    };
-    let number = |number: u64| number.to_string();
-    format!(
-        "{}{} ms, computing {}{} ms\n{}{} of memory\n{}{} host calls",
-        used.wall_us / 1000,
-        of(CallLimit::WallMs, number),
-        used.cpu_ms,
-        of(CallLimit::CpuMs, number),
-        size(used.memory_bytes),
-        of(CallLimit::MemoryBytes, size),
-        used.host_calls,
-        of(CallLimit::HostCalls, number),
-    )
+    let (wall_ms, memory) = (used.wall_us / 1000, size(used.memory_bytes));
+    match &failure.limits {
+        None => format!(
+            "{wall_ms} ms, computing {} ms\n{memory} of memory\n{} host calls",
+            used.cpu_ms, used.host_calls
+        ),
+        Some(limits) => format!(
+            "{wall_ms} of {} ms, computing {} of {} ms\n{memory} of {} of memory\n\
+             {} of {} host calls",
+            limits.wall_ms,
+            used.cpu_ms,
+            limits.cpu_ms,
+            size(limits.memory_bytes),
+            used.host_calls,
+            limits.host_calls
+        ),
+    }
 }
 
 fn lines(text: &str) -> String {
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         Digest, FailureKind,
-        handler::{CallLimits, Used, VersionNumber},
+        handler::{LimitsInForce, Used, VersionNumber},
     };
 
     #[test]
@@ -163,12 +163,12 @@ mod tests {
                 memory_bytes: 2 * 1024 * 1024,
                 host_calls: 7,
             },
-            limits: Some(CallLimits::from_iter([
-                (CallLimit::WallMs, 5000),
-                (CallLimit::CpuMs, 500),
-                (CallLimit::MemoryBytes, 64 * 1024 * 1024),
-                (CallLimit::HostCalls, 100),
-            ])),
+            limits: Some(LimitsInForce {
+                wall_ms: 5000,
+                cpu_ms: 500,
+                memory_bytes: 64 * 1024 * 1024,
+                host_calls: 100,
+            }),
             at_ms: 0,
         };
         let text = about(&failure, &Style::plain(0));

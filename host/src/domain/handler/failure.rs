@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallLimits, VersionNumber};
+use super::VersionNumber;
 use crate::domain::{AccountId, Digest, FailureId, HandlerName, Millis};
 
 /// How a call of a guest ended badly.
@@ -58,7 +58,7 @@ pub struct Failure {
     pub used: Used,
     /// What it was allowed to use; none where the host failed it without a call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limits: Option<CallLimits>,
+    pub limits: Option<LimitsInForce>,
     /// When.
     pub at_ms: Millis,
 }
@@ -84,6 +84,20 @@ impl Failure {
     pub fn reason(&self) -> &str {
         self.message.lines().next().unwrap_or_default()
     }
+}
+
+/// What one call may use, for each thing that [`Used`] counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LimitsInForce {
+    /// From its beginning to its end, in ms.
+    pub wall_ms: u64,
+    /// Of that, time that it computes, in ms.
+    pub cpu_ms: u64,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
+    /// Calls of the host's functions.
+    pub host_calls: u32,
 }
 
 /// What one call used of what it may use.

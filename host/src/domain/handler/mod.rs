@@ -1,6 +1,7 @@
 //! Handlers: named components, what they serve, and how they fail.
 
 mod config;
+mod failing;
 mod failure;
 mod host_rule;
 mod limits;
@@ -20,7 +21,8 @@ pub use self::{
         ConfigEntries, ConfigEntry, ConfigScope, ConfigValue, Configuration, Layer, Layers,
         SECRET_MAX_BYTES, Sealed, Setting, Unreadable, check_config_key,
     },
-    failure::{Failure, FailureKind, Used},
+    failing::{Failing, FailingPause, FailingPolicy, Waits, WhenFailing},
+    failure::{Failure, FailureKind, LimitsInForce, Used},
     host_rule::{BadHostRule, HOST_RULES_MAX, Host, HostRule, Origin, Reach, Scheme, sorted},
     limits::{
         CallLimit, CallLimits, EFFECT_CHANGES_MAX, LimitBounds, TIMER_CHANGES, effect_changes,

@@ -9,7 +9,7 @@ use super::store::{KeyValueWrite, SharedChange, StoreError};
 use crate::domain::{
     Account, AccountId, Action, ClientKind, Digest, Event, TaskNumber, TimerChange,
     callback::{Question, Verdict},
-    handler::{CallLimits, Deployment, FailureKind, Line, Used},
+    handler::{Deployment, FailureKind, LimitsInForce, Line, Used},
 };
 
 /// What a component is, as found on deploy.
@@ -123,7 +123,7 @@ pub struct CallFailure {
     /// What the call used.
     pub used: Used,
     /// What it was allowed to use; none where nothing was called.
-    pub limits: Option<CallLimits>,
+    pub limits: Option<LimitsInForce>,
 }
 
 impl CallFailure {
