@@ -314,14 +314,14 @@ fn failed<E: Errand>(kind: FailureKind, mut message: String, state: &CallState<E
         message.truncate(end);
         message.push_str(" […]");
     }
-    CallError::Failed(CallFailure {
+    CallError::Failed(Box::new(CallFailure {
         kind,
         message,
         output: state.output.tail(),
         lines: state.output.take_lines(),
         used: state.used(),
         limits: Some(state.limits.of_a_call()),
-    })
+    }))
 }
 
 #[cfg(test)]

@@ -228,7 +228,8 @@ mod tests {
     fn bot(name: &str, number: u32) -> Deployment {
         let mut handler = Handler::example(name);
         handler.version.number = VersionNumber(number);
-        handler.deployment(&handler.version, Configuration::default())
+        let version = std::sync::Arc::new(handler.version.clone());
+        handler.deployment(&version, Configuration::default())
     }
 
     fn fresh(bot: &Deployment) -> Failing {

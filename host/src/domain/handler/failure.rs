@@ -128,7 +128,7 @@ mod tests {
         );
         let failure: Failure = serde_json::from_str(&kept).unwrap();
         assert_eq!((&failure.id, &failure.account), (&None, &None));
-        assert_eq!((failure.reason(), failure.limits), ("boom", None));
+        assert_eq!((failure.reason(), &failure.limits), ("boom", &None));
         let again = serde_json::to_string(&failure).unwrap();
         assert_eq!(serde_json::from_str::<Failure>(&again).unwrap(), failure);
         let kind = serde_json::to_value(failure.kind).unwrap();
