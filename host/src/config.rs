@@ -53,6 +53,8 @@ pub struct Config {
     pub egress: runtime::egress::Config,
     /// The secrets that handlers are given.
     pub secrets: vault::Config,
+    /// What is counted and measured.
+    pub metrics: edge::metrics::Config,
     /// The store.
     pub store: store::Config,
     /// The log.
@@ -73,6 +75,7 @@ impl Default for Config {
             limits: Default::default(),
             egress: Default::default(),
             secrets: Default::default(),
+            metrics: Default::default(),
             store: Default::default(),
             log: Default::default(),
         }
@@ -135,6 +138,9 @@ impl Config {
         self.egress.check().map_err(ConfigError::Unfit)?;
         self.openwx.check().map_err(ConfigError::Unfit)?;
         self.openwx
+            .check_served_at(self.server.listen)
+            .map_err(ConfigError::Unfit)?;
+        self.metrics
             .check_served_at(self.server.listen)
             .map_err(ConfigError::Unfit)?;
         self.wehub.check().map_err(ConfigError::Unfit)?;

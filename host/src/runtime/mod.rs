@@ -37,6 +37,7 @@ use crate::domain::{
         InUse, Runtime, Store,
     },
 };
+use crate::metrics;
 
 /// The runtime on wasmtime.
 pub struct Wasm {
@@ -107,6 +108,7 @@ impl Runtime for Wasm {
             return Err(of_another_world(&call.bot));
         };
         let _room = self.room(&call.bot).await?;
+        let _running = metrics::get().running();
         invoke::call(&self.engine, &self.host, &bot, call).await
     }
 
@@ -115,6 +117,7 @@ impl Runtime for Wasm {
             return Err(of_another_world(&ask.component));
         };
         let _room = self.room(&ask.component).await?;
+        let _running = metrics::get().running();
         invoke::ask(&self.engine, &self.host, &callback, ask).await
     }
 }
@@ -129,6 +132,7 @@ impl Wasm {
 
     async fn room(&self, deployment: &Deployment) -> Result<engine::Room, CallError> {
         let wait = self.host.limits.queue_wait();
+        let _waiting = metrics::get().waiting();
         self.engine.room(&deployment.handler, wait).await
     }
 }

@@ -18,7 +18,11 @@ use std::{
 use tokio::sync::{Mutex, MutexGuard};
 
 use self::places::Places;
-use super::{Error, Service, deliver::over_the_limit};
+use super::{
+    Error, Service,
+    deliver::over_the_limit,
+    measured::{note_call, note_uncalled},
+};
 use crate::domain::{
     AccountId, Deployment, FailureKind, Login, LoginId,
     callback::{
@@ -171,9 +175,16 @@ impl Service {
             component: Arc::clone(&component),
             question,
         };
-        match self.0.runtime.ask(ask).await {
+        let asked = self.0.runtime.ask(ask).await;
+        if let Err(error) = &asked {
+            note_uncalled(&component, error);
+        }
+        match asked {
             Ok(answer) => self.keep(&mut held, &component, answer).await,
-            Err(CallError::Failed(failure)) => Ok(self.failed(&component, failure)),
+            Err(CallError::Failed(failure)) => {
+                note_call(&component, failure.kind.as_str(), Some(&failure.used));
+                Ok(self.failed(&component, failure))
+            }
             Err(busy @ CallError::Busy { .. }) => Err(Error::Busy {
                 reason: busy.to_string(),
             }),
@@ -194,9 +205,11 @@ impl Service {
         let Answer {
             verdict,
             key_values,
+            used,
             ..
         } = answer;
         if key_values.is_empty() {
+            note_call(component, "ok", Some(&used));
             return Ok(Asked::Decided(verdict));
         }
         let commit = Commit {
@@ -204,8 +217,12 @@ impl Service {
             ..Commit::default()
         };
         match self.commit_held(held, commit).await {
-            Ok(()) => Ok(Asked::Decided(verdict)),
+            Ok(()) => {
+                note_call(component, "ok", Some(&used));
+                Ok(Asked::Decided(verdict))
+            }
             Err(Error::Store(error @ StoreError::TooLarge { .. })) => {
+                note_call(component, FailureKind::Effects.as_str(), Some(&used));
                 Ok(self.failed(component, over_the_limit(error.to_string())))
             }
             Err(error) => Err(error),

@@ -5,9 +5,19 @@
 //! If the process dies before the commit, nothing has happened; if it dies
 //! after it, the same event is answered with the same tasks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use super::{ContactReport, Error, Service, error::failure_of, guard, reruns, turn::Turn};
+use super::{
+    ContactReport, Error, Service,
+    error::failure_of,
+    guard,
+    measured::{LOST, note_call, note_made, note_uncalled},
+    reruns,
+    turn::Turn,
+};
 use crate::domain::{
     Account, AccountId, Action, ClientKind, Contact, Deployment, Event, Failure, HandlerName,
     Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
@@ -18,6 +28,7 @@ use crate::domain::{
     },
     task::Origin,
 };
+use crate::metrics;
 
 /// An event with what else its report says.
 #[derive(Debug)]
@@ -61,6 +72,9 @@ pub enum Reply {
 /// How many of the newest queued tasks are looked at for a bot's when an account is
 /// served for the first time.
 const QUEUED_LOOKED_AT: usize = 100;
+
+/// What is counted as the outcome of an event that was settled before.
+const REPEATED: &str = "repeated";
 
 /// What settles an event together with its record.
 #[derive(Debug)]
@@ -111,6 +125,7 @@ impl Service {
             span => span,
         };
         if let Some(record) = self.seen_before(&event, repeats_within).await? {
+            metrics::get().event(reporter.client.as_str(), REPEATED);
             return self.tasks_of(&event.account, &record, reply).await;
         }
         let (key, client) = (event.key.clone(), reporter.client);
@@ -169,6 +184,7 @@ impl Service {
         };
         let settled = Settled {
             event: asked.event,
+            client,
             at_once: 0,
             reply,
             repeats_within,
@@ -290,6 +306,7 @@ impl Service {
         let Settled { event, reply, .. } = *settled;
         let now_ms = self.0.store.now();
         let verdict = called.verdict();
+        let measured = called.measured();
         let mut commit = called.into_commit(settled, now_ms);
         let asked = commit.tasks.clone();
         self.await_outcomes(&event.account, &mut commit, now_ms)
@@ -299,14 +316,25 @@ impl Service {
         // fired is gone before it is set again.
         let mut whole = settled.also.clone();
         whole.add(commit);
-        match self.try_commit(turn, &event.account, whole).await? {
+        let outcome = whole.seen.as_ref().map(|seen| seen.record.outcome);
+        let tried = self.try_commit(turn, &event.account, whole).await?;
+        if let Some((bot, outcome, used)) = &measured {
+            let lost = matches!(tried, Tried::SharedMoved);
+            note_call(bot, if lost { LOST } else { outcome }, Some(used));
+        }
+        match tried {
             Tried::Done => {}
             Tried::Duplicate(record) => {
+                metrics::get().event(settled.client.as_str(), REPEATED);
                 let tasks = self.tasks_of(&event.account, &record, reply).await?;
                 return Ok(Some(tasks));
             }
             Tried::SharedMoved => return Ok(None),
         }
+        if let Some(outcome) = outcome {
+            metrics::get().event(settled.client.as_str(), outcome.as_str());
+        }
+        note_made(&asked);
         // Once for each event: a run that is lost says nothing about its version.
         if let Some((bot, failed)) = verdict {
             self.judge(&bot, failed);
@@ -343,7 +371,10 @@ impl Service {
         commit: Commit,
     ) -> Result<Tried, Error> {
         let epoch = turn.epoch.unwrap_or_default();
-        match self.0.store.commit(account, epoch, commit).await? {
+        let began = Instant::now();
+        let committed = self.0.store.commit(account, epoch, commit).await?;
+        metrics::get().committed(began);
+        match committed {
             Committed::Ok => Ok(Tried::Done),
             Committed::Duplicate(record) => Ok(Tried::Duplicate(record)),
             Committed::Fenced => Err(Error::Host(format!(
@@ -534,7 +565,10 @@ impl Service {
         };
         match self.0.runtime.call(call).await {
             Ok(effects) => Ok(Called::Handled(bot, effects)),
-            Err(error) => Ok(Called::Failed(bot, failure_of(error)?)),
+            Err(error) => {
+                note_uncalled(&bot, &error);
+                Ok(Called::Failed(bot, failure_of(error)?))
+            }
         }
     }
 }
@@ -582,6 +616,7 @@ enum Tried {
 /// What a commit that settles an event needs besides the call.
 struct Settled<'a> {
     event: &'a Event,
+    client: ClientKind,
     /// How many tasks go with the answer.
     at_once: usize,
     reply: Reply,
@@ -629,6 +664,17 @@ impl Called {
             Self::Unhandled | Self::Paused(_) => None,
             Self::Handled(bot, _) => Some((Arc::clone(bot), false)),
             Self::Failed(bot, _) => Some((Arc::clone(bot), true)),
+        }
+    }
+
+    /// The bot that was called, how that went, and what it used.
+    fn measured(&self) -> Option<(Arc<Deployment>, &'static str, Used)> {
+        match self {
+            Self::Unhandled | Self::Paused(_) => None,
+            Self::Handled(bot, effects) => Some((Arc::clone(bot), "ok", effects.used)),
+            Self::Failed(bot, failure) => {
+                Some((Arc::clone(bot), failure.kind.as_str(), failure.used))
+            }
         }
     }
 

@@ -20,6 +20,7 @@ mod guard;
 mod handlers;
 mod links;
 mod logins;
+mod measured;
 mod pauses;
 mod reruns;
 mod schedules;
@@ -171,6 +172,7 @@ impl Service {
         let now_ms = self.0.store.now();
         let since_ms = now_ms.saturating_sub(IDLE.as_millis() as Millis);
         self.0.turns.forget_idle(since_ms, now_ms);
+        self.forget_measured();
     }
 
     /// Takes no new work from now on.

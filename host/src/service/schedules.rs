@@ -16,6 +16,7 @@ use crate::domain::{
     ports::{CatalogueChange, Commit},
     timer::{SCHEDULE_PREFIX, ScheduleDue, schedule_event_key},
 };
+use crate::metrics;
 
 /// How many accounts are told of a schedule at the same moment. The next ones follow
 /// with the next look at the alarms, so that other alarms come in between.
@@ -273,7 +274,9 @@ impl Service {
             payload: found.payload.clone(),
             also: Commit::default(),
         };
-        self.fire(&mut turn, due).await
+        self.fire(&mut turn, due).await?;
+        metrics::get().fired("schedule");
+        Ok(())
     }
 
     /// Whether the schedule has come due again since: bots that take longer than its

@@ -511,6 +511,14 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn queued_of_all(&self, limit: usize) -> Result<usize, StoreError> {
+        let queued = |task: &&Task| task.state == TaskState::Queued;
+        self.with(|state| {
+            let tasks = state.of.values().flat_map(|held| held.tasks.values());
+            Ok(tasks.filter(queued).take(limit).count())
+        })
+    }
+
     async fn key_value(&self, bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.within(bucket, |entries| entries.values.get(key).cloned())
     }

@@ -563,6 +563,8 @@ async fn urgent_tasks_come_first(mut f: Fixture) {
     f.settle().await;
     assert_eq!(f.store.queued(&id("a"), 9).await.unwrap(), 4);
     assert_eq!(f.store.queued(&id("a"), 3).await.unwrap(), 3);
+    assert_eq!(f.store.queued_of_all(9).await.unwrap(), 4);
+    assert_eq!(f.store.queued_of_all(3).await.unwrap(), 3);
     for (number, mut taken) in [
         (3, urgent("a", 3)),
         (4, urgent("a", 4)),

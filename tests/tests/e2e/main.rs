@@ -23,6 +23,7 @@ mod keyvalue;
 mod lifecycle;
 mod login;
 mod messages;
+mod metrics;
 mod openwx_answers;
 mod openwx_bot;
 mod openwx_chaos;

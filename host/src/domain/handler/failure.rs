@@ -27,6 +27,22 @@ pub enum FailureKind {
     Host,
 }
 
+impl FailureKind {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Trap => "trap",
+            Self::CpuTime => "cpu-time",
+            Self::WallClock => "wall-clock",
+            Self::Memory => "memory",
+            Self::HostCalls => "host-calls",
+            Self::Effects => "effects",
+            Self::Host => "host",
+        }
+    }
+}
+
 /// A call of a guest that failed. Nothing that it asked for happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -57,6 +57,18 @@ pub enum EventOutcome {
     Paused,
 }
 
+impl EventOutcome {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Handled => "handled",
+            Self::Failed => "failed",
+            Self::Unhandled => "unhandled",
+            Self::Paused => "paused",
+        }
+    }
+}
+
 /// The event that a commit settles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -427,6 +439,9 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// How many tasks are queued, counted up to `limit`.
     async fn queued(&self, account: &AccountId, limit: usize) -> Result<usize, StoreError>;
+
+    /// How many tasks are queued in all queues together, counted up to `limit`.
+    async fn queued_of_all(&self, limit: usize) -> Result<usize, StoreError>;
 
     /// A value of a bucket.
     async fn key_value(&self, bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, StoreError>;

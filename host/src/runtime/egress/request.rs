@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     domain::Deployment,
+    metrics,
     runtime::{
         bindings::wxhost::bot::web::{Request as Asked, Response as Answered},
         output::Output,
@@ -115,6 +116,14 @@ impl Outgoing {
             let problem = "no request is made while a bot is tried out";
             return Err(Refusal::Denied(problem.to_owned()));
         }
+        let admitted = self.judge(url, time);
+        if let Err(refusal) = &admitted {
+            measure(&self.deployment, refusal.code());
+        }
+        admitted
+    }
+
+    fn judge(&mut self, url: &str, time: Option<Duration>) -> Result<Admitted, Refusal> {
         let target = Target::of(url, &self.deployment.version.manifest.allowed_hosts)?;
         let config = &self.egress.config;
         if self.made >= config.call_requests {
@@ -170,6 +179,8 @@ impl Admitted {
             Ok(result) => result,
             Err(_) => Err(Refusal::Timeout(self.time_ms)),
         };
+        let outcome = result.as_ref().map_or_else(Refusal::code, |_| "answered");
+        measure(&self.deployment, outcome);
         // The path and what follows it may hold secrets.
         tracing::debug!(
             handler = %self.deployment.handler, origin = %self.target.origin,
@@ -221,6 +232,11 @@ impl Admitted {
         let body = Sent::new(body, config.request_bytes_max, over);
         Ok(Request::from_parts(parts, body))
     }
+}
+
+fn measure(bot: &Deployment, outcome: &'static str) {
+    let (handler, version) = (bot.handler.as_str(), bot.version.number.0);
+    metrics::get().handlers().request(handler, version, outcome);
 }
 
 /// What is enough of a text to know it by: it may have megabytes.

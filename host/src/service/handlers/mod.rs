@@ -30,6 +30,7 @@ use crate::domain::{
     },
     ports::CatalogueChange,
 };
+use crate::metrics;
 
 /// How many handlers a host takes. Each keeps compiled code in memory.
 pub const HANDLERS_MAX: usize = 10_000;
@@ -181,6 +182,7 @@ impl Service {
             });
         }
         let handler = self.put(handler, Some(&version)).await?;
+        metrics::get().deployed("deploy");
         Ok(DeployDone {
             handler,
             version,
