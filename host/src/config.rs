@@ -59,6 +59,8 @@ pub struct Config {
     pub store: store::Config,
     /// The log.
     pub log: telemetry::Config,
+    /// What goes elsewhere: traces.
+    pub telemetry: telemetry::Telemetry,
 }
 
 impl Default for Config {
@@ -78,6 +80,7 @@ impl Default for Config {
             metrics: Default::default(),
             store: Default::default(),
             log: Default::default(),
+            telemetry: Default::default(),
         }
     }
 }
@@ -140,6 +143,7 @@ impl Config {
         self.openwx
             .check_served_at(self.server.listen)
             .map_err(ConfigError::Unfit)?;
+        self.telemetry.otlp.check().map_err(ConfigError::Unfit)?;
         self.metrics
             .check_served_at(self.server.listen)
             .map_err(ConfigError::Unfit)?;

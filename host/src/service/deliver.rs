@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::{Instrument, field::Empty};
+
 use super::{
     ContactReport, Error, Service,
     error::failure_of,
@@ -23,12 +25,12 @@ use crate::domain::{
     Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
     handler::{FailureKind, Used},
     ports::{
-        Call, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord, PauseChange,
-        Seen, StoreError, TaskFilter,
+        Call, CallError, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord,
+        PauseChange, Seen, StoreError, TaskFilter,
     },
     task::Origin,
 };
-use crate::metrics;
+use crate::{metrics, telemetry::TARGET};
 
 /// An event with what else its report says.
 #[derive(Debug)]
@@ -94,8 +96,10 @@ impl Service {
     /// when the caller goes away.
     pub async fn deliver(&self, delivery: Delivery) -> Result<Vec<Task>, Error> {
         let service = self.clone();
-        self.detached(async move { service.deliver_in_turn(delivery).await })
-            .await
+        let client = delivery.reporter.client.as_str();
+        let span = tracing::info_span!(target: TARGET, "deliver", client);
+        let delivered = async move { service.deliver_in_turn(delivery).await };
+        self.detached(delivered.instrument(span)).await
     }
 
     /// Runs in a task of its own: dropping the caller does not cut it off.
@@ -118,7 +122,8 @@ impl Service {
             contacts,
             reply,
         } = delivery;
-        let mut turn = self.turn(&event.account).await?;
+        let waiting = tracing::info_span!(target: TARGET, "turn");
+        let mut turn = self.turn(&event.account).instrument(waiting).await?;
         self.heard(&event.account);
         let repeats_within = match repeats_within {
             Some(_) if turn.is_superseded(&event.key) => Some(Duration::ZERO),
@@ -191,7 +196,9 @@ impl Service {
             also,
             hushed,
         };
-        self.run_until_settled(turn, &asked, settled).await
+        let span = tracing::info_span!(target: TARGET, "settle", client = client.as_str());
+        let settled = self.run_until_settled(turn, &asked, settled);
+        settled.instrument(span).await
     }
 
     /// Runs the bot, and again if another account wrote meanwhile to what it read of
@@ -317,7 +324,12 @@ impl Service {
         let mut whole = settled.also.clone();
         whole.add(commit);
         let outcome = whole.seen.as_ref().map(|seen| seen.record.outcome);
-        let tried = self.try_commit(turn, &event.account, whole).await?;
+        let span = tracing::info_span!(target: TARGET, "commit", outcome = Empty);
+        if let Some(outcome) = outcome {
+            span.record("outcome", outcome.as_str());
+        }
+        let tried = self.try_commit(turn, &event.account, whole);
+        let tried = tried.instrument(span).await?;
         if let Some((bot, outcome, used)) = &measured {
             let lost = matches!(tried, Tried::SharedMoved);
             note_call(bot, if lost { LOST } else { outcome }, Some(used));
@@ -563,13 +575,27 @@ impl Service {
             event: Arc::clone(event),
             is_trial: false,
         };
-        match self.0.runtime.call(call).await {
+        let span = tracing::info_span!(
+            target: TARGET, "call", handler = bot.handler.as_str(),
+            version = bot.version.number.0, outcome = Empty
+        );
+        let called = self.0.runtime.call(call).instrument(span.clone()).await;
+        span.record("outcome", outcome_of(&called));
+        match called {
             Ok(effects) => Ok(Called::Handled(bot, effects)),
             Err(error) => {
                 note_uncalled(&bot, &error);
                 Ok(Called::Failed(bot, failure_of(error)?))
             }
         }
+    }
+}
+
+fn outcome_of(called: &Result<Effects, CallError>) -> &'static str {
+    match called {
+        Ok(_) => "ok",
+        Err(CallError::Failed(failure)) => failure.kind.as_str(),
+        Err(_) => "not called",
     }
 }
 

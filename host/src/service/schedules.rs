@@ -5,7 +5,7 @@
 //! the host dies in between, the alarms are set again, and each account's event is
 //! settled once. What came due while the host was down comes due once at its start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -180,8 +180,13 @@ impl Service {
     ) -> Result<usize, Error> {
         let mut told = 0;
         let mut after: Option<String> = None;
-        let listed = self.0.catalogue.now().bound_to(handler);
-        let all = listed.contains(&Scope::All);
+        let deployed = self.0.catalogue.now();
+        let all = deployed.bound_to(handler).contains(&Scope::All);
+        let listed = match all {
+            true => BTreeSet::new(),
+            false => deployed.accounts_bound_to(handler),
+        };
+        drop(deployed);
         let mut listed = listed.into_iter();
         loop {
             let accounts = match all {
@@ -192,9 +197,12 @@ impl Service {
                         .accounts(after.as_deref(), ACCOUNTS_READ)
                         .await?;
                     after = page.next;
-                    page.items.into_iter().map(|account| account.id).collect()
+                    page.items
+                        .into_iter()
+                        .map(|account| account.id)
+                        .collect::<Vec<_>>()
                 }
-                false => own_accounts(listed.by_ref().take(ACCOUNTS_READ)),
+                false => listed.by_ref().take(ACCOUNTS_READ).collect(),
             };
             let last = match all {
                 true => after.is_none(),
@@ -347,12 +355,4 @@ impl Service {
         };
         Ok(Fired { accounts })
     }
-}
-
-fn own_accounts(scopes: impl Iterator<Item = Scope>) -> Vec<AccountId> {
-    let account = |scope| match scope {
-        Scope::Account(id) => Some(id),
-        Scope::All | Scope::Callback => None,
-    };
-    scopes.filter_map(account).collect()
 }

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::domain::{
     Account, AccountId, Alarm, AlarmKind, Binding, Bucket, ClientName, Contact, ContactKind,
-    Digest, EventKey, Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis,
-    Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
+    Digest, EventKey, Failure, FileRequest, Handler, HandlerName, Labelled, Login, LoginId, Member,
+    Millis, Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
     client::Wanted,
     handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
     ports::{
@@ -45,6 +45,7 @@ struct State {
     versions: BTreeMap<HandlerName, BTreeMap<VersionNumber, Version>>,
     configs: BTreeMap<HandlerName, BTreeMap<String, ConfigEntries>>,
     bindings: BTreeMap<String, Binding>,
+    labels: BTreeMap<AccountId, Labelled>,
     clients: BTreeMap<ClientName, Wanted>,
     logins: Logins,
     files: BTreeMap<(String, AccountId), FileRequest>,
@@ -721,6 +722,7 @@ impl Store for MemoryStore {
             Ok(Catalogue {
                 handlers: state.handlers.values().cloned().collect(),
                 bindings: state.bindings.values().cloned().collect(),
+                labels: state.labels.values().cloned().collect(),
             })
         })
     }
@@ -757,6 +759,7 @@ impl Store for MemoryStore {
                 CatalogueChange::PutHandler(handler) => size(handler),
                 CatalogueChange::PutVersion(_, version) => size(version),
                 CatalogueChange::PutBinding(binding) => size(binding),
+                CatalogueChange::PutLabels(labelled) => size(labelled),
                 CatalogueChange::PutRun(run) => size(run),
                 CatalogueChange::PutConfig(config) => size(config),
                 _ => 0,
@@ -891,6 +894,12 @@ impl State {
             }
             CatalogueChange::RemoveBinding(scope) => {
                 self.bindings.remove(&named(scope));
+            }
+            CatalogueChange::PutLabels(labelled) => {
+                self.labels.insert(labelled.account.clone(), labelled);
+            }
+            CatalogueChange::RemoveLabels(account) => {
+                self.labels.remove(&account);
             }
             CatalogueChange::PutRun(run) => {
                 self.runs.insert(run.key(), run);

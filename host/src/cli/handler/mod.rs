@@ -51,6 +51,7 @@ Examples:
   wxhost handler fire faq daily --account wxid_a   the same now, for one account
   wxhost handler bind echo --account '*'         every account without a bot of its own
   wxhost handler bind faq --account wxid_a       one account
+  wxhost handler bind faq --account label:shop   those with a label that have no bot of their own
   wxhost handler bind gatekeeper --callback      decides who may log in
   wxhost handler config faq greeting='Hello!'    what the bot reads as its configuration
   wxhost handler config faq city=Bern --account wxid_a  and something else for one account
@@ -121,7 +122,7 @@ enum HandlerCommand {
         #[arg(value_parser = handler_name)]
         name: HandlerName,
     },
-    /// Let a handler serve an account, all that have none of their own, or the callback
+    /// Let a handler serve an account, those with a label, all others, or the callback
     Bind {
         /// Which
         #[arg(value_parser = handler_name)]
@@ -146,8 +147,8 @@ enum HandlerCommand {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Whom {
-    /// An account's id, or '*' (in quotes) for all that have no binding of their own
-    #[arg(long, value_name = "ID|*", value_parser = scope)]
+    /// An account's id, label:NAME for all with a label, or '*' (in quotes) for all others
+    #[arg(long, value_name = "ID|label:NAME|*", value_parser = scope)]
     account: Option<Scope>,
     /// The callback itself: who may log in, and what is answered to what no bot knows
     #[arg(long)]
@@ -342,8 +343,11 @@ fn scopes(scopes: &[Scope], between: &str) -> String {
 /// Whom a scope means, in a sentence.
 fn whom(scope: &Scope) -> String {
     match scope {
-        Scope::All => "every account that has no binding of its own".to_owned(),
+        Scope::All => "every account that has no binding of its own or by a label".to_owned(),
         Scope::Callback => "the callback itself".to_owned(),
+        Scope::Label(label) => {
+            format!("every account with the label {label} that has no binding of its own")
+        }
         Scope::Account(id) => harmless(id.as_str()),
     }
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Account, AccountId, Alarm, AlarmKind, Binding, Bucket, ClientName, Contact, ContactKind,
-    Digest, EventKey, Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis,
-    Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
+    Digest, EventKey, Failure, FileRequest, Handler, HandlerName, Labelled, Login, LoginId, Member,
+    Millis, Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
     client::Wanted,
     handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
 };
@@ -294,6 +294,10 @@ pub enum CatalogueChange {
     PutBinding(Binding),
     /// No such binding any more.
     RemoveBinding(Scope),
+    /// These are the account's labels from now on.
+    PutLabels(Labelled),
+    /// The account has no labels any more.
+    RemoveLabels(AccountId),
     /// This schedule's times are so from now on.
     PutRun(Run),
     /// No such schedule any more.
@@ -309,13 +313,15 @@ pub enum ClientChange {
     Remove(ClientName),
 }
 
-/// What is deployed: all handlers and bindings.
+/// What is deployed: all handlers, bindings and labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalogue {
     /// Every handler, ordered by name.
     pub handlers: Vec<Handler>,
     /// Every binding.
     pub bindings: Vec<Binding>,
+    /// Every account that has labels.
+    pub labels: Vec<Labelled>,
 }
 
 /// Which tasks to list.

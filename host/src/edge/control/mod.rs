@@ -17,6 +17,7 @@ mod config;
 mod deploy;
 mod files;
 mod handlers;
+mod labels;
 mod logins;
 mod pauses;
 mod schedules;
@@ -115,6 +116,10 @@ fn account_routes() -> Router<Service> {
     Router::new()
         .route("/accounts", get(accounts::list))
         .route("/accounts/{account}", get(accounts::show))
+        .route(
+            "/accounts/{account}/labels",
+            get(labels::show).put(labels::replace).patch(labels::change),
+        )
         .route(
             "/accounts/{account}/tasks",
             get(tasks::list).post(tasks::submit),

@@ -15,6 +15,7 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 use tokio::time::Instant;
+use tracing::{Instrument, field};
 use url::Position;
 
 use super::{
@@ -29,6 +30,7 @@ use crate::{
         bindings::wxhost::bot::web::{Request as Asked, Response as Answered},
         output::Output,
     },
+    telemetry::TARGET,
 };
 
 /// The longest method. Those in use have at most 17 bytes.
@@ -172,7 +174,12 @@ impl Admitted {
     ) -> Result<Response<Received>, Refusal> {
         let over = Arc::new(AtomicBool::new(false));
         let request = self.prepared(request, Arc::clone(&over))?;
-        let answered = tokio::time::timeout_at(self.until, self.exchange(request)).await;
+        let handler = self.deployment.handler.as_str();
+        let origin = field::display(&self.target.origin);
+        let span =
+            tracing::info_span!(target: TARGET, "egress", handler, origin, outcome = field::Empty);
+        let exchange = self.exchange(request).instrument(span.clone());
+        let answered = tokio::time::timeout_at(self.until, exchange).await;
         let config = &self.egress.config;
         let result = match answered {
             _ if over.load(Ordering::Relaxed) => Err(too_long(config.request_bytes_max)),
@@ -181,6 +188,7 @@ impl Admitted {
         };
         let outcome = result.as_ref().map_or_else(Refusal::code, |_| "answered");
         measure(&self.deployment, outcome);
+        span.record("outcome", outcome);
         // The path and what follows it may hold secrets.
         tracing::debug!(
             handler = %self.deployment.handler, origin = %self.target.origin,

@@ -6,16 +6,19 @@
 mod bindings;
 mod config;
 mod invoke;
+mod labels;
 mod versions;
 
 pub use self::{
     config::{ConfigItem, ConfigShown},
     invoke::{Invoke, Invoked},
+    labels::ChangeLabels,
     versions::ChangeRollout,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use tracing::Instrument;
 
 use super::{
     Error, Service,
@@ -30,7 +33,7 @@ use crate::domain::{
     },
     ports::CatalogueChange,
 };
-use crate::metrics;
+use crate::{metrics, telemetry::TARGET};
 
 /// How many handlers a host takes. Each keeps compiled code in memory.
 pub const HANDLERS_MAX: usize = 10_000;
@@ -102,7 +105,7 @@ impl Service {
             let config = Arc::new(self.load_config(&handler.name).await?);
             entries.push(Entry::new(handler, kept, config, None));
         }
-        let deployed = Deployed::new(entries, stored.bindings);
+        let deployed = Deployed::new(entries, stored.bindings, stored.labels);
         self.0.catalogue.replace(deployed);
         self.load_runs().await
     }
@@ -126,8 +129,10 @@ impl Service {
     /// and called. Configuration and bindings of the name stay as they were.
     pub async fn deploy(&self, deploy: Deploy) -> Result<DeployDone, Error> {
         let service = self.clone();
-        self.detached(async move { service.deploy_whole(deploy).await })
-            .await
+        let handler = deploy.name.as_str();
+        let span = tracing::info_span!(target: TARGET, "deploy", handler);
+        let deployed = async move { service.deploy_whole(deploy).await };
+        self.detached(deployed.instrument(span)).await
     }
 
     async fn deploy_whole(&self, deploy: Deploy) -> Result<DeployDone, Error> {

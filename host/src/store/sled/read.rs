@@ -335,6 +335,7 @@ impl Read<'_> {
         Ok(Catalogue {
             handlers: self.all(Table::Handler)?,
             bindings: self.all(Table::Binding)?,
+            labels: self.all(Table::Label)?,
         })
     }
 
