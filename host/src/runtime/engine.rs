@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use dashmap::DashMap;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig,
@@ -18,10 +17,13 @@ use wasmtime::{
 
 use super::{
     Limits, bindings, requests,
+    shares::Shares,
+    slow::SlowLane,
     state::{CallState, CallbackErrand, Errand},
 };
 use crate::domain::{
     HandlerName,
+    handler::CallLimit,
     ports::{CallError, ComponentError},
 };
 
@@ -50,15 +52,16 @@ pub struct Engine {
     pub linker: Linker<CallState>,
     /// For callback components, which act for no account.
     pub callback_linker: Linker<CallState<CallbackErrand>>,
+    /// Where calls go on that compute for long.
+    pub slow: SlowLane,
     room: Arc<Semaphore>,
     /// Room for the calls of one handler: never all of it, so that a bot that
     /// waits in every call leaves some for the others.
-    shares: DashMap<HandlerName, Arc<Semaphore>>,
-    share: usize,
+    shares: Shares,
     _ticker: Ticker,
 }
 
-/// Room for one call, given back when it is dropped.
+/// Room for one call, given back when it is dropped. By then the call's instance is gone.
 pub struct Room(#[expect(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]);
 
 impl Engine {
@@ -68,16 +71,17 @@ impl Engine {
         let wasm = wasmtime::Engine::new(&config(limits)).map_err(host_error)?;
         let linker = bot_linker(&wasm).map_err(host_error)?;
         let callback_linker = common_linker(&wasm).map_err(host_error)?;
-        let ticker =
-            Ticker::start(&wasm).map_err(|error| ComponentError::Host(error.to_string()))?;
+        let no_thread = |error: std::io::Error| ComponentError::Host(error.to_string());
+        let ticker = Ticker::start(&wasm).map_err(no_thread)?;
+        let slow = SlowLane::open().map_err(no_thread)?;
         let room = Arc::new(Semaphore::new(limits.concurrent_calls as usize));
         Ok(Self {
             wasm,
             linker,
             callback_linker,
+            slow,
             room,
-            shares: DashMap::new(),
-            share: (limits.concurrent_calls as usize / 2).max(1),
+            shares: Shares::new((limits.concurrent_calls as usize / 2).max(1)),
             _ticker: ticker,
         })
     }
@@ -85,7 +89,7 @@ impl Engine {
     /// Waits for room for one more call of this handler. The pool itself does
     /// not queue: without this, the call after the last would fail at once.
     pub async fn room(&self, handler: &HandlerName, wait: Duration) -> Result<Room, CallError> {
-        let share = self.share_of(handler);
+        let share = self.shares.of(handler);
         let both = async {
             let own = share.acquire_owned().await;
             let common = Arc::clone(&self.room).acquire_owned().await;
@@ -101,15 +105,7 @@ impl Engine {
 
     /// Forgets the shares of handlers that nobody calls at the moment.
     pub fn forget_shares(&self) {
-        self.shares.retain(|_, share| Arc::strong_count(share) > 1);
-    }
-
-    fn share_of(&self, handler: &HandlerName) -> Arc<Semaphore> {
-        if let Some(share) = self.shares.get(handler) {
-            return Arc::clone(&share);
-        }
-        let new = || Arc::new(Semaphore::new(self.share));
-        Arc::clone(&self.shares.entry(handler.clone()).or_insert_with(new))
+        self.shares.forget_idle();
     }
 }
 
@@ -130,18 +126,24 @@ fn config(limits: &Limits) -> Config {
 }
 
 fn pool(limits: &Limits) -> PoolingAllocationConfig {
-    let calls = limits.concurrent_calls;
+    // Each with the most that a component may have: a place among these is always a place
+    // in the pool, whatever the others run.
+    let live = limits
+        .concurrent_calls
+        .saturating_add(limits.warm_instances);
+    let memory_bytes = limits.ceiling(CallLimit::MemoryBytes);
+    let table_elements = limits.ceiling(CallLimit::TableElements);
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(calls)
-        .total_core_instances(calls.saturating_mul(CORE_INSTANCES_PER_CALL))
-        .total_memories(calls.saturating_mul(MEMORIES_PER_CALL))
-        .total_tables(calls.saturating_mul(TABLES_PER_CALL))
-        .total_stacks(calls)
+    pool.total_component_instances(live)
+        .total_core_instances(live.saturating_mul(CORE_INSTANCES_PER_CALL))
+        .total_memories(live.saturating_mul(MEMORIES_PER_CALL))
+        .total_tables(live.saturating_mul(TABLES_PER_CALL))
+        .total_stacks(live)
         .max_core_instances_per_component(CORE_INSTANCES_PER_CALL)
         .max_memories_per_component(MEMORIES_PER_CALL)
         .max_tables_per_component(TABLES_PER_CALL)
-        .max_memory_size(usize::try_from(limits.call_memory_bytes).unwrap_or(usize::MAX))
-        .table_elements(limits.call_table_elements as usize);
+        .max_memory_size(usize::try_from(memory_bytes).unwrap_or(usize::MAX))
+        .table_elements(usize::try_from(table_elements).unwrap_or(usize::MAX));
     if PoolingAllocationConfig::is_pagemap_scan_available() {
         pool.pagemap_scan(Enabled::Yes)
             .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)

@@ -62,6 +62,7 @@ use crate::domain::{
     bucket::BucketLimits,
     client::ClientPolicy,
     file::FilePolicy,
+    handler::LimitBounds,
     login::LoginPolicy,
     pacing::PacingPolicy,
     ports::{ActionCheck, Blobs, Clients, Runtime, Store, Vault},
@@ -93,6 +94,8 @@ pub struct Policies {
     pub clients: ClientPolicy,
     /// How much guests may keep.
     pub buckets: BucketLimits,
+    /// What versions may ask for their calls.
+    pub calls: LimitBounds,
 }
 
 /// All use cases. A cheap handle.
@@ -175,6 +178,7 @@ impl Service {
         let since_ms = now_ms.saturating_sub(IDLE.as_millis() as Millis);
         self.0.turns.forget_idle(since_ms, now_ms);
         self.forget_measured();
+        self.0.reruns.forget_idle();
     }
 
     /// Takes no new work from now on.

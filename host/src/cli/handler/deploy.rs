@@ -13,7 +13,9 @@ use crate::{
     },
     domain::{
         AccountId, HandlerName,
-        handler::{BadHostRule, DeployChange, HostRule, Manifest, Schedule, sorted},
+        handler::{
+            BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest, Schedule, sorted,
+        },
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
 };
@@ -59,6 +61,30 @@ struct GrantArgs {
     /// UTC if it is left out
     #[arg(long, value_name = "NAME=CRON[@ZONE]", value_parser = Schedule::parse)]
     schedule: Vec<Schedule>,
+    /// What one of its calls may use, such as cpu_ms=200, in place of the host's setting;
+    /// may be given several times. At most what the host's limits.ceiling allows
+    #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
+    limit: Vec<(CallLimit, u64)>,
+    /// Which instances its events run in. per-account: an account's next event may find
+    /// what this one has left in the bot's memory
+    #[arg(long, value_name = "fresh|per-account", value_parser = instances)]
+    instances: Option<Instances>,
+}
+
+fn limit(text: &str) -> Result<(CallLimit, u64), String> {
+    let (name, value) = text.split_once('=').ok_or("a limit is NAME=VALUE")?;
+    let value = value
+        .parse()
+        .map_err(|_| format!("{name}: {value:?} is no whole number"))?;
+    Ok((name.parse()?, value))
+}
+
+fn instances(text: &str) -> Result<Instances, &'static str> {
+    match text {
+        "fresh" => Ok(Instances::Fresh),
+        "per-account" => Ok(Instances::PerAccount),
+        _ => Err("takes fresh or per-account"),
+    }
 }
 
 fn host_rule(text: &str) -> Result<HostRule, BadHostRule> {
@@ -117,8 +143,11 @@ impl GrantArgs {
             shared_bucket: self.shared_bucket,
             allowed_hosts: sorted(self.allow_host),
             schedules: self.schedule,
+            limits: self.limit.into_iter().collect(),
+            instances: self.instances.unwrap_or_default(),
         };
-        (manifest != Manifest::default()).then_some(manifest)
+        let says = self.instances.is_some() || manifest != Manifest::default();
+        says.then_some(manifest)
     }
 }
 

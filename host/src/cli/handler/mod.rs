@@ -31,7 +31,7 @@ use super::{
 use crate::{
     domain::{
         AccountId, HandlerName,
-        handler::{CALLBACK_WORLD, HostRule, Scope},
+        handler::{CALLBACK_WORLD, HostRule, Reach, Scope},
         id::BadId,
     },
     edge::control::wire::{BindRequest, HandlerView, List},
@@ -48,6 +48,7 @@ Examples:
   wxhost handler promote faq                     and then for all
   wxhost handler rollback faq                    or back to the version before
   wxhost handler deploy faq faq.wasm --schedule 'daily=0 8 * * 1-5@Asia/Shanghai'
+  wxhost handler deploy faq faq.wasm --limit cpu_ms=1000 --limit memory_bytes=134217728
   wxhost handler fire faq daily --account wxid_a   the same now, for one account
   wxhost handler bind echo --account '*'         every account without a bot of its own
   wxhost handler bind faq --account wxid_a       one account
@@ -323,16 +324,30 @@ fn granted(handler: &HandlerView) -> String {
     let grants = [
         (manifest.own_messages, "own messages"),
         (manifest.shared_bucket, "shared bucket"),
+        (
+            !manifest.instances.are_fresh(),
+            "an instance kept per account",
+        ),
     ];
     let mut granted: Vec<_> = grants
         .into_iter()
         .filter(|(has, _)| *has)
         .map(|(_, name)| name.to_owned())
-        .chain(manifest.allowed_hosts.iter().map(HostRule::to_string))
+        .chain(manifest.allowed_hosts.iter().map(allowed))
         .collect();
     let schedules = manifest.schedules.iter();
     granted.extend(schedules.map(|it| format!("schedule {} ({} {})", it.name, it.cron, it.zone)));
+    let limits = manifest.limits.iter();
+    granted.extend(limits.map(|(limit, value)| format!("limit {limit}={value}")));
     granted.join("\n")
+}
+
+/// A rule, and that it reaches further than its text says at first sight.
+fn allowed(rule: &HostRule) -> String {
+    match rule.reach() {
+        Reach::Internal => format!("{rule} (reaches private addresses)"),
+        Reach::Public | Reach::Listed => rule.to_string(),
+    }
 }
 
 fn scopes(scopes: &[Scope], between: &str) -> String {
@@ -438,6 +453,25 @@ mod tests {
                  serves    *\n"
             )
         );
+    }
+
+    #[test]
+    fn a_rule_that_reaches_private_addresses_says_so() {
+        for (rule, shown) in [
+            ("https://a.com", "https://a.com"),
+            ("https://*", "https://*"),
+            ("http://10.0.0.7", "http://10.0.0.7"),
+            (
+                "https://a.com:8443",
+                "https://a.com:8443 (reaches private addresses)",
+            ),
+            (
+                "http://localhost",
+                "http://localhost (reaches private addresses)",
+            ),
+        ] {
+            assert_eq!(allowed(&rule.parse().unwrap()), shown);
+        }
     }
 
     #[test]

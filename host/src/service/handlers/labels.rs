@@ -66,7 +66,7 @@ impl Service {
             }),
         };
         self.0.store.change_catalogue(vec![stored]).await?;
-        self.0.catalogue.replace(deployed);
+        self.has_serve(deployed);
         Ok(labels)
     }
 
