@@ -1,6 +1,6 @@
 //! What is measured of the use cases: see `metrics`.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use super::{Error, Service, logins::HEARD_WITHIN_MS};
 use crate::{
@@ -18,7 +18,9 @@ pub(super) const LOST: &str = "lost";
 
 /// A call of a guest has ended.
 pub(super) fn note_call(bot: &Deployment, outcome: &'static str, used: Option<&Used>) {
-    let took = used.map(|used| std::time::Duration::from_micros(used.wall_us));
+    // What failed after the call says nothing about it.
+    let used = used.filter(|used| used.wall_us > 0);
+    let took = used.map(|used| Duration::from_micros(used.wall_us));
     let (handler, version) = (bot.handler.as_str(), bot.version.number.0);
     metrics::get()
         .handlers()
