@@ -14,8 +14,9 @@ async fn answer(host: &Host, account: &str) -> Result<Vec<String>> {
 
 async fn labels(host: &Host, account: &str, change: &Value) -> Result<Value> {
     let path = format!("/accounts/{account}/labels");
-    let answer = host.api()?.request(Method::PATCH, &path, Some(change));
-    Ok(answer.await?.ok()?["labels"].clone())
+    let api = host.api()?;
+    let answer = api.request(Method::PATCH, &path, Some(change)).await?;
+    Ok(answer.ok()?["labels"].clone())
 }
 
 async fn host_with_two_bots() -> Result<Host> {
@@ -74,8 +75,9 @@ async fn labels_that_are_bound_to_different_bots_are_refused() -> Result<()> {
         refused.problem(400, "bad-request")?;
     }
     let many: Vec<_> = (0..17).map(|n| format!("l{n}")).collect();
-    let refused = api.request(Method::PUT, path, Some(&json!({"labels": many})));
-    refused.await?.problem(400, "bad-request")?;
+    let many = json!({"labels": many});
+    let refused = api.request(Method::PUT, path, Some(&many)).await?;
+    refused.problem(400, "bad-request")?;
     assert_eq!(api.get(path).await?, json!({"labels": ["new", "shop"]}));
     host.end().await
 }
