@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn an_account_shows_every_field_but_absent_parts() {
-        let view = AccountView::new(account(), None);
+        let view = AccountView::new(account(), Labels::default(), None);
         assert_eq!(
             serde_json::to_value(view).unwrap(),
             json!({
