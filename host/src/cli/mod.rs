@@ -19,6 +19,7 @@ mod pauses;
 pub mod qr;
 mod screen;
 mod serve;
+mod sse;
 pub mod target;
 pub mod task;
 mod timers;

@@ -15,14 +15,16 @@ use tracing::{Instrument, field::Empty};
 use super::{
     ContactReport, Error, Service,
     error::failure_of,
+    failing::Waited,
+    failures::{failure_log, kept_failure},
     guard,
     measured::{LOST, note_call, note_made, note_uncalled},
     reruns,
     turn::Turn,
 };
 use crate::domain::{
-    Account, AccountId, Action, ClientKind, Contact, Deployment, Event, Failure, HandlerName,
-    Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
+    Account, AccountId, Action, ClientKind, Contact, Deployment, Event, Failure, FailureId,
+    HandlerName, Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
     handler::{FailureKind, Used},
     ports::{
         Call, CallError, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord,
@@ -93,7 +95,7 @@ impl Drop for Kept<'_> {
 const QUEUED_LOOKED_AT: usize = 100;
 
 /// What is counted as the outcome of an event that was settled before.
-const REPEATED: &str = "repeated";
+pub(super) const REPEATED: &str = "repeated";
 
 /// What settles an event together with its record.
 #[derive(Debug)]
@@ -169,25 +171,43 @@ impl Service {
         Ok(answer)
     }
 
-    /// Runs the bot and commits what came of it.
+    /// Runs the bot and commits what came of it. While the bot is paused for the
+    /// account, the event passes by or waits.
     pub(super) async fn settle(
         &self,
         turn: &mut Turn,
         settling: Settling,
     ) -> Result<Vec<Task>, Error> {
+        self.settle_waited(turn, settling, None).await
+    }
+
+    /// The same, for an event that has waited, too.
+    pub(super) async fn settle_waited(
+        &self,
+        turn: &mut Turn,
+        mut settling: Settling,
+        waited: Option<Waited>,
+    ) -> Result<Vec<Task>, Error> {
+        if settling.event.at_ms == 0 {
+            settling.event.at_ms = self.0.store.now();
+        }
+        let bot = self.bot_for(&settling.event, settling.only.as_ref());
+        if waited.is_none() {
+            guard::note_heard(turn, &settling.event);
+            if let Some(bot) = &bot
+                && let Some(when) = self.held(turn, bot)
+            {
+                return self.hold(turn, bot, settling, when).await;
+            }
+        }
         let Settling {
             mut event,
             client,
             repeats_within,
             reply,
-            only,
             also,
+            ..
         } = settling;
-        if event.at_ms == 0 {
-            event.at_ms = self.0.store.now();
-        }
-        guard::note_heard(turn, &event);
-        let bot = self.bot_for(&event, only.as_ref());
         let (silent, hushed) = match &bot {
             Some(bot) => {
                 let hush = self.hush(turn, bot, &event);
@@ -206,12 +226,13 @@ impl Service {
         };
         let settled = Settled {
             event: asked.event,
-            client,
             at_once: 0,
             reply,
             repeats_within,
             also,
             hushed,
+            waited,
+            client,
         };
         let span = tracing::info_span!(target: TARGET, "settle", client = client.as_str());
         let settled = self.run_until_settled(turn, &asked, settled);
@@ -312,7 +333,14 @@ impl Service {
         let later = effects.tasks.len().saturating_sub(at_once);
         match self.check_queue(&event.account, later).await {
             Ok(()) => Ok((Called::Handled(bot, effects), at_once)),
-            Err(Error::Busy { reason }) => Ok((Called::Failed(bot, over_the_limit(reason)), 0)),
+            Err(Error::Busy { reason }) => {
+                let failure = CallFailure {
+                    output: effects.output,
+                    used: effects.used,
+                    ..over_the_limit(reason)
+                };
+                Ok((Called::Failed(bot, failure), 0))
+            }
             Err(error) => Err(error),
         }
     }
@@ -342,7 +370,22 @@ impl Service {
         let now_ms = self.0.store.now();
         let verdict = called.verdict();
         let measured = called.measured();
+        let bot = called.bot();
+        let failing = self.failing_after(turn, &called, settled, now_ms);
         let mut commit = called.into_commit(settled, now_ms);
+        let failure_log = commit.failure.as_ref().map(failure_log);
+        if let (Some(bot), Some(seen)) = (bot, &commit.seen) {
+            let (outcome, tasks) = (seen.record.outcome, &seen.record.tasks);
+            let (client, recorded) = (settled.client, (outcome, tasks.as_slice()));
+            commit.recorded = self
+                .recorded_as(turn, &bot, client, event, recorded)
+                .await?;
+        }
+        if let Some(waited) = &settled.waited {
+            waited.settle(&mut commit);
+        }
+        failing.add_to(&mut commit);
+        let was_recorded = commit.recorded.is_some();
         let asked = commit.tasks.clone();
         self.await_outcomes(&event.account, &mut commit, now_ms)
             .await?;
@@ -376,10 +419,15 @@ impl Service {
             metrics::get().event(settled.client.as_str(), outcome.as_str());
         }
         note_made(&asked);
+        if let Some(log) = failure_log {
+            self.append_log(log);
+        }
         // Once for each event: a run that is lost says nothing about its version.
         if let Some((bot, failed)) = verdict {
             self.judge(&bot, failed);
         }
+        failing.note(turn, event);
+        self.note_recorded(turn, was_recorded);
         let actions = asked.iter().map(|task| &task.action);
         self.note_settled(turn, event, actions, settled.hushed.clone());
         if let Some(last) = asked.last().filter(|_| asked.len() > settled.at_once) {
@@ -405,7 +453,7 @@ impl Service {
         }
     }
 
-    async fn try_commit(
+    pub(super) async fn try_commit(
         &self,
         turn: &Turn,
         account: &AccountId,
@@ -432,6 +480,7 @@ impl Service {
         if turn.epoch.is_none() {
             turn.account = self.0.store.account(account).await?.map(Arc::new);
             turn.pauses = self.all_pauses(account).await?;
+            turn.failing = self.0.store.failing(account).await?.map(Box::new);
             turn.deferred = self.last_queued(account).await?;
             turn.epoch = Some(self.0.store.own(account, false).await?);
         }
@@ -474,7 +523,7 @@ impl Service {
     }
 
     /// The tasks that went out with the answer to an event before.
-    async fn tasks_of(
+    pub(super) async fn tasks_of(
         &self,
         account: &AccountId,
         record: &EventRecord,
@@ -611,10 +660,15 @@ impl Service {
         let called = self.0.runtime.call(call).instrument(span.clone()).await;
         span.record("outcome", outcome_of(&called));
         match called {
-            Ok(effects) => Ok(Called::Handled(bot, effects)),
+            Ok(mut effects) => {
+                self.log_call(&bot, event, std::mem::take(&mut effects.lines));
+                Ok(Called::Handled(bot, effects))
+            }
             Err(error) => {
                 note_uncalled(&bot, &error);
-                Ok(Called::Failed(bot, failure_of(error)?))
+                let mut failure = failure_of(error)?;
+                self.log_call(&bot, event, std::mem::take(&mut failure.lines));
+                Ok(Called::Failed(bot, failure))
             }
         }
     }
@@ -660,7 +714,7 @@ struct Asked<'a> {
 }
 
 /// How a commit ended that is of the account's present owner.
-enum Tried {
+pub(super) enum Tried {
     Done,
     /// The event was settled before, like this.
     Duplicate(EventRecord),
@@ -669,9 +723,8 @@ enum Tried {
 }
 
 /// What a commit that settles an event needs besides the call.
-struct Settled<'a> {
-    event: &'a Event,
-    client: ClientKind,
+pub(super) struct Settled<'a> {
+    pub event: &'a Event,
     /// How many tasks go with the answer.
     at_once: usize,
     reply: Reply,
@@ -679,20 +732,18 @@ struct Settled<'a> {
     also: Commit,
     /// What changes about where the bot is silent.
     hushed: Option<PauseChange>,
+    /// It has waited until now.
+    pub waited: Option<Waited>,
+    client: ClientKind,
 }
 
 /// The bot asked for more than one event may cause.
 pub(super) fn over_the_limit(message: String) -> CallFailure {
-    CallFailure {
-        kind: FailureKind::Effects,
-        message,
-        output: String::new(),
-        used: Used::default(),
-    }
+    CallFailure::new(FailureKind::Effects, message)
 }
 
 /// How the call of a bot ended.
-enum Called {
+pub(super) enum Called {
     /// No bot was asked.
     Unhandled,
     /// The bot is silent here.
@@ -704,7 +755,7 @@ enum Called {
 }
 
 impl Called {
-    fn bot(&self) -> Option<Arc<Deployment>> {
+    pub fn bot(&self) -> Option<Arc<Deployment>> {
         match self {
             Self::Unhandled => None,
             Self::Paused(bot) | Self::Handled(bot, _) | Self::Failed(bot, _) => {
@@ -753,8 +804,9 @@ impl Called {
             }
         };
         let tasks = commit.tasks.iter().map(|task| task.id.number).collect();
+        let waited = settled.waited.as_ref();
         let record = EventRecord {
-            at_ms: now_ms,
+            at_ms: waited.map_or(now_ms, Waited::taken_ms),
             outcome,
             tasks,
         };
@@ -793,30 +845,18 @@ fn tasks(
 }
 
 fn record(event: &Event, bot: &Deployment, failure: CallFailure, now_ms: Millis) -> Failure {
-    let CallFailure {
-        kind,
-        message,
-        output,
-        used,
-    } = failure;
+    let event_key = event.key.as_str().to_owned();
+    let account = Some(event.account.clone());
+    let failure = kept_failure(bot, account, event_key, failure, now_ms);
     tracing::warn!(
+        failure = failure.id.as_ref().map(FailureId::as_str),
         account = %event.account,
         handler = %bot.handler,
         version = %bot.version.number,
         event = %event.key,
-        ?kind,
-        reason = message.lines().next().unwrap_or_default(),
+        kind = ?failure.kind,
+        reason = failure.reason(),
         "the bot failed; nothing that it asked for happens"
     );
-    Failure {
-        event: event.key.as_str().to_owned(),
-        handler: bot.handler.clone(),
-        version: bot.version.number,
-        digest: bot.version.digest,
-        kind,
-        message,
-        output,
-        used,
-        at_ms: now_ms,
-    }
+    failure
 }

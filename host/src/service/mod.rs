@@ -13,6 +13,8 @@ mod clients;
 mod contacts;
 mod deliver;
 mod error;
+mod failing;
+mod failures;
 #[cfg(test)]
 pub(crate) mod fake;
 mod files;
@@ -20,8 +22,10 @@ mod guard;
 mod handlers;
 mod links;
 mod logins;
+mod logs;
 mod measured;
 mod pauses;
+mod record;
 mod reruns;
 mod schedules;
 mod tasks;
@@ -33,7 +37,7 @@ mod turn;
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -50,6 +54,7 @@ pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
 pub use handlers::{
     ChangeLabels, ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployDone, Invoke, Invoked,
+    Replay, Replayed, ReplayedEvent,
 };
 pub use links::{Link, Woken};
 pub use logins::{LoginRequest, QrSession};
@@ -62,10 +67,11 @@ use crate::domain::{
     bucket::BucketLimits,
     client::ClientPolicy,
     file::FilePolicy,
-    handler::LimitBounds,
+    handler::{FailingPolicy, LimitBounds},
     login::LoginPolicy,
     pacing::PacingPolicy,
-    ports::{ActionCheck, Blobs, Clients, Runtime, Store, Vault},
+    ports::{ActionCheck, Blobs, Clients, GuestLogs, Runtime, Store, Vault},
+    record::RecordPolicy,
     task::TaskPolicy,
 };
 
@@ -94,6 +100,10 @@ pub struct Policies {
     pub clients: ClientPolicy,
     /// How much guests may keep.
     pub buckets: BucketLimits,
+    /// When handlers that fail are paused.
+    pub failing: FailingPolicy,
+    /// What is recorded to be replayed.
+    pub record: RecordPolicy,
     /// What versions may ask for their calls.
     pub calls: LimitBounds,
 }
@@ -120,6 +130,10 @@ struct Inner {
     /// When this host started.
     started_ms: Millis,
     desk: callback::Desk,
+    /// Where what guests say is kept, once there is such a place.
+    logs: OnceLock<Arc<dyn GuestLogs>>,
+    /// Held by the replay that is under way.
+    replaying: tokio::sync::Mutex<()>,
     /// Calls under way. They outlive the request that caused them, so that a
     /// client that goes away can't cut one off half-way.
     calls: TaskTracker,
@@ -147,6 +161,8 @@ impl Service {
             turns: turn::Turns::default(),
             reruns: reruns::Reruns::default(),
             desk: callback::Desk::default(),
+            logs: OnceLock::new(),
+            replaying: tokio::sync::Mutex::default(),
             calls: TaskTracker::new(),
             draining: AtomicBool::new(false),
             started_ms: store.now(),

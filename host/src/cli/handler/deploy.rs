@@ -14,7 +14,8 @@ use crate::{
     domain::{
         AccountId, HandlerName,
         handler::{
-            BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest, Schedule, sorted,
+            BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest, Schedule,
+            WhenFailing, sorted,
         },
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
@@ -61,6 +62,10 @@ struct GrantArgs {
     /// UTC if it is left out
     #[arg(long, value_name = "NAME=CRON[@ZONE]", value_parser = Schedule::parse)]
     schedule: Vec<Schedule>,
+    /// What becomes of an account's events while it is paused there since it keeps
+    /// failing: pass-by (unless told), or wait
+    #[arg(long, value_name = "pass-by|wait", value_parser = when_failing)]
+    when_failing: Option<WhenFailing>,
     /// What one of its calls may use, such as cpu_ms=200, in place of the host's setting;
     /// may be given several times. At most what the host's limits.ceiling allows
     #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
@@ -69,6 +74,11 @@ struct GrantArgs {
     /// what this one has left in the bot's memory
     #[arg(long, value_name = "fresh|per-account", value_parser = instances)]
     instances: Option<Instances>,
+}
+
+fn when_failing(text: &str) -> Result<WhenFailing, &'static str> {
+    let found = WhenFailing::ALL.into_iter().find(|it| it.as_str() == text);
+    found.ok_or("takes pass-by or wait")
 }
 
 fn limit(text: &str) -> Result<(CallLimit, u64), String> {
@@ -143,11 +153,12 @@ impl GrantArgs {
             shared_bucket: self.shared_bucket,
             allowed_hosts: sorted(self.allow_host),
             schedules: self.schedule,
+            when_failing: self.when_failing.unwrap_or_default(),
             limits: self.limit.into_iter().collect(),
             instances: self.instances.unwrap_or_default(),
         };
-        let says = self.instances.is_some() || manifest != Manifest::default();
-        says.then_some(manifest)
+        let says = self.instances.is_some() || self.when_failing.is_some();
+        (says || manifest != Manifest::default()).then_some(manifest)
     }
 }
 

@@ -7,12 +7,14 @@ mod bindings;
 mod config;
 mod invoke;
 mod labels;
+mod replay;
 mod versions;
 
 pub use self::{
     config::{ConfigItem, ConfigShown},
     invoke::{Invoke, Invoked},
     labels::ChangeLabels,
+    replay::{Replay, Replayed, ReplayedEvent},
     versions::ChangeRollout,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -24,6 +26,7 @@ use super::{
     Error, Service,
     catalogue::{Deployed, Entry},
     error::failure_of,
+    failing::Ended,
 };
 use crate::domain::{
     Digest, Handler, HandlerName,
@@ -363,6 +366,7 @@ impl Service {
         deployed.handlers.remove(name);
         self.has_serve(deployed);
         self.retain_components().await;
+        self.forget_logs(name);
         Ok(())
     }
 
@@ -406,6 +410,7 @@ impl Service {
         let mut deployed = self.deployed();
         deployed.put(entry);
         self.has_serve(deployed);
+        self.end_pauses(Ended::Replaced);
         Ok(handler)
     }
 
