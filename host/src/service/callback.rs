@@ -188,7 +188,7 @@ impl Service {
             Ok(answer) => self.keep(&mut held, &asking, answer).await,
             Err(CallError::Failed(failure)) => {
                 note_call(&component, failure.kind.as_str(), Some(&failure.used));
-                Ok(self.failed(&mut held, &asking, failure).await)
+                Ok(self.failed(&mut held, &asking, *failure).await)
             }
             Err(busy @ CallError::Busy { .. }) => Err(Error::Busy {
                 reason: busy.to_string(),
