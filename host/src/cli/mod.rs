@@ -15,6 +15,7 @@ pub mod launch;
 pub mod login;
 pub mod output;
 mod pauses;
+pub mod project;
 pub mod qr;
 mod screen;
 mod serve;

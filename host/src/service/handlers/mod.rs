@@ -8,6 +8,7 @@ mod config;
 mod invoke;
 mod versions;
 
+use self::config::NewConfig;
 pub use self::{
     config::{ConfigItem, ConfigShown},
     invoke::{Invoke, Invoked},
@@ -45,6 +46,9 @@ pub struct Deploy {
     pub component: Bytes,
     /// What it is granted; none for what the version before was.
     pub manifest: Option<Manifest>,
+    /// Entries of its configuration for all accounts that are set in the same step, and
+    /// that it is tried out with. Other entries stay.
+    pub config: BTreeMap<String, String>,
     /// Who deploys it, in their own words.
     pub by: String,
     /// What they say about it.
@@ -60,6 +64,7 @@ impl Deploy {
             name,
             component,
             manifest: None,
+            config: BTreeMap::new(),
             by: String::new(),
             note: String::new(),
             to: None,
@@ -141,7 +146,9 @@ impl Service {
     async fn take_in(&self, deploy: Deploy, former: Option<Entry>) -> Result<DeployDone, Error> {
         let component = self.0.runtime.take_in(deploy.component).await?;
         let config = former.as_ref().map(|entry| Arc::clone(&entry.config));
-        let config = config.unwrap_or_default();
+        let config = self
+            .config_with(&deploy.name, config.unwrap_or_default(), deploy.config)
+            .await?;
         let former = former.map(|entry| entry.handler);
         let manifest = deploy.manifest.or_else(|| {
             let former = former.as_ref();
@@ -169,18 +176,25 @@ impl Service {
                     .to_owned(),
             });
         }
-        let tried = self.try_out(&handler, &version, config.shared()).await?;
+        let tried = self
+            .try_out(&handler, &version, config.layers.shared())
+            .await?;
         let compile_ms = component.compile_ms;
         if change == DeployChange::Unchanged {
+            let version = handler.version.clone();
+            let handler = match config.entries {
+                None => Arc::new(handler),
+                Some(_) => self.put(handler, None, Some(config)).await?,
+            };
             return Ok(DeployDone {
-                version: handler.version.clone(),
-                handler: Arc::new(handler),
+                version,
+                handler,
                 change,
                 compile_ms,
                 tried,
             });
         }
-        let handler = self.put(handler, Some(&version)).await?;
+        let handler = self.put(handler, Some(&version), Some(config)).await?;
         Ok(DeployDone {
             handler,
             version,
@@ -318,8 +332,14 @@ impl Service {
     }
 
     /// Makes a handler as it is from now on durable, then has it serve. A version
-    /// that is new is kept; what is too old then is not.
-    async fn put(&self, handler: Handler, made: Option<&Version>) -> Result<Arc<Handler>, Error> {
+    /// that is new is kept; what is too old then is not. Its configuration stays as it
+    /// is unless another is given.
+    async fn put(
+        &self,
+        handler: Handler,
+        made: Option<&Version>,
+        config: Option<NewConfig>,
+    ) -> Result<Arc<Handler>, Error> {
         let former = self.0.catalogue.now().handlers.get(&handler.name).cloned();
         let mut kept = former.as_ref().map_or_else(Vec::new, |it| it.kept.clone());
         let mut changes = vec![CatalogueChange::PutHandler(Box::new(handler.clone()))];
@@ -333,13 +353,17 @@ impl Service {
             let name = handler.name.clone();
             changes.push(CatalogueChange::RemoveVersion(name, number));
         }
+        let (entries, layers) = match config {
+            Some(config) => (config.entries, Some(config.layers)),
+            None => (None, former.as_ref().map(|it| Arc::clone(&it.config))),
+        };
+        changes.extend(entries.map(|it| CatalogueChange::PutConfig(Box::new(it))));
         let mut runs = self.0.runs.lock().await;
         let change = runs.change_to(&handler.name, Some(&handler), self.0.store.now());
         changes.extend(change.to_store());
         self.0.store.change_catalogue(changes).await?;
         runs.apply(change);
-        let config = former.as_ref().map(|it| Arc::clone(&it.config));
-        let entry = Entry::new(handler, kept, config.unwrap_or_default(), former.as_ref());
+        let entry = Entry::new(handler, kept, layers.unwrap_or_default(), former.as_ref());
         let handler = Arc::clone(&entry.handler);
         let mut deployed = self.deployed();
         deployed.put(entry);

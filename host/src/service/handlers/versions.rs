@@ -157,7 +157,7 @@ impl Service {
             self.check_bound_scopes(&handler.name, version)?;
             self.0.runtime.prepare(version.digest).await?;
         }
-        let handler = self.put(handler, None).await?;
+        let handler = self.put(handler, None, None).await?;
         self.retain_components().await;
         Ok(handler)
     }
