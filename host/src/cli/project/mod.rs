@@ -1,18 +1,19 @@
 //! A bot's project: the folder with `handler.toml`, and what is done in it.
 
 mod accounts;
+pub mod build;
 mod component;
+mod language;
 pub mod manifest;
+mod new;
+mod tools;
 
 use std::{
     env,
     path::{Path, PathBuf},
 };
 
-pub use self::{
-    component::{World, world_of},
-    manifest::HandlerToml,
-};
+pub use self::{build::BuildArgs, component::World, manifest::HandlerToml, new::NewArgs};
 use super::failure::Failure;
 
 /// The file that makes a folder a project.

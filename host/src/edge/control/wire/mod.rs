@@ -64,6 +64,16 @@ pub struct FireRequest {
     pub account: Option<AccountId>,
 }
 
+/// Which timer of an account is to come due now.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FireTimerRequest {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// Its name.
+    pub timer: String,
+}
+
 /// An account, joined with the handler that serves it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct AccountView {
