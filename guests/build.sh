@@ -29,11 +29,13 @@ if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
     rustup target add "$target"
 fi
 cargo build --locked --profile guest --target "$target" --package wxhost-echo --package wxhost-gatekeeper
-cargo build --locked --profile guest --target "$target" --package wxhost-hostile --examples
+cargo build --locked --profile guest --target "$target" --package wxhost-cookbook --package wxhost-hostile --examples
 
 place "$built/wxhost_echo.wasm" "$out/echo.wasm"
 place "$built/wxhost_gatekeeper.wasm" "$out/gatekeeper.wasm"
-sed -n '/^\[\[example\]\]/,$ s/^name = "\(.*\)"/\1/p' guests/hostile/Cargo.toml | while read -r name; do
+for package in cookbook hostile; do
+    sed -n '/^\[\[example\]\]/,$ s/^name = "\(.*\)"/\1/p' "guests/$package/Cargo.toml"
+done | while read -r name; do
     place "$built/examples/$(echo "$name" | tr - _).wasm" "$out/$name.wasm"
 done
 

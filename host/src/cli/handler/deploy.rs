@@ -19,7 +19,10 @@ use crate::{
     },
     domain::{
         AccountId, HandlerName,
-        handler::{BadHostRule, DeployChange, HostRule, Manifest, Schedule, Used, Version, sorted},
+        handler::{
+            BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest, Schedule, Used,
+            Version, sorted,
+        },
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
 };
@@ -82,6 +85,30 @@ struct GrantArgs {
     /// UTC if it is left out
     #[arg(long, value_name = "NAME=CRON[@ZONE]", value_parser = Schedule::parse)]
     schedule: Vec<Schedule>,
+    /// What one of its calls may use, such as cpu_ms=200, in place of the host's setting;
+    /// may be given several times. At most what the host's limits.ceiling allows
+    #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
+    limit: Vec<(CallLimit, u64)>,
+    /// Which instances its events run in. per-account: an account's next event may find
+    /// what this one has left in the bot's memory
+    #[arg(long, value_name = "fresh|per-account", value_parser = instances)]
+    instances: Option<Instances>,
+}
+
+fn limit(text: &str) -> Result<(CallLimit, u64), String> {
+    let (name, value) = text.split_once('=').ok_or("a limit is NAME=VALUE")?;
+    let value = value
+        .parse()
+        .map_err(|_| format!("{name}: {value:?} is no whole number"))?;
+    Ok((name.parse()?, value))
+}
+
+fn instances(text: &str) -> Result<Instances, &'static str> {
+    match text {
+        "fresh" => Ok(Instances::Fresh),
+        "per-account" => Ok(Instances::PerAccount),
+        _ => Err("takes fresh or per-account"),
+    }
 }
 
 fn host_rule(text: &str) -> Result<HostRule, BadHostRule> {
@@ -146,7 +173,13 @@ impl GrantArgs {
         if !self.schedule.is_empty() {
             manifest.schedules = self.schedule;
         }
-        (is_given || manifest != Manifest::default()).then_some(manifest)
+        if !self.limit.is_empty() {
+            let limits = manifest.limits.iter().chain(self.limit);
+            manifest.limits = limits.collect();
+        }
+        manifest.instances = self.instances.unwrap_or(manifest.instances);
+        let is_said = is_given || self.instances.is_some();
+        (is_said || manifest != Manifest::default()).then_some(manifest)
     }
 }
 

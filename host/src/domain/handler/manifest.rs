@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    SCHEDULES_MAX, Schedule,
+    CallLimits, SCHEDULES_MAX, Schedule,
     host_rule::{HostRule, deserialize_rules},
 };
 
@@ -29,6 +29,31 @@ pub struct Manifest {
     /// serves.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub schedules: Vec<Schedule>,
+    /// What its calls may use, where that is not what the host's settings say.
+    #[serde(skip_serializing_if = "CallLimits::is_empty")]
+    pub limits: CallLimits,
+    /// Which instances its events run in.
+    #[serde(skip_serializing_if = "Instances::are_fresh")]
+    pub instances: Instances,
+}
+
+/// Which instances events run in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instances {
+    /// Each in one of its own, which is gone afterwards.
+    #[default]
+    Fresh,
+    /// Those of one account in the same, as long as the host keeps it: what the guest
+    /// keeps in its memory may be there at the next event, or not.
+    PerAccount,
+}
+
+impl Instances {
+    /// Whether each event has one of its own.
+    pub fn are_fresh(&self) -> bool {
+        *self == Self::Fresh
+    }
 }
 
 impl Manifest {
