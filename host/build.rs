@@ -30,7 +30,7 @@ fn main() -> io::Result<()> {
     let mut found = Vec::new();
     for (from, name) in SOURCES.into_iter().chain(FILES) {
         println!("cargo::rerun-if-changed={}", root.join(from).display());
-        collect(&root.join(from), name, &mut found)?;
+        collect(&root.join(from), name, &mut Vec::new(), &mut found)?;
     }
     found.sort();
     let mut code = String::from("pub const FILES: &[(&str, &[u8])] = &[\n");
@@ -45,22 +45,30 @@ fn variable(name: &str) -> io::Result<String> {
     env::var(name).map_err(|error| io::Error::other(format!("{name}: {error}")))
 }
 
-/// Every file of a folder. Links are followed: a package of WIT holds its dependencies.
-fn collect(path: &Path, name: &str, found: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
+/// Every file of a folder. Links are followed: a package of WIT holds its dependencies. One
+/// that leads to a folder which it lies in stands for that folder's own files.
+fn collect(
+    path: &Path,
+    name: &str,
+    above: &mut Vec<PathBuf>,
+    found: &mut Vec<(String, PathBuf)>,
+) -> io::Result<()> {
     if !path.is_dir() {
         found.push((name.to_owned(), path.to_owned()));
         return Ok(());
     }
+    let real = path.canonicalize()?;
+    let is_loop = above.contains(&real);
+    above.push(real);
     for entry in fs::read_dir(path)? {
         let entry = entry?.file_name();
         let entry = entry.to_string_lossy();
-        if !LEFT_OUT.contains(&entry.as_ref()) {
-            collect(
-                &path.join(entry.as_ref()),
-                &format!("{name}/{entry}"),
-                found,
-            )?;
+        let inner = path.join(entry.as_ref());
+        if LEFT_OUT.contains(&entry.as_ref()) || (is_loop && inner.is_dir()) {
+            continue;
         }
+        collect(&inner, &format!("{name}/{entry}"), above, found)?;
     }
+    above.pop();
     Ok(())
 }
