@@ -279,6 +279,11 @@ async fn what_is_wrong_in_handler_toml_is_named() -> Result<()> {
     host.end().await
 }
 
+/// Builds a project where no program but ours is to be found.
+fn alone(dir: &str) -> String {
+    format!("(cd {dir}; PATH=$(dirname $(command -v wxhost)); wxhost build 2>&1 || true)")
+}
+
 #[tokio::test]
 async fn a_missing_tool_is_named_with_what_brings_it() -> Result<()> {
     let host = Host::start().await?;
@@ -288,18 +293,14 @@ async fn a_missing_tool_is_named_with_what_brings_it() -> Result<()> {
         desk.run(&format!("wxhost new {lang}-bot --lang {lang}"))
             .await?;
         // Nothing but the shell's own programs is there.
-        let build = format!("cd {lang}-bot && PATH=$(dirname $(command -v wxhost)):/nowhere");
-        let said = desk
-            .run(&format!("{build}; wxhost build 2>&1 || true"))
-            .await?;
+        let said = desk.run(&alone(&format!("{lang}-bot"))).await?;
         check!(
             said.contains("is not there") && said.contains(cure),
             "{said}"
         );
     }
     desk.run("wxhost new rust-bot").await?;
-    let build = "cd rust-bot && PATH=$(dirname $(command -v wxhost)); wxhost build 2>&1 || true";
-    let said = desk.run(build).await?;
+    let said = desk.run(&alone("rust-bot")).await?;
     check!(said.contains("rustup target add wasm32-wasip2"), "{said}");
     host.end().await
 }
