@@ -141,7 +141,10 @@ async fn a_bot_in_python_greets_answers_and_remembers() -> Result<()> {
         return Ok(());
     };
     let host = Host::with(patient()).await?;
-    host.deploy("concierge", &concierge).await?;
+    let dir = host.home().to_owned();
+    let mut desk = Desk { host: &host, dir };
+    let deploy = format!("wxhost handler deploy concierge {}", concierge.display());
+    desk.run(&deploy).await?;
     host.bind("*", "concierge").await?;
     let config = json!({"greeting": "Hi {name}!", "answer.hours": "9 to 5"});
     host.configure("concierge", config).await?;
