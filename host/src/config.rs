@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{
         client::ClientPolicy, file::FilePolicy, login::LoginPolicy, pacing::PacingPolicy,
-        task::TaskPolicy,
+        record::RecordPolicy, task::TaskPolicy,
     },
-    edge, runtime,
+    edge, guestlog, runtime,
     service::Policies,
     store, telemetry, vault,
 };
@@ -47,10 +47,14 @@ pub struct Config {
     pub files: FilePolicy,
     /// How fast accounts write, and when a bot talks to another bot.
     pub pacing: PacingPolicy,
+    /// What is recorded to be replayed.
+    pub record: RecordPolicy,
     /// What one call of a guest may use.
     pub limits: runtime::Limits,
     /// What guests' requests to other systems may use.
     pub egress: runtime::egress::Config,
+    /// The logs of handlers.
+    pub handler_logs: guestlog::Config,
     /// The secrets that handlers are given.
     pub secrets: vault::Config,
     /// The store.
@@ -70,8 +74,10 @@ impl Default for Config {
             logins: Default::default(),
             files: Default::default(),
             pacing: Default::default(),
+            record: Default::default(),
             limits: Default::default(),
             egress: Default::default(),
+            handler_logs: Default::default(),
             secrets: Default::default(),
             store: Default::default(),
             log: Default::default(),
@@ -122,6 +128,8 @@ impl Config {
             pacing: self.pacing.clone(),
             clients: self.openwx.clone(),
             buckets: self.limits.buckets(),
+            failing: self.limits.failing(),
+            record: self.record.clone(),
             calls: self.limits.bounds(),
         }
     }
@@ -132,8 +140,10 @@ impl Config {
         self.logins.check().map_err(ConfigError::Unfit)?;
         self.files.check().map_err(ConfigError::Unfit)?;
         self.pacing.check().map_err(ConfigError::Unfit)?;
+        self.record.check().map_err(ConfigError::Unfit)?;
         self.limits.check().map_err(ConfigError::Unfit)?;
         self.egress.check().map_err(ConfigError::Unfit)?;
+        self.handler_logs.check().map_err(ConfigError::Unfit)?;
         self.openwx.check().map_err(ConfigError::Unfit)?;
         self.openwx
             .check_served_at(self.server.listen)

@@ -20,6 +20,7 @@ pub mod project;
 pub mod qr;
 mod screen;
 mod serve;
+mod sse;
 pub mod target;
 pub mod task;
 mod timers;

@@ -317,7 +317,9 @@ fn failed<E: Errand>(kind: FailureKind, mut message: String, state: &CallState<E
         kind,
         message,
         output: state.output.tail(),
+        lines: state.output.take_lines(),
         used: state.used(),
+        limits: Some(state.limits.of_a_call()),
     })
 }
 

@@ -164,7 +164,7 @@ pub struct CallState<E: Errand = Call> {
 impl<E: Errand> CallState<E> {
     pub fn new(host: Host, call: E) -> Self {
         let limits = host.limits_of(call.deployment());
-        let output = Output::new(limits.call_log_bytes);
+        let output = Output::new(limits.call_log_bytes, host.store.now());
         Self::with(host, call, limits, output)
     }
 
@@ -174,7 +174,7 @@ impl<E: Errand> CallState<E> {
     pub fn renew(&mut self, host: Host, call: E) {
         let limits = host.limits_of(call.deployment());
         let output = self.output.clone();
-        output.begin_anew(limits.call_log_bytes);
+        output.begin_anew(limits.call_log_bytes, host.store.now());
         let new = Self::with(host, call, limits, output);
         let former = std::mem::replace(self, new);
         let handles_max = self.table.max_capacity();
@@ -208,7 +208,7 @@ impl<E: Errand> CallState<E> {
         } = host;
         let wasi = WasiCtx::builder()
             .stdout(output.clone())
-            .stderr(output.clone())
+            .stderr(output.stderr())
             .allow_tcp(false)
             .allow_udp(false)
             .max_random_size(RANDOM_BYTES_MAX)
@@ -360,6 +360,7 @@ impl CallState {
             tasks: std::mem::take(&mut self.tasks),
             timers: std::mem::take(&mut self.timers).into_changes(&handler),
             output: self.output.tail(),
+            lines: self.output.take_lines(),
             used: self.used(),
             key_values: self.take_writes(),
             shared: self.take_shared(),
@@ -373,6 +374,7 @@ impl CallState<CallbackErrand> {
         Answer {
             verdict,
             output: self.output.tail(),
+            lines: self.output.take_lines(),
             used: self.used(),
             key_values: self.take_writes(),
         }

@@ -7,11 +7,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{ContactReport, Error, Service, error::failure_of, guard, reruns, turn::Turn};
+use super::{
+    ContactReport, Error, Service,
+    error::failure_of,
+    failing::Waited,
+    failures::{failure_log, kept_failure},
+    guard, reruns,
+    turn::Turn,
+};
 use crate::domain::{
-    Account, AccountId, Action, ClientKind, Contact, Deployment, Event, Failure, HandlerName,
-    Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
-    handler::{FailureKind, Used},
+    Account, AccountId, Action, ClientKind, Contact, Deployment, Event, Failure, FailureId,
+    HandlerName, Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
+    handler::FailureKind,
     ports::{
         Call, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord, PauseChange,
         Seen, StoreError, TaskFilter,
@@ -149,25 +156,43 @@ impl Service {
         Ok(answer)
     }
 
-    /// Runs the bot and commits what came of it.
+    /// Runs the bot and commits what came of it. While the bot is paused for the
+    /// account, the event passes by or waits.
     pub(super) async fn settle(
         &self,
         turn: &mut Turn,
         settling: Settling,
     ) -> Result<Vec<Task>, Error> {
+        self.settle_waited(turn, settling, None).await
+    }
+
+    /// The same, for an event that has waited, too.
+    pub(super) async fn settle_waited(
+        &self,
+        turn: &mut Turn,
+        mut settling: Settling,
+        waited: Option<Waited>,
+    ) -> Result<Vec<Task>, Error> {
+        if settling.event.at_ms == 0 {
+            settling.event.at_ms = self.0.store.now();
+        }
+        let bot = self.bot_for(&settling.event, settling.only.as_ref());
+        if waited.is_none() {
+            guard::note_heard(turn, &settling.event);
+            if let Some(bot) = &bot
+                && let Some(when) = self.held(turn, bot)
+            {
+                return self.hold(turn, bot, settling, when).await;
+            }
+        }
         let Settling {
             mut event,
             client,
             repeats_within,
             reply,
-            only,
             also,
+            ..
         } = settling;
-        if event.at_ms == 0 {
-            event.at_ms = self.0.store.now();
-        }
-        guard::note_heard(turn, &event);
-        let bot = self.bot_for(&event, only.as_ref());
         let (silent, hushed) = match &bot {
             Some(bot) => {
                 let hush = self.hush(turn, bot, &event);
@@ -191,6 +216,8 @@ impl Service {
             repeats_within,
             also,
             hushed,
+            waited,
+            client,
         };
         self.run_until_settled(turn, &asked, settled).await
     }
@@ -289,7 +316,14 @@ impl Service {
         let later = effects.tasks.len().saturating_sub(at_once);
         match self.check_queue(&event.account, later).await {
             Ok(()) => Ok((Called::Handled(bot, effects), at_once)),
-            Err(Error::Busy { reason }) => Ok((Called::Failed(bot, over_the_limit(reason)), 0)),
+            Err(Error::Busy { reason }) => {
+                let failure = CallFailure {
+                    output: effects.output,
+                    used: effects.used,
+                    ..over_the_limit(reason)
+                };
+                Ok((Called::Failed(bot, failure), 0))
+            }
             Err(error) => Err(error),
         }
     }
@@ -318,7 +352,22 @@ impl Service {
         let Settled { event, reply, .. } = *settled;
         let now_ms = self.0.store.now();
         let verdict = called.verdict();
+        let bot = called.bot();
+        let failing = self.failing_after(turn, &called, settled, now_ms);
         let mut commit = called.into_commit(settled, now_ms);
+        let failure_log = commit.failure.as_ref().map(failure_log);
+        if let (Some(bot), Some(seen)) = (bot, &commit.seen) {
+            let (outcome, tasks) = (seen.record.outcome, &seen.record.tasks);
+            let (client, recorded) = (settled.client, (outcome, tasks.as_slice()));
+            commit.recorded = self
+                .recorded_as(turn, &bot, client, event, recorded)
+                .await?;
+        }
+        if let Some(waited) = &settled.waited {
+            waited.settle(&mut commit);
+        }
+        failing.add_to(&mut commit);
+        let was_recorded = commit.recorded.is_some();
         let asked = commit.tasks.clone();
         self.await_outcomes(&event.account, &mut commit, now_ms)
             .await?;
@@ -336,10 +385,15 @@ impl Service {
             }
             Tried::SharedMoved => return Ok(None),
         }
+        if let Some(log) = failure_log {
+            self.append_log(log);
+        }
         // Once for each event: a run that is lost says nothing about its version.
         if let Some((bot, failed)) = verdict {
             self.judge(&bot, failed);
         }
+        failing.note(turn, event);
+        self.note_recorded(turn, was_recorded);
         let actions = asked.iter().map(|task| &task.action);
         self.note_settled(turn, event, actions, settled.hushed.clone());
         if let Some(last) = asked.last().filter(|_| asked.len() > settled.at_once) {
@@ -365,7 +419,7 @@ impl Service {
         }
     }
 
-    async fn try_commit(
+    pub(super) async fn try_commit(
         &self,
         turn: &Turn,
         account: &AccountId,
@@ -389,6 +443,7 @@ impl Service {
         if turn.epoch.is_none() {
             turn.account = self.0.store.account(account).await?.map(Arc::new);
             turn.pauses = self.all_pauses(account).await?;
+            turn.failing = self.0.store.failing(account).await?.map(Box::new);
             turn.deferred = self.last_queued(account).await?;
             turn.epoch = Some(self.0.store.own(account, false).await?);
         }
@@ -431,7 +486,7 @@ impl Service {
     }
 
     /// The tasks that went out with the answer to an event before.
-    async fn tasks_of(
+    pub(super) async fn tasks_of(
         &self,
         account: &AccountId,
         record: &EventRecord,
@@ -562,8 +617,15 @@ impl Service {
             is_trial: false,
         };
         match self.0.runtime.call(call).await {
-            Ok(effects) => Ok(Called::Handled(bot, effects)),
-            Err(error) => Ok(Called::Failed(bot, failure_of(error)?)),
+            Ok(mut effects) => {
+                self.log_call(&bot, event, std::mem::take(&mut effects.lines));
+                Ok(Called::Handled(bot, effects))
+            }
+            Err(error) => {
+                let mut failure = failure_of(error)?;
+                self.log_call(&bot, event, std::mem::take(&mut failure.lines));
+                Ok(Called::Failed(bot, failure))
+            }
         }
     }
 }
@@ -600,7 +662,7 @@ struct Asked<'a> {
 }
 
 /// How a commit ended that is of the account's present owner.
-enum Tried {
+pub(super) enum Tried {
     Done,
     /// The event was settled before, like this.
     Duplicate(EventRecord),
@@ -609,8 +671,8 @@ enum Tried {
 }
 
 /// What a commit that settles an event needs besides the call.
-struct Settled<'a> {
-    event: &'a Event,
+pub(super) struct Settled<'a> {
+    pub event: &'a Event,
     /// How many tasks go with the answer.
     at_once: usize,
     reply: Reply,
@@ -618,20 +680,18 @@ struct Settled<'a> {
     also: Commit,
     /// What changes about where the bot is silent.
     hushed: Option<PauseChange>,
+    /// It has waited until now.
+    pub waited: Option<Waited>,
+    client: ClientKind,
 }
 
 /// The bot asked for more than one event may cause.
 pub(super) fn over_the_limit(message: String) -> CallFailure {
-    CallFailure {
-        kind: FailureKind::Effects,
-        message,
-        output: String::new(),
-        used: Used::default(),
-    }
+    CallFailure::new(FailureKind::Effects, message)
 }
 
 /// How the call of a bot ended.
-enum Called {
+pub(super) enum Called {
     /// No bot was asked.
     Unhandled,
     /// The bot is silent here.
@@ -643,7 +703,7 @@ enum Called {
 }
 
 impl Called {
-    fn bot(&self) -> Option<Arc<Deployment>> {
+    pub fn bot(&self) -> Option<Arc<Deployment>> {
         match self {
             Self::Unhandled => None,
             Self::Paused(bot) | Self::Handled(bot, _) | Self::Failed(bot, _) => {
@@ -681,8 +741,9 @@ impl Called {
             }
         };
         let tasks = commit.tasks.iter().map(|task| task.id.number).collect();
+        let waited = settled.waited.as_ref();
         let record = EventRecord {
-            at_ms: now_ms,
+            at_ms: waited.map_or(now_ms, Waited::taken_ms),
             outcome,
             tasks,
         };
@@ -721,30 +782,18 @@ fn tasks(
 }
 
 fn record(event: &Event, bot: &Deployment, failure: CallFailure, now_ms: Millis) -> Failure {
-    let CallFailure {
-        kind,
-        message,
-        output,
-        used,
-    } = failure;
+    let event_key = event.key.as_str().to_owned();
+    let account = Some(event.account.clone());
+    let failure = kept_failure(bot, account, event_key, failure, now_ms);
     tracing::warn!(
+        failure = failure.id.as_ref().map(FailureId::as_str),
         account = %event.account,
         handler = %bot.handler,
         version = %bot.version.number,
         event = %event.key,
-        ?kind,
-        reason = message.lines().next().unwrap_or_default(),
+        kind = ?failure.kind,
+        reason = failure.reason(),
         "the bot failed; nothing that it asked for happens"
     );
-    Failure {
-        event: event.key.as_str().to_owned(),
-        handler: bot.handler.clone(),
-        version: bot.version.number,
-        digest: bot.version.digest,
-        kind,
-        message,
-        output,
-        used,
-        at_ms: now_ms,
-    }
+    failure
 }

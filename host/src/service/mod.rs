@@ -13,6 +13,8 @@ mod clients;
 mod contacts;
 mod deliver;
 mod error;
+mod failing;
+mod failures;
 #[cfg(test)]
 pub(crate) mod fake;
 mod files;
@@ -20,7 +22,9 @@ mod guard;
 mod handlers;
 mod links;
 mod logins;
+mod logs;
 mod pauses;
+mod record;
 mod reruns;
 mod schedules;
 mod tasks;
@@ -32,7 +36,7 @@ mod turn;
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -47,7 +51,10 @@ pub use clients::ClientRequest;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use error::Error;
-pub use handlers::{ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployDone, Invoke, Invoked};
+pub use handlers::{
+    ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployDone, Invoke, Invoked, Replay, Replayed,
+    ReplayedEvent,
+};
 pub use links::{Link, Woken};
 pub use logins::{LoginRequest, QrSession};
 pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, Outcome, SUBMIT_MAX, Submission};
@@ -59,10 +66,11 @@ use crate::domain::{
     bucket::BucketLimits,
     client::ClientPolicy,
     file::FilePolicy,
-    handler::LimitBounds,
+    handler::{FailingPolicy, LimitBounds},
     login::LoginPolicy,
     pacing::PacingPolicy,
-    ports::{ActionCheck, Blobs, Clients, Runtime, Store, Vault},
+    ports::{ActionCheck, Blobs, Clients, GuestLogs, Runtime, Store, Vault},
+    record::RecordPolicy,
     task::TaskPolicy,
 };
 
@@ -91,6 +99,10 @@ pub struct Policies {
     pub clients: ClientPolicy,
     /// How much guests may keep.
     pub buckets: BucketLimits,
+    /// When handlers that fail are paused.
+    pub failing: FailingPolicy,
+    /// What is recorded to be replayed.
+    pub record: RecordPolicy,
     /// What versions may ask for their calls.
     pub calls: LimitBounds,
 }
@@ -117,6 +129,10 @@ struct Inner {
     /// When this host started.
     started_ms: Millis,
     desk: callback::Desk,
+    /// Where what guests say is kept, once there is such a place.
+    logs: OnceLock<Arc<dyn GuestLogs>>,
+    /// Held by the replay that is under way.
+    replaying: tokio::sync::Mutex<()>,
     /// Calls under way. They outlive the request that caused them, so that a
     /// client that goes away can't cut one off half-way.
     calls: TaskTracker,
@@ -144,6 +160,8 @@ impl Service {
             turns: turn::Turns::default(),
             reruns: reruns::Reruns::default(),
             desk: callback::Desk::default(),
+            logs: OnceLock::new(),
+            replaying: tokio::sync::Mutex::default(),
             calls: TaskTracker::new(),
             draining: AtomicBool::new(false),
             started_ms: store.now(),

@@ -13,8 +13,8 @@ use serde::{
 };
 
 use crate::domain::{
-    AccountId, Alarm, AlarmKind, Bucket, ClientName, ContactKind, Digest, EventKey, HandlerName,
-    LoginId, Millis, TaskNumber, TaskState, Timer,
+    AccountId, Alarm, AlarmKind, Bucket, ClientName, ContactKind, Digest, EventKey, FailureId,
+    HandlerName, LoginId, Millis, TaskNumber, TaskState, Timer,
     handler::{CALLBACK_SCOPE, ConfigScope, RunKey, Scope, VersionNumber},
     ports::StoreError,
 };
@@ -44,7 +44,8 @@ pub enum Table {
     Contact = 8,
     /// Account, group and user to member.
     Member = 9,
-    /// Account to how many failures it ever had.
+    /// Account to how many failures it ever had; `*handler/` and its name to how many a
+    /// handler ever had.
     FailureCount = 10,
     /// Name to wanted client.
     Client = 11,
@@ -79,14 +80,22 @@ pub enum Table {
     Usage = 25,
     /// Time and text of an alarm that wakes a bot to the alarm.
     Wakeup = 26,
+    /// Handler and count to where the failure is. Swept as well.
+    HandlerFailure = 27,
+    /// Account to how its handler fails.
+    Failing = 28,
+    /// Account and number to an event that waits for its handler.
+    Waiting = 29,
     /// Handler, schedule and timing to a schedule's times.
     Run = 30,
+    /// Account and place in the ring to an event that can be replayed. Swept, too.
+    Recorded = 31,
     /// Pieces of values too large for one record.
     Piece = 32,
 }
 
 impl Table {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 32] = [
         Self::Meta,
         Self::Epoch,
         Self::Account,
@@ -114,6 +123,10 @@ impl Table {
         Self::Config,
         Self::Shared,
         Self::Usage,
+        Self::HandlerFailure,
+        Self::Failing,
+        Self::Waiting,
+        Self::Recorded,
         Self::Piece,
     ];
 
@@ -334,6 +347,21 @@ pub fn failure(account: &AccountId, count: u64) -> Key {
     of_account(Table::Failure, account).falling(count)
 }
 
+/// How many failures a handler ever had. No account's id has a slash in it.
+pub fn handler_failure_count(handler: &HandlerName) -> Key {
+    Key::of(Table::FailureCount).end(&format!("*handler/{handler}"))
+}
+
+/// The prefix of a handler's failures.
+pub fn failures_of(handler: &HandlerName) -> Key {
+    Key::of(Table::HandlerFailure).part(handler.as_str())
+}
+
+/// The so-many-th failure of a handler; newest first.
+pub fn failure_of(handler: &HandlerName, count: u64) -> Key {
+    failures_of(handler).falling(count)
+}
+
 /// What was answered to a request with an idempotency key.
 pub fn request(account: &AccountId, key: &str) -> Key {
     of_account(Table::Request, account).end(key)
@@ -353,6 +381,21 @@ pub fn timers_of(account: &AccountId, handler: &HandlerName) -> Key {
 /// A timer.
 pub fn timer(account: &AccountId, handler: &HandlerName, id: &str) -> Key {
     of_account(Table::Timer, account).end(&Timer::name(handler, id))
+}
+
+/// How an account's handler fails.
+pub fn failing(account: &AccountId) -> Key {
+    Key::of(Table::Failing).end(account.as_str())
+}
+
+/// An event that waits for its account's handler; oldest first.
+pub fn waiting(account: &AccountId, number: u64) -> Key {
+    of_account(Table::Waiting, account).rising(number)
+}
+
+/// A place in the ring of an account's events that can be replayed.
+pub fn recorded(account: &AccountId, place: u32) -> Key {
+    of_account(Table::Recorded, account).rising(place.into())
 }
 
 /// A schedule's times.
@@ -388,9 +431,11 @@ pub fn file(account: &AccountId, file: &str) -> Key {
 pub fn alarm(at_ms: Millis, alarm: &Alarm) -> Key {
     let text = match alarm {
         Alarm::File(account, file) => format!("file/{account}/{}", Digest::of(file.as_bytes())),
-        Alarm::Task(_) | Alarm::Login(_) | Alarm::Timer(..) | Alarm::Schedule(_) => {
-            alarm.to_string()
-        }
+        Alarm::Task(_)
+        | Alarm::Login(_)
+        | Alarm::Timer(..)
+        | Alarm::Schedule(_)
+        | Alarm::Waiting(..) => alarm.to_string(),
     };
     alarms_at(alarm.kind(), at_ms).end(&text)
 }
@@ -438,6 +483,27 @@ pub struct RequestRecord {
     pub tasks: Vec<TaskNumber>,
 }
 
+/// Where a failure of a handler is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailurePlace {
+    /// When it happened, in ms.
+    pub at_ms: Millis,
+    /// Its name.
+    pub id: FailureId,
+    /// For which account; none for a callback component.
+    pub account: Option<AccountId>,
+    /// Which of the account's failures it is.
+    pub count: u64,
+}
+
+impl FailurePlace {
+    /// Under which account the failure is kept.
+    pub fn kept_for(&self) -> AccountId {
+        self.account.clone().unwrap_or_else(AccountId::callback)
+    }
+}
+
 /// The few fields that tell whether a record has had its time. Reading only
 /// these is several times faster than reading the record.
 #[derive(Debug, serde::Deserialize)]
@@ -473,6 +539,13 @@ pub struct Standing {
 pub struct Revision {
     /// Which.
     pub revision: u64,
+}
+
+/// Only whose failures they are.
+#[derive(Debug, serde::Deserialize)]
+pub struct Fails {
+    /// Which handler's.
+    pub handler: HandlerName,
 }
 
 /// Only the kind of a contact.

@@ -12,21 +12,22 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    FAILURES_MAX,
-    codec::RequestRecord,
+    FAILURES_MAX, HANDLER_FAILURES_MAX,
+    codec::{FailurePlace, RequestRecord},
     time::{Clock, Time},
 };
 use crate::domain::{
     Account, AccountId, Alarm, AlarmKind, Binding, Bucket, ClientName, Contact, ContactKind,
-    Digest, EventKey, Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis,
-    Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
+    Digest, EventKey, Failure, FailureId, FileRequest, Handler, HandlerName, Login, LoginId,
+    Member, Millis, Pause, Recorded, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange,
+    Usage, WaitingEvent,
     client::Wanted,
-    handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
+    handler::{ConfigEntries, ConfigScope, Failing, Run, RunKey, Scope, Version, VersionNumber},
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, Catalogue, CatalogueChange, ClientChange, Commit,
-        Committed, ContactChange, Enqueue, Enqueued, Epoch, EventRecord, ImageChange,
-        KeyValueWrite, LoginChange, LoginChanged, Page, PauseChange, Seen, SharedChange, Store,
-        StoreError, TaskFilter,
+        Committed, ContactChange, Enqueue, Enqueued, Epoch, EventRecord, FailingChange,
+        ImageChange, KeyValueWrite, LoginChange, LoginChanged, Page, PauseChange, Seen,
+        SharedChange, Store, StoreError, TaskFilter, WaitingChange,
     },
 };
 
@@ -51,6 +52,7 @@ struct State {
     alarms: BTreeSet<(Millis, Alarm)>,
     runs: BTreeMap<RunKey, Run>,
     shared: BTreeMap<HandlerName, Entries>,
+    failures: BTreeMap<HandlerName, Vec<FailurePlace>>,
     of: BTreeMap<AccountId, Held>,
 }
 
@@ -77,10 +79,14 @@ struct Held {
     key_values: BTreeMap<HandlerName, Entries>,
     contacts: BTreeMap<String, Contact>,
     members: BTreeMap<String, BTreeMap<String, Member>>,
-    failures: Vec<Failure>,
+    failures: BTreeMap<u64, Failure>,
+    failure_count: u64,
     requests: BTreeMap<String, RequestRecord>,
     pauses: BTreeMap<String, Pause>,
     timers: BTreeMap<String, Timer>,
+    failing: Option<Failing>,
+    waiting: BTreeMap<u64, WaitingEvent>,
+    recorded: BTreeMap<u32, Recorded>,
 }
 
 impl MemoryStore {
@@ -169,6 +175,16 @@ fn commit_sizes(account: &AccountId, commit: &Commit) -> Vec<usize> {
             sizes.extend([size(timer), size(&alarm)]);
         }
     }
+    if let Some(FailingChange::Put(failing)) = &commit.failing {
+        sizes.push(size(failing));
+    }
+    let waiting = |change: &WaitingChange| match change {
+        WaitingChange::Put(waiting) => Some(size(waiting)),
+        WaitingChange::Settle { record, .. } => Some(size(record)),
+        WaitingChange::Remove(_) => None,
+    };
+    sizes.extend(commit.waiting.iter().filter_map(waiting));
+    sizes.extend(commit.recorded.iter().map(|at| size(&at.recorded)));
     sizes.extend(commit.files.iter().map(size));
     sizes.extend(commit.alarms.iter().map(|(_, alarm)| size(alarm)));
     sizes.extend(commit.login.iter().flat_map(login_sizes));
@@ -217,9 +233,53 @@ impl Held {
                 PauseChange::Lift(conversation) => self.pauses.remove(&conversation),
             };
         }
+        match commit.failing {
+            Some(FailingChange::Put(failing)) => self.failing = Some(*failing),
+            Some(FailingChange::End) => self.failing = None,
+            None => {}
+        }
+        for change in commit.waiting {
+            self.change_waiting(change);
+        }
+        if let Some(at) = commit.recorded {
+            self.recorded.insert(at.place, at.recorded);
+        }
         if let Some(failure) = commit.failure {
-            self.failures.insert(0, failure);
-            self.failures.truncate(FAILURES_MAX as usize);
+            self.failures.insert(self.failure_count, failure);
+            if let Some(old) = self.failure_count.checked_sub(FAILURES_MAX) {
+                self.failures.remove(&old);
+            }
+            self.failure_count += 1;
+        }
+    }
+
+    /// Where a failure is going to be, for its handler.
+    fn place_of(&self, failure: &Failure) -> Option<(HandlerName, FailurePlace)> {
+        let place = FailurePlace {
+            at_ms: failure.at_ms,
+            id: failure.id.clone()?,
+            account: failure.account.clone(),
+            count: self.failure_count,
+        };
+        Some((failure.handler.clone(), place))
+    }
+
+    fn change_waiting(&mut self, change: WaitingChange) {
+        match change {
+            WaitingChange::Put(waiting) => {
+                self.waiting.insert(waiting.number, *waiting);
+            }
+            WaitingChange::Remove(number) => {
+                self.waiting.remove(&number);
+            }
+            WaitingChange::Settle {
+                number,
+                key,
+                record,
+            } => {
+                self.waiting.remove(&number);
+                self.events.insert(key.as_str().to_owned(), record);
+            }
         }
     }
 
@@ -249,9 +309,10 @@ impl Held {
     fn sweep(&mut self, before: Millis) {
         self.events.retain(|_, event| event.at_ms >= before);
         self.tasks.retain(|_, task| !is_over(task.ended_ms, before));
-        self.failures.retain(|failure| failure.at_ms >= before);
+        self.failures.retain(|_, failure| failure.at_ms >= before);
         self.requests.retain(|_, request| request.at_ms >= before);
         self.pauses.retain(|_, pause| pause.until_ms >= before);
+        self.recorded.retain(|_, recorded| recorded.at_ms >= before);
     }
 }
 
@@ -391,7 +452,14 @@ impl Store for MemoryStore {
             let files = mem::take(&mut commit.files);
             let alarms = mem::take(&mut commit.alarms);
             let timers = mem::take(&mut commit.timers);
+            let place = commit.failure.as_ref().and_then(|it| held.place_of(it));
             held.apply(commit);
+            if let Some((handler, place)) = place {
+                let places = state.failures.entry(handler).or_default();
+                places.push(place);
+                let excess = places.len().saturating_sub(HANDLER_FAILURES_MAX as usize);
+                places.drain(..excess);
+            }
             for change in timers {
                 state.change_timer(account, change);
             }
@@ -580,7 +648,36 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<Vec<Failure>, StoreError> {
         self.of(account, |held| {
-            held.failures.iter().take(limit).cloned().collect()
+            let newest = held.failures.values().rev();
+            newest.take(limit).cloned().collect()
+        })
+    }
+
+    async fn failures_of(
+        &self,
+        handler: &HandlerName,
+        before: Option<&FailureId>,
+        limit: usize,
+    ) -> Result<Vec<Failure>, StoreError> {
+        self.with(|state| {
+            let places = state.failures.get(handler).map_or(&[][..], Vec::as_slice);
+            let newest = places.iter().rev();
+            let later = newest.skip_while(|place| before.is_some_and(|id| place.id != *id));
+            let skipped = usize::from(before.is_some());
+            let failures = later.skip(skipped).filter_map(|it| state.failure_at(it));
+            Ok(failures.take(limit).collect())
+        })
+    }
+
+    async fn failure(
+        &self,
+        handler: &HandlerName,
+        id: &FailureId,
+    ) -> Result<Option<Failure>, StoreError> {
+        self.with(|state| {
+            let places = state.failures.get(handler).map_or(&[][..], Vec::as_slice);
+            let place = places.iter().rev().find(|place| place.id == *id);
+            Ok(place.and_then(|place| state.failure_at(place)))
         })
     }
 
@@ -600,6 +697,47 @@ impl Store for MemoryStore {
     ) -> Result<Page<Pause>, StoreError> {
         let found = self.of(account, |held| Some(page(&held.pauses, after, limit, all)))?;
         Ok(found.unwrap_or_else(empty))
+    }
+
+    async fn failing(&self, account: &AccountId) -> Result<Option<Failing>, StoreError> {
+        self.of(account, |held| held.failing.clone())
+    }
+
+    async fn failings(
+        &self,
+        handler: Option<&HandlerName>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Failing>, StoreError> {
+        self.with(|state| {
+            let named =
+                |(id, held): (&AccountId, &Held)| (id.as_str().to_owned(), held.failing.clone());
+            let by_account: BTreeMap<String, Option<Failing>> =
+                state.of.iter().map(named).collect();
+            let wanted = |_: &String, failing: &Option<Failing>| {
+                let of = |it: &&Failing| handler.is_none_or(|handler| it.handler == *handler);
+                failing.as_ref().filter(of).cloned()
+            };
+            Ok(page(&by_account, after, limit, wanted))
+        })
+    }
+
+    async fn waiting(
+        &self,
+        account: &AccountId,
+        limit: usize,
+    ) -> Result<Vec<WaitingEvent>, StoreError> {
+        self.of(account, |held| {
+            held.waiting.values().take(limit).cloned().collect()
+        })
+    }
+
+    async fn recorded(&self, account: &AccountId) -> Result<Vec<Recorded>, StoreError> {
+        self.of(account, |held| {
+            let mut all: Vec<_> = held.recorded.values().cloned().collect();
+            all.sort_by_key(|it| it.number);
+            all
+        })
     }
 
     async fn timer(
@@ -789,6 +927,9 @@ impl Store for MemoryStore {
     async fn sweep(&self, before_ms: Millis) -> Result<bool, StoreError> {
         self.with(|state| {
             state.of.values_mut().for_each(|held| held.sweep(before_ms));
+            for places in state.failures.values_mut() {
+                places.retain(|place| place.at_ms >= before_ms);
+            }
             let logins = &mut state.logins.records;
             logins.retain(|_, login| !is_over(login.ended_ms, before_ms));
             let files = &mut state.files;
@@ -810,6 +951,11 @@ impl Store for MemoryStore {
 }
 
 impl State {
+    fn failure_at(&self, place: &FailurePlace) -> Option<Failure> {
+        let held = self.of.get(&place.kept_for())?;
+        held.failures.get(&place.count).cloned()
+    }
+
     fn put_asked(&mut self, files: Vec<FileRequest>, alarms: Vec<(Millis, Alarm)>) {
         let keyed = |file: FileRequest| ((file.file.clone(), file.account.clone()), file);
         self.files.extend(files.into_iter().map(keyed));

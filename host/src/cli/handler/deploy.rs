@@ -21,7 +21,7 @@ use crate::{
         AccountId, HandlerName,
         handler::{
             BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest, Schedule, Used,
-            Version, sorted,
+            Version, WhenFailing, sorted,
         },
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
@@ -85,6 +85,10 @@ struct GrantArgs {
     /// UTC if it is left out
     #[arg(long, value_name = "NAME=CRON[@ZONE]", value_parser = Schedule::parse)]
     schedule: Vec<Schedule>,
+    /// What becomes of an account's events while it is paused there since it keeps
+    /// failing: pass-by (unless told), or wait
+    #[arg(long, value_name = "pass-by|wait", value_parser = when_failing)]
+    when_failing: Option<WhenFailing>,
     /// What one of its calls may use, such as cpu_ms=200, in place of the host's setting;
     /// may be given several times. At most what the host's limits.ceiling allows
     #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
@@ -93,6 +97,11 @@ struct GrantArgs {
     /// what this one has left in the bot's memory
     #[arg(long, value_name = "fresh|per-account", value_parser = instances)]
     instances: Option<Instances>,
+}
+
+fn when_failing(text: &str) -> Result<WhenFailing, &'static str> {
+    let found = WhenFailing::ALL.into_iter().find(|it| it.as_str() == text);
+    found.ok_or("takes pass-by or wait")
 }
 
 fn limit(text: &str) -> Result<(CallLimit, u64), String> {
@@ -178,7 +187,8 @@ impl GrantArgs {
             manifest.limits = limits.collect();
         }
         manifest.instances = self.instances.unwrap_or(manifest.instances);
-        let is_said = is_given || self.instances.is_some();
+        manifest.when_failing = self.when_failing.unwrap_or(manifest.when_failing);
+        let is_said = is_given || self.instances.is_some() || self.when_failing.is_some();
         (is_said || manifest != Manifest::default()).then_some(manifest)
     }
 }

@@ -2,8 +2,12 @@
 
 mod config;
 mod deploy;
+mod failures;
 mod followup;
 mod invoke;
+mod logs;
+mod pauses;
+mod replay;
 mod schedules;
 mod secret;
 mod versions;
@@ -19,7 +23,10 @@ use clap::{Args, Subcommand};
 use self::{
     config::ConfigArgs,
     deploy::DeployArgs,
+    failures::FailuresArgs,
     invoke::InvokeArgs,
+    logs::LogsArgs,
+    pauses::{PausesArgs, ResumeArgs},
     schedules::FireArgs,
     secret::SecretArgs,
     versions::{RollbackArgs, RolloutArgs},
@@ -32,7 +39,7 @@ use super::{
 use crate::{
     domain::{
         AccountId, HandlerName,
-        handler::{CALLBACK_WORLD, HostRule, Scope},
+        handler::{CALLBACK_WORLD, HostRule, Scope, WhenFailing},
         id::BadId,
     },
     edge::control::wire::{BindRequest, HandlerView, List},
@@ -47,6 +54,7 @@ Examples:
   wxhost handler deploy echo target/wasm32-wasip2/release/echo.wasm
   wxhost handler deploy faq faq.wasm --percent 10  a new version for one account in ten
   wxhost handler invoke faq --text price?          what it would do
+  wxhost handler invoke faq --replay wxid_a --version 7  what it would have said to the last events
   wxhost handler promote faq                     and then for all
   wxhost handler rollback faq                    or back to the version before
   wxhost handler deploy faq faq.wasm --schedule 'daily=0 8 * * 1-5@Asia/Shanghai'
@@ -57,6 +65,8 @@ Examples:
   wxhost handler bind gatekeeper --callback      decides who may log in
   wxhost handler config faq greeting='Hello!'    what the bot reads as its configuration
   wxhost handler config faq city=Bern --account wxid_a  and something else for one account
+  wxhost handler logs faq -f --account wxid_a    what it says, as it says it
+  wxhost handler failures faq                    how it failed; with an ID, one in full
   wxhost handler secret set faq api-key          asked for, or from stdin; never shown again";
 
 /// `wxhost handler`.
@@ -79,7 +89,8 @@ enum HandlerCommand {
     /// started and called with an event that asks for nothing. Whatever fails before that
     /// changes nothing.
     Deploy(DeployArgs),
-    /// Call a bot with an event that you make up, and show what it would do: nothing is done
+    /// Call a bot with an event that you make up, or with recorded ones, and show what it
+    /// would do: nothing is done
     Invoke(InvokeArgs),
     /// List the versions that can be gone back to, newest first
     Versions {
@@ -110,6 +121,12 @@ enum HandlerCommand {
     ///
     /// Its own times stay as they are.
     Fire(FireArgs),
+    /// List the accounts for which a handler is paused, since it keeps failing there
+    Pauses(PausesArgs),
+    /// Have a handler called for an account again, although it kept failing there
+    ///
+    /// Events that have waited come first.
+    Resume(ResumeArgs),
     /// List what is deployed
     List,
     /// Show one handler
@@ -143,6 +160,13 @@ enum HandlerCommand {
     ///
     /// A change needs no deployment and takes effect with the next event.
     Config(ConfigArgs),
+    /// Show what a handler logs and prints; with --follow, as it comes
+    ///
+    /// The newest lines of each of its accounts are kept, those of failed calls too. What
+    /// is said while a bot is tried out (`deploy`, `invoke`) is not.
+    Logs(LogsArgs),
+    /// List how a handler failed, newest first, or show one failure in full
+    Failures(FailuresArgs),
     /// What only the bot may know: set, listed by key, removed, and never shown
     Secret(SecretArgs),
 }
@@ -203,12 +227,16 @@ impl HandlerArgs {
                 schedules::schedules(client, style, json, &name).await
             }
             HandlerCommand::Fire(fire) => fire.run(client, json).await,
+            HandlerCommand::Pauses(pauses) => pauses.run(client, style, json).await,
+            HandlerCommand::Resume(resume) => resume.run(client, json).await,
             HandlerCommand::List => list(client, style, json).await,
             HandlerCommand::Show { name } => show(client, style, json, &name).await,
             HandlerCommand::Remove { name } => remove(client, json, &name).await,
             HandlerCommand::Bind { name, whom } => bind(client, json, name, whom.scope()).await,
             HandlerCommand::Unbind { whom } => unbind(client, json, whom.scope()).await,
             HandlerCommand::Config(config) => config.run(client, style, json).await,
+            HandlerCommand::Logs(logs) => logs.run(client, style, json).await,
+            HandlerCommand::Failures(failures) => failures.run(client, style, json).await,
             HandlerCommand::Secret(secret) => secret.run(client, style, json).await,
         }
     }
@@ -238,7 +266,7 @@ async fn list(client: &Client, style: &Style, json: bool) -> Result<Printed, Fai
             size(handler.size_bytes).into(),
             handler.world.as_str().into(),
             style.ago(handler.deployed_ms).into(),
-            scopes(&handler.bindings, ", ").into(),
+            serves(handler).into(),
         ]);
     }
     Ok(Printed::ok(table.show(style)))
@@ -287,6 +315,10 @@ fn about(handler: &HandlerView, style: &Style) -> String {
         ("granted", or_none(granted(handler))),
         ("serves", serves),
     ];
+    if let Some(count) = handler.paused_accounts.filter(|count| *count > 0) {
+        let list = format!("`wxhost handler pauses {}`", handler.name);
+        known.push(("paused", format!("for {count} accounts: {list}")));
+    }
     if let Some(rollout) = &handler.rollout {
         known.push((
             "rollout",
@@ -308,6 +340,15 @@ fn about(handler: &HandlerView, style: &Style) -> String {
         ));
     }
     facts(&known, style)
+}
+
+/// Whom it serves, and for how many it is paused, in a table.
+fn serves(handler: &HandlerView) -> String {
+    let serves = scopes(&handler.bindings, ", ");
+    match handler.paused_accounts {
+        None | Some(0) => serves,
+        Some(count) => format!("{serves} (paused for {count})"),
+    }
 }
 
 fn version(handler: &HandlerView) -> String {
@@ -340,6 +381,9 @@ fn granted(handler: &HandlerView) -> String {
         .collect();
     let schedules = manifest.schedules.iter();
     granted.extend(schedules.map(|it| format!("schedule {} ({} {})", it.name, it.cron, it.zone)));
+    if manifest.when_failing == WhenFailing::Wait {
+        granted.push("events wait while it keeps failing".to_owned());
+    }
     let limits = manifest.limits.iter();
     granted.extend(limits.map(|(limit, value)| format!("limit {limit}={value}")));
     granted.join("\n")

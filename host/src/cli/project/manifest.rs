@@ -55,6 +55,8 @@ pub struct HandlerToml {
     limits: Option<toml::Table>,
     /// Whether each call gets a fresh instance.
     instances: Option<String>,
+    /// What becomes of an account's events while the bot is paused there.
+    when_failing: Option<String>,
     /// When it is called without anything having happened.
     #[serde(default)]
     schedules: Vec<Schedule>,
@@ -142,6 +144,9 @@ impl HandlerToml {
         if let Some(instances) = &self.instances {
             json["instances"] = json!(instances);
         }
+        if let Some(when_failing) = &self.when_failing {
+            json["when_failing"] = json!(when_failing);
+        }
         serde_path_to_error::deserialize(json).map_err(|error| {
             let (path, problem) = (error.path().to_string(), error.inner().to_string());
             match path.as_str() {
@@ -169,6 +174,8 @@ mod tests {
 name = "concierge"
 world = "bot"
 component = "concierge.wasm"
+instances = "per-account"
+when_failing = "wait"
 accounts = ["wxid_a", "label:shop"]
 own_messages = true
 shared_bucket = true
@@ -187,6 +194,9 @@ zone = "Asia/Shanghai"
 
 [build]
 command = "make"
+
+[limits]
+cpu_ms = 200
 "#;
 
     #[test]
@@ -209,6 +219,8 @@ command = "make"
             .collect();
         assert_eq!(hosts, ["https://a.example", "https://b.example"]);
         assert_eq!(manifest.schedules.len(), 1);
+        assert!(!manifest.instances.are_fresh() && !manifest.limits.is_empty());
+        assert_eq!(manifest.when_failing.as_str(), "wait");
         assert_eq!(read.build.command.as_deref(), Some("make"));
     }
 
@@ -236,7 +248,8 @@ command = "make"
                 "[[schedules]]\nname = \"d\"\ncron = \"0 8\"",
                 &["schedules[0].cron"],
             ),
-            ("[limits]\nno_such_limit = 1", &["limits"]),
+            ("[limits]\nno_such_limit = 1", &["limits", "no_such_limit"]),
+            ("instances = \"few\"", &["instances", "per-account"]),
             ("[build]\ncomand = \"x\"", &["comand", "command"]),
         ] {
             let problem = HandlerToml::parse(&format!("{minimal}{more}")).unwrap_err();

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallLimits, SCHEDULES_MAX, Schedule,
+    CallLimits, SCHEDULES_MAX, Schedule, WhenFailing,
     host_rule::{HostRule, deserialize_rules},
 };
 
@@ -29,6 +29,10 @@ pub struct Manifest {
     /// serves.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub schedules: Vec<Schedule>,
+    /// What becomes of an account's events while it is paused there since it keeps
+    /// failing.
+    #[serde(skip_serializing_if = "is_default")]
+    pub when_failing: WhenFailing,
     /// What its calls may use, where that is not what the host's settings say.
     #[serde(skip_serializing_if = "CallLimits::is_empty")]
     pub limits: CallLimits,
@@ -79,6 +83,10 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+fn is_default(when: &WhenFailing) -> bool {
+    *when == WhenFailing::default()
 }
 
 fn is_false(flag: &bool) -> bool {

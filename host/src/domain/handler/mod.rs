@@ -1,9 +1,11 @@
 //! Handlers: named components, what they serve, and how they fail.
 
 mod config;
+mod failing;
 mod failure;
 mod host_rule;
 mod limits;
+mod log;
 mod manifest;
 mod rollout;
 mod schedule;
@@ -19,11 +21,13 @@ pub use self::{
         ConfigEntries, ConfigEntry, ConfigScope, ConfigValue, Configuration, Layer, Layers,
         SECRET_MAX_BYTES, Sealed, Setting, Unreadable, check_config_key,
     },
-    failure::{Failure, FailureKind, Used},
+    failing::{Failing, FailingPause, FailingPolicy, Waits, WhenFailing},
+    failure::{Failure, FailureKind, LimitsInForce, Used},
     host_rule::{BadHostRule, HOST_RULES_MAX, Host, HostRule, Origin, Reach, Scheme, sorted},
     limits::{
         CallLimit, CallLimits, EFFECT_CHANGES_MAX, LimitBounds, TIMER_CHANGES, effect_changes,
     },
+    log::{HOST, Line, LogLevel, LogLine, STDERR, STDOUT},
     manifest::{Instances, Manifest},
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
     schedule::{Fired, Run, RunKey, SCHEDULES_MAX, Schedule, ScheduleView},

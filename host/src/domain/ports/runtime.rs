@@ -9,7 +9,7 @@ use super::store::{KeyValueWrite, SharedChange, StoreError};
 use crate::domain::{
     Account, AccountId, Action, ClientKind, Digest, Event, TaskNumber, TimerChange,
     callback::{Question, Verdict},
-    handler::{Deployment, FailureKind, Used},
+    handler::{Deployment, FailureKind, LimitsInForce, Line, Used},
 };
 
 /// What a component is, as found on deploy.
@@ -77,8 +77,10 @@ pub struct Effects {
     /// What it read in the bucket that the handler's accounts share, and writes to it;
     /// none when it did neither.
     pub shared: Option<SharedChange>,
-    /// The last lines that it logged or printed.
+    /// The end of what it logged or printed, as text.
     pub output: String,
+    /// All of it that there was room for, line by line.
+    pub lines: Vec<Line>,
     /// What the call used.
     pub used: Used,
 }
@@ -99,8 +101,10 @@ pub struct Answer {
     pub verdict: Verdict,
     /// Writes to its store, one per key.
     pub key_values: Vec<KeyValueWrite>,
-    /// The last lines that it logged or printed.
+    /// The end of what it logged or printed, as text.
     pub output: String,
+    /// All of it that there was room for, line by line.
+    pub lines: Vec<Line>,
     /// What the call used.
     pub used: Used,
 }
@@ -112,10 +116,28 @@ pub struct CallFailure {
     pub kind: FailureKind,
     /// What the guest or the engine said.
     pub message: String,
-    /// The last lines that the guest logged or printed.
+    /// The end of what the guest logged or printed, as text.
     pub output: String,
+    /// All of it that there was room for, line by line.
+    pub lines: Vec<Line>,
     /// What the call used.
     pub used: Used,
+    /// What it was allowed to use; none where nothing was called.
+    pub limits: Option<LimitsInForce>,
+}
+
+impl CallFailure {
+    /// Of a call that said nothing and used nothing.
+    pub fn new(kind: FailureKind, message: String) -> Self {
+        Self {
+            kind,
+            message,
+            output: String::new(),
+            lines: Vec::new(),
+            used: Used::default(),
+            limits: None,
+        }
+    }
 }
 
 /// Why a call came to nothing.

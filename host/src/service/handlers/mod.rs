@@ -6,12 +6,14 @@
 mod bindings;
 mod config;
 mod invoke;
+mod replay;
 mod versions;
 
 use self::config::NewConfig;
 pub use self::{
     config::{ConfigItem, ConfigShown},
     invoke::{Invoke, Invoked},
+    replay::{Replay, Replayed, ReplayedEvent},
     versions::ChangeRollout,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -22,6 +24,7 @@ use super::{
     Error, Service,
     catalogue::{Deployed, Entry},
     error::failure_of,
+    failing::Ended,
 };
 use crate::domain::{
     Digest, Handler, HandlerName,
@@ -369,6 +372,7 @@ impl Service {
         deployed.handlers.remove(name);
         self.has_serve(deployed);
         self.retain_components().await;
+        self.forget_logs(name);
         Ok(())
     }
 
@@ -422,6 +426,7 @@ impl Service {
         let mut deployed = self.deployed();
         deployed.put(entry);
         self.has_serve(deployed);
+        self.end_pauses(Ended::Replaced);
         Ok(handler)
     }
 

@@ -7,12 +7,12 @@ use tokio::sync::oneshot;
 use super::pieces;
 use crate::{
     domain::{
-        Account, AccountId, Alarm, Bucket, Digest, FileRequest, Millis, Task, TaskState,
-        TimerChange, Usage,
+        Account, AccountId, Alarm, Bucket, Digest, Failure, FailureId, FileRequest, HandlerName,
+        Millis, Task, TaskState, TimerChange, Usage,
         ports::{
             COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, ClientChange, Commit, Committed,
-            ContactChange, Enqueue, Enqueued, Epoch, ImageChange, KeyValueWrite, LoginChange,
-            LoginChanged, PauseChange, Seen, SharedChange, StoreError,
+            ContactChange, Enqueue, Enqueued, Epoch, FailingChange, ImageChange, KeyValueWrite,
+            LoginChange, LoginChanged, PauseChange, Seen, SharedChange, StoreError, WaitingChange,
         },
     },
     store::{
@@ -200,8 +200,32 @@ pub enum Change {
     },
     /// An account, which may be new.
     Account(IVec, IVec),
-    /// One more failure of the commit's account.
-    Failure(IVec),
+    /// One more failure of the commit's account, and whose else it is.
+    Failure(IVec, Option<HandlerFailure>),
+}
+
+/// A failure as it is found by its handler. Where it is the writer knows.
+#[derive(Debug)]
+pub struct HandlerFailure {
+    /// The handler.
+    pub handler: HandlerName,
+    /// The failure's name.
+    pub id: FailureId,
+    /// For which account it is shown.
+    pub account: Option<AccountId>,
+    /// When it happened, in ms.
+    pub at_ms: Millis,
+}
+
+impl HandlerFailure {
+    fn of(failure: &Failure) -> Option<Self> {
+        Some(Self {
+            handler: failure.handler.clone(),
+            id: failure.id.clone()?,
+            account: failure.account.clone(),
+            at_ms: failure.at_ms,
+        })
+    }
 }
 
 /// Encoded changes, with what the writer must know of them as a whole.
@@ -381,6 +405,39 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
+    fn failing(&mut self, account: &AccountId, change: &FailingChange) -> Result<(), StoreError> {
+        let value = match change {
+            FailingChange::Put(failing) => Some(self.record(failing)?),
+            FailingChange::End => None,
+        };
+        self.put_or_remove(codec::failing(account), value);
+        Ok(())
+    }
+
+    fn waiting(&mut self, account: &AccountId, change: &WaitingChange) -> Result<(), StoreError> {
+        match change {
+            WaitingChange::Put(waiting) => {
+                // No later one may get a number below it.
+                self.changes.top = self.changes.top.max(waiting.number);
+                let value = self.record(waiting)?;
+                self.put_or_remove(codec::waiting(account, waiting.number), Some(value));
+            }
+            WaitingChange::Remove(number) => {
+                self.put_or_remove(codec::waiting(account, *number), None);
+            }
+            WaitingChange::Settle {
+                number,
+                key,
+                record,
+            } => {
+                self.put_or_remove(codec::waiting(account, *number), None);
+                let value = self.record(record)?;
+                self.put_or_remove(codec::event(account, key), Some(value));
+            }
+        }
+        Ok(())
+    }
+
     /// A timer, and with it the alarm that wakes the host.
     fn timer(&mut self, account: &AccountId, change: &TimerChange) -> Result<(), StoreError> {
         let (handler, id) = match change {
@@ -487,12 +544,22 @@ fn encode_changes(
     for change in &commit.timers {
         to.timer(account, change)?;
     }
+    if let Some(change) = &commit.failing {
+        to.failing(account, change)?;
+    }
+    for change in &commit.waiting {
+        to.waiting(account, change)?;
+    }
+    if let Some(at) = &commit.recorded {
+        let value = to.record(&at.recorded)?;
+        to.put_or_remove(codec::recorded(account, at.place), Some(value));
+    }
     if let Some(account) = &commit.account {
         to.account(account)?;
     }
     if let Some(failure) = &commit.failure {
         let value = to.record(failure)?;
-        to.push(Change::Failure(value));
+        to.push(Change::Failure(value, HandlerFailure::of(failure)));
     }
     Ok(())
 }

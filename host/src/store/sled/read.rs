@@ -11,13 +11,13 @@ use super::{failed, pieces};
 use crate::{
     domain::{
         Account, AccountId, Alarm, AlarmKind, Bucket, Contact, ContactKind, EventKey, Failure,
-        FileRequest, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskState,
-        Timer, Usage,
+        FailureId, FileRequest, HandlerName, Login, LoginId, Member, Millis, Pause, Recorded, Task,
+        TaskId, TaskState, Timer, Usage, WaitingEvent,
         client::Wanted,
-        handler::{ConfigEntries, ConfigScope, Run, Version},
+        handler::{ConfigEntries, ConfigScope, Failing, Run, Version},
         ports::{Catalogue, EventRecord, Page, StoreError, TaskFilter},
     },
-    store::codec::{self, Key, Kind, Standing, Table},
+    store::codec::{self, Fails, FailurePlace, Key, Kind, Standing, Table},
 };
 
 /// How often a value in pieces is read again when it was replaced meanwhile.
@@ -208,6 +208,51 @@ impl Read<'_> {
         self.list(self.under(&prefix, None), limit, |_, _| Ok(true))
     }
 
+    /// Failures of a handler, newest first. A failure that its account keeps no more is
+    /// passed over.
+    pub fn failures_of(
+        self,
+        handler: &HandlerName,
+        before: Option<&FailureId>,
+        limit: usize,
+    ) -> Result<Vec<Failure>, StoreError> {
+        let mut failures = Vec::new();
+        let mut begun = before.is_none();
+        for item in self.under(&codec::failures_of(handler), None) {
+            if failures.len() >= limit {
+                break;
+            }
+            let (key, value) = item.map_err(failed)?;
+            let place: FailurePlace = codec::decode(&key, &value)?;
+            if begun {
+                failures.extend(self.failure_at(&place)?);
+            } else {
+                begun = before == Some(&place.id);
+            }
+        }
+        Ok(failures)
+    }
+
+    /// One failure of a handler.
+    pub fn failure(
+        self,
+        handler: &HandlerName,
+        id: &FailureId,
+    ) -> Result<Option<Failure>, StoreError> {
+        for item in self.under(&codec::failures_of(handler), None) {
+            let (key, value) = item.map_err(failed)?;
+            let place: FailurePlace = codec::decode(&key, &value)?;
+            if place.id == *id {
+                return self.failure_at(&place);
+            }
+        }
+        Ok(None)
+    }
+
+    fn failure_at(self, place: &FailurePlace) -> Result<Option<Failure>, StoreError> {
+        self.record(codec::failure(&place.kept_for(), place.count).as_bytes())
+    }
+
     /// What pauses an account's bot in a conversation.
     pub fn pause(
         self,
@@ -227,6 +272,45 @@ impl Read<'_> {
         let prefix = codec::of_account(Table::Pause, account);
         self.page(&prefix, after, limit, |_, _| Ok(true))
             .map(unnamed)
+    }
+
+    /// How an account's handler fails.
+    pub fn failing(self, account: &AccountId) -> Result<Option<Failing>, StoreError> {
+        self.record(codec::failing(account).as_bytes())
+    }
+
+    /// Whose handlers fail, by account.
+    pub fn failings(
+        self,
+        handler: Option<&HandlerName>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Failing>, StoreError> {
+        let prefix = codec::table(Table::Failing);
+        self.page(&prefix, after, limit, |key, value| match handler {
+            Some(handler) => Ok(codec::decode::<Fails>(key, value)?.handler == *handler),
+            None => Ok(true),
+        })
+        .map(unnamed)
+    }
+
+    /// What waits for an account's handler, the oldest first.
+    pub fn waiting(
+        self,
+        account: &AccountId,
+        limit: usize,
+    ) -> Result<Vec<WaitingEvent>, StoreError> {
+        let prefix = codec::of_account(Table::Waiting, account);
+        self.list(self.under(&prefix, None), limit, |_, _| Ok(true))
+    }
+
+    /// What can be replayed of an account.
+    pub fn recorded(self, account: &AccountId) -> Result<Vec<Recorded>, StoreError> {
+        let prefix = codec::of_account(Table::Recorded, account);
+        let items = self.under(&prefix, None);
+        let mut all: Vec<Recorded> = self.list(items, usize::MAX, |_, _| Ok(true))?;
+        all.sort_by_key(|it| it.number);
+        Ok(all)
     }
 
     /// One timer.

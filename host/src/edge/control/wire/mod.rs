@@ -7,8 +7,10 @@
 
 mod buckets;
 mod config;
+mod failures;
 mod handlers;
 mod invoke;
+mod replay;
 
 use std::collections::BTreeMap;
 
@@ -17,14 +19,17 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     buckets::{BucketView, Emptied, EntryView, KeyValueView, ValueRequest},
     config::{ConfigItemView, ConfigKeys},
+    failures::FailureItem,
     handlers::{
         DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
     },
-    invoke::{InvokeRequest, InvokeView, WriteView},
+    invoke::{FailureView, InvokeRequest, InvokeView, WriteView},
+    replay::{REPLAY_LAST, ReplayRequest, ReplayView, ReplayedView},
 };
 use crate::domain::{
     Account, AccountId, ClientKind, ClientName, EventKey, Failure, HandlerName, LoginId, Logout,
     Millis, Session, Task, TaskId,
+    handler::Failing,
     ports::{EventOutcome, EventRecord, Page},
 };
 
@@ -102,6 +107,9 @@ pub struct AccountView {
     /// Its bot's last failures; not in listings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<Vec<Failure>>,
+    /// How its bot fails at the moment, and what waits for it; not in listings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
 }
 
 impl AccountView {
@@ -119,6 +127,7 @@ impl AccountView {
             last_logout: account.last_logout,
             handler,
             failures: None,
+            failing: None,
         }
     }
 }
