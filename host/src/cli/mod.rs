@@ -64,6 +64,7 @@ pub struct Cli {
 
 /// What `wxhost` can be told to do.
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one for the process")]
 pub enum Command {
     /// Start a host and keep it running until it is told to end (SIGTERM or Ctrl-C)
     Serve(Serve),

@@ -42,13 +42,13 @@ pub struct Host {
     data: PathBuf,
 }
 
-/// Without pace, so that an answer shows at once, and with as much time to compile as a
-/// busy machine needs.
+/// Without pace and without pauses, so that an answer shows at once and so does each
+/// failure, and with as much time to compile as a busy machine needs.
 fn settings(secret: &str) -> String {
     format!(
         "[[wehub.app]]\nappid = {APPID:?}\nsecret_key = {secret:?}\naccounts = [\"*\"]\n\
          [pacing]\naccount_per_minute = 0\nconversation_per_minute = 0\nguard_replies = 0\n\
-         [limits]\ncompile_ms = 600000\n\
+         [limits]\ncompile_ms = 600000\nfailures_in_a_row = 0\n\
          [log]\nlevel = \"warn,wxhost::guest=debug\"\nformat = \"json\"\n"
     )
 }

@@ -80,7 +80,7 @@ impl News {
 fn failed(failure: &BotFailure) -> String {
     let how = match failure.kind {
         FailureKind::Refused => "the bot failed".to_owned(),
-        kind => format!("the bot failed ({})", word(&kind)),
+        kind => format!("the bot failed ({})", kind.as_str()),
     };
     let mut text = format!("✗ {how}: {}", failure.message.trim_end());
     if !failure.output.trim().is_empty() {
@@ -90,11 +90,6 @@ fn failed(failure: &BotFailure) -> String {
         ));
     }
     text
-}
-
-fn word(value: &impl serde::Serialize) -> String {
-    let word = serde_json::to_value(value).unwrap_or_default();
-    word.as_str().unwrap_or_default().to_owned()
 }
 
 /// An action in a line: what is said, or the action's name with its fields.

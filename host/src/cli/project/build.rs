@@ -188,9 +188,8 @@ fn artifact(messages: &str, manifest: &Path) -> Option<PathBuf> {
     let parsed = parsed.filter_map(|line| serde_json::from_str::<Message>(line).ok());
     let own = parsed.filter(|it| it.reason == "compiler-artifact" && it.manifest_path == manifest);
     let files = own.flat_map(|it| it.filenames);
-    files
-        .filter(|file| file.extension().is_some_and(|it| it == "wasm"))
-        .last()
+    let mut wasm = files.filter(|file| file.extension().is_some_and(|it| it == "wasm"));
+    wasm.next_back()
 }
 
 /// Puts a component where it is looked for. Whoever reads the file there never sees a

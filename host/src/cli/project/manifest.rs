@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, Deserializer, de};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{accounts::Accounts, component::World};
 use crate::{
@@ -132,22 +132,26 @@ impl HandlerToml {
 
     /// The limits are the host's own words: what it does not know, it names.
     fn limited(&self) -> Result<Manifest, String> {
-        let mut json = json!({
-            "own_messages": self.own_messages,
-            "shared_bucket": self.shared_bucket,
-            "allowed_hosts": sorted(self.allowed_hosts.clone()),
-            "schedules": self.schedules,
-        });
-        if let Some(limits) = &self.limits {
-            json["limits"] = json!(limits);
-        }
-        if let Some(instances) = &self.instances {
-            json["instances"] = json!(instances);
-        }
-        if let Some(when_failing) = &self.when_failing {
-            json["when_failing"] = json!(when_failing);
-        }
-        serde_path_to_error::deserialize(json).map_err(|error| {
+        let fields = [
+            ("own_messages", Some(json!(self.own_messages))),
+            ("shared_bucket", Some(json!(self.shared_bucket))),
+            (
+                "allowed_hosts",
+                Some(json!(sorted(self.allowed_hosts.clone()))),
+            ),
+            ("schedules", Some(json!(self.schedules))),
+            ("limits", self.limits.as_ref().map(|it| json!(it))),
+            ("instances", self.instances.as_ref().map(|it| json!(it))),
+            (
+                "when_failing",
+                self.when_failing.as_ref().map(|it| json!(it)),
+            ),
+        ];
+        let fields = fields.into_iter();
+        let json: serde_json::Map<_, _> = fields
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect();
+        serde_path_to_error::deserialize(Value::Object(json)).map_err(|error| {
             let (path, problem) = (error.path().to_string(), error.inner().to_string());
             match path.as_str() {
                 "." => problem,
@@ -167,7 +171,11 @@ impl HandlerToml {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "a test fails by panicking"
+    )]
     use super::*;
 
     const WHOLE: &str = r#"
