@@ -49,10 +49,10 @@ impl Screen {
         }
     }
 
-    /// Shows the prompt again, after a line was typed.
+    /// Shows the prompt, in place of the one that is there.
     pub fn ask(&self) {
         if let Some(prompt) = &self.prompt {
-            print(prompt);
+            print(&format!("\r\u{1b}[K{prompt}"));
         }
     }
 
