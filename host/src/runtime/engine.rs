@@ -1,13 +1,6 @@
 //! The wasmtime engine, its pool, its clock, and the room in front of it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
@@ -20,16 +13,13 @@ use super::{
     Limits, bindings, requests,
     slow::SlowLane,
     state::{CallState, CallbackErrand, Errand},
+    ticker::Ticker,
 };
 use crate::domain::{
     HandlerName,
     handler::CallLimit,
     ports::{CallError, ComponentError},
 };
-
-/// How often a computing guest is interrupted, to let others run and to count
-/// its time.
-pub const TICK: Duration = Duration::from_millis(10);
 
 /// Memory of a slot that is wiped and kept instead of given back: what most
 /// guests touch. Only worth it where the kernel can say which pages were
@@ -59,7 +49,7 @@ pub struct Engine {
     /// waits in every call leaves some for the others.
     shares: DashMap<HandlerName, Arc<Semaphore>>,
     share: usize,
-    _ticker: Ticker,
+    ticker: Ticker,
 }
 
 /// Room for one call, given back when it is dropped. By then the call's instance is gone.
@@ -73,9 +63,12 @@ impl Engine {
         let linker = bot_linker(&wasm).map_err(host_error)?;
         let callback_linker = common_linker(&wasm).map_err(host_error)?;
         let no_thread = |error: std::io::Error| ComponentError::Host(error.to_string());
-        let ticker = Ticker::start(&wasm).map_err(no_thread)?;
         let slow = SlowLane::open().map_err(no_thread)?;
-        let room = Arc::new(Semaphore::new(limits.concurrent_calls as usize));
+        let places = limits.concurrent_calls as usize;
+        let room = Arc::new(Semaphore::new(places));
+        let free = Arc::clone(&room);
+        let is_called = move || free.available_permits() < places;
+        let ticker = Ticker::start(&wasm, is_called).map_err(no_thread)?;
         Ok(Self {
             wasm,
             linker,
@@ -83,8 +76,8 @@ impl Engine {
             slow,
             room,
             shares: DashMap::new(),
-            share: (limits.concurrent_calls as usize / 2).max(1),
-            _ticker: ticker,
+            share: (places / 2).max(1),
+            ticker,
         })
     }
 
@@ -98,7 +91,10 @@ impl Engine {
             Ok::<_, AcquireError>(Room([own?, common?]))
         };
         match tokio::time::timeout(wait, both).await {
-            Ok(Ok(room)) => Ok(room),
+            Ok(Ok(room)) => {
+                self.ticker.call_begins();
+                Ok(room)
+            }
             Ok(Err(_)) | Err(_) => Err(CallError::Busy {
                 waited_ms: wait.as_millis() as u64,
             }),
@@ -202,41 +198,4 @@ fn bot_linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> 
     bot::web::add_to_linker::<_, Own>(l, itself)?;
     bot::model::add_to_linker::<_, Own>(l, itself)?;
     Ok(linker)
-}
-
-/// One thread for the process that moves the engine's epoch on.
-struct Ticker {
-    stop: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Ticker {
-    fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (engine, stopped) = (engine.weak(), Arc::clone(&stop));
-        let thread = thread::Builder::new()
-            .name("wasm-ticker".to_owned())
-            .spawn(move || {
-                while !stopped.load(Ordering::Relaxed) {
-                    thread::sleep(TICK);
-                    let Some(engine) = engine.upgrade() else {
-                        return;
-                    };
-                    engine.increment_epoch();
-                }
-            })?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
 }

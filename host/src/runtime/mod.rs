@@ -21,6 +21,7 @@ mod slow;
 mod state;
 #[cfg(test)]
 mod tests;
+mod ticker;
 mod timers;
 mod warm;
 
@@ -151,7 +152,7 @@ impl Wasm {
 fn of_another_world(deployment: &Deployment) -> CallError {
     let world = &deployment.version.world;
     let message = format!("a component of {world} can't be asked this");
-    CallError::Failed(CallFailure::new(FailureKind::Host, message))
+    CallError::Failed(CallFailure::new(FailureKind::Host, message).into())
 }
 
 impl fmt::Debug for Wasm {

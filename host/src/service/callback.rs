@@ -181,7 +181,7 @@ impl Service {
         };
         match self.0.runtime.ask(ask).await {
             Ok(answer) => self.keep(&mut held, &asking, answer).await,
-            Err(CallError::Failed(failure)) => Ok(self.failed(&mut held, &asking, failure).await),
+            Err(CallError::Failed(failure)) => Ok(self.failed(&mut held, &asking, *failure).await),
             Err(busy @ CallError::Busy { .. }) => Err(Error::Busy {
                 reason: busy.to_string(),
             }),

@@ -396,7 +396,7 @@ impl Service {
         let account = failing.account.clone();
         let failing = (!failing.is_over()).then(|| Box::new(failing));
         let commit = Commit {
-            failing: Some(change_to(failing.as_ref())),
+            failing: Some(change_to(failing.as_deref())),
             alarms,
             ..Commit::default()
         };
@@ -519,7 +519,7 @@ pub(super) struct FailingAfter {
 impl FailingAfter {
     /// Adds the change to what is committed.
     pub fn add_to(&self, commit: &mut Commit) {
-        commit.failing = self.failing.as_ref().map(|it| change_to(it.as_ref()));
+        commit.failing = self.failing.as_ref().map(|it| change_to(it.as_deref()));
         commit.alarms.extend(self.alarm.clone());
     }
 
@@ -564,9 +564,9 @@ impl Waited {
     }
 }
 
-fn change_to(failing: Option<&Box<Failing>>) -> FailingChange {
+fn change_to(failing: Option<&Failing>) -> FailingChange {
     match failing {
-        Some(failing) => FailingChange::Put(failing.clone()),
+        Some(failing) => FailingChange::Put(Box::new(failing.clone())),
         None => FailingChange::End,
     }
 }
