@@ -55,8 +55,9 @@ impl Desk<'_> {
             self.dir.push(dir);
             return Ok(String::new());
         }
-        let mut shell = self.command("sh")?;
-        shell.args(["-c", line]);
+        // Compilers leave the processor to the tests that look at the clock.
+        let mut shell = self.command("nice")?;
+        shell.args(["-n", "19", "sh", "-c", line]);
         let output = poll::within(line, COMMAND_MAX, async { Ok(shell.output().await?) }).await?;
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         check!(

@@ -57,6 +57,10 @@ pub struct HandlerToml {
     instances: Option<String>,
     /// What becomes of an account's events while the bot is paused there.
     when_failing: Option<String>,
+    /// Of an endpoint: whether anybody may call it.
+    public: Option<bool>,
+    /// Of an endpoint: for which accounts it may act.
+    act_for: Option<Vec<String>>,
     /// When it is called without anything having happened.
     #[serde(default)]
     schedules: Vec<Schedule>,
@@ -130,7 +134,7 @@ impl HandlerToml {
         Ok(manifest)
     }
 
-    /// The limits are the host's own words: what it does not know, it names.
+    /// Limits and the like are the host's own words: what this version does not know, it names.
     fn limited(&self) -> Result<Manifest, String> {
         let fields = [
             ("own_messages", Some(json!(self.own_messages))),
@@ -146,6 +150,8 @@ impl HandlerToml {
                 "when_failing",
                 self.when_failing.as_ref().map(|it| json!(it)),
             ),
+            ("public", self.public.as_ref().map(|it| json!(it))),
+            ("act_for", self.act_for.as_ref().map(|it| json!(it))),
         ];
         let fields = fields.into_iter();
         let json: serde_json::Map<_, _> = fields
