@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds all guests and puts them into target/guests/. JavaScript ones only when
-# npm is there; `--rust-only` leaves them out.
+# npm is there, Python ones only when python3 is; `--rust-only` leaves both out.
 set -eu
 
 rust_only=no
@@ -58,6 +58,31 @@ else
         if [ -n "$newer" ]; then
             (cd "$bot" && npm run --silent build)
             mv "$bot/$name.wasm" "$out/$name.wasm"
+        fi
+    done
+fi
+
+# componentize-py, pinned, in a place of its own.
+python=target/python
+wanted=guests/templates/python/requirements.txt
+if [ "$rust_only" = yes ]; then
+    :
+elif ! command -v python3 >/dev/null; then
+    echo "python3 is not there: no Python guests" >&2
+elif ! { cmp -s "$wanted" "$python/installed" || {
+    python3 -m venv "$python" && "$python/bin/pip" install --quiet -r "$wanted" && cp "$wanted" "$python/installed"
+}; }; then
+    # Debian has the module venv in a package of its own.
+    echo "componentize-py could not be installed (apt-get install python3-venv?): no Python guests" >&2
+else
+    for bot in guests/concierge; do
+        name=$(basename "$bot")
+        newer=$(find "$bot/src" guests/sdk-python/wxhost_sdk wit "$wanted" -name __pycache__ -prune -o \
+            -type f -newer "$out/$name.wasm" -print 2>/dev/null || echo "not built yet")
+        if [ -n "$newer" ]; then
+            "$python/bin/componentize-py" -d wit -w bot componentize bot \
+                -p "$bot/src" -p guests/sdk-python -o "$out/$name.wasm.new"
+            mv "$out/$name.wasm.new" "$out/$name.wasm"
         fi
     done
 fi

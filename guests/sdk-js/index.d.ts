@@ -33,41 +33,40 @@ export class HostError extends Error {
   readonly retryAfterMs: number | null;
 }
 
-/** What the bot keeps from event to event: a store of its own for each account. */
-export namespace kv {
+/** A bucket of the key-value store. */
+export interface Bucket {
   /** The text under a key. */
-  function get(key: string): string | null;
+  get(key: string): string | null;
   /** The bytes under a key. */
-  function getBytes(key: string): Uint8Array | null;
+  getBytes(key: string): Uint8Array | null;
   /** Writes text or bytes under a key. */
-  function set(key: string, value: string | Uint8Array): void;
+  set(key: string, value: string | Uint8Array): void;
+  /** Deletes a key. It is no error when there is none. */
+  delete(key: string): void;
   /** Whether there is something under a key. */
-  function exists(key: string): boolean;
+  exists(key: string): boolean;
   /** Adds to the number under a key, which starts at 0, and returns the sum. */
-  function increment(key: string, delta?: number): number;
+  increment(key: string, delta?: number): number;
   /** All keys; read page by page as they are asked for. */
-  function keys(): IterableIterator<string>;
+  keys(): IterableIterator<string>;
   /** The texts under those of the keys that exist. */
-  function getMany(keys: string[]): Record<string, string>;
+  getMany(keys: string[]): Record<string, string>;
   /** Writes text or bytes under several keys. */
-  function setMany(values: Record<string, string | Uint8Array>): void;
+  setMany(values: Record<string, string | Uint8Array>): void;
   /** Deletes several keys. */
-  function deleteMany(keys: string[]): void;
-  function remove(key: string): void;
-  export {
-    /** Deletes a key. It is no error when there is none. */
-    remove as delete,
-    deleteMany,
-    exists,
-    get,
-    getBytes,
-    getMany,
-    increment,
-    keys,
-    set,
-    setMany,
-  };
+  deleteMany(keys: string[]): void;
 }
+
+/** What the bot keeps from event to event: a store of its own for each account. */
+export const kv: Bucket & {
+  /**
+   * The bucket that all accounts of this bot share, if its version was granted it
+   * (`shared_bucket` in handler.toml, or `--shared-bucket`). When another account changes
+   * what this call read there, the call is lost and made again: so do in one call what
+   * belongs together, and read few keys.
+   */
+  shared(): Bucket;
+};
 
 /**
  * The bot's configuration, set by the people who run it: for all of its accounts, or for

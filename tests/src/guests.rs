@@ -39,9 +39,18 @@ pub fn bytes(name: &str) -> Result<Vec<u8>> {
 /// The JavaScript bot. None, with a notice, where it can't have been built
 /// because there is no Node; an error where it should have been.
 pub fn javascript(name: &str) -> Result<Option<PathBuf>> {
+    built_with(name, "JavaScript", "node")
+}
+
+/// The Python bot, likewise.
+pub fn python(name: &str) -> Result<Option<PathBuf>> {
+    built_with(name, "Python", "python3")
+}
+
+fn built_with(name: &str, language: &str, program: &str) -> Result<Option<PathBuf>> {
     match path(name) {
-        Err(_) if !has_node() => {
-            eprintln!("skipped: {name} is written in JavaScript, and Node is not installed");
+        Err(_) if !is_there(program) => {
+            eprintln!("skipped: {name} is written in {language}, and there is no {program}");
             Ok(None)
         }
         found => found.map(Some),
@@ -57,8 +66,8 @@ fn dir() -> Result<PathBuf> {
     Ok(Path::new(target).join("guests"))
 }
 
-fn has_node() -> bool {
-    Command::new("node")
+fn is_there(program: &str) -> bool {
+    Command::new(program)
         .arg("--version")
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -12,7 +12,7 @@ pub fn bucket() -> Result<Bucket, Error> {
 }
 
 /// The bucket that all accounts of this bot share, if its version was granted it
-/// (`--shared-bucket`, or `shared_bucket` in its manifest). When another account
+/// (`shared_bucket` in handler.toml, or `--shared-bucket`). When another account
 /// changes what this call read there, the call is lost and made again: so do in one
 /// call what belongs together, and read few keys.
 pub fn shared() -> Result<Bucket, Error> {

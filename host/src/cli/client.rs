@@ -20,8 +20,9 @@ use crate::{
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How long a request may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
-/// How long a deployment may take: large components are compiled for a while.
-const DEPLOY_LIMIT: Duration = Duration::from_secs(120);
+/// How long a deployment may take: the host bounds compiling (`limits.compile_ms`), and
+/// Python components take long on a busy machine.
+const DEPLOY_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// How long a file may take: the largest over a slow line.
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// How long an answer may take that goes on as something happens: the host ends it

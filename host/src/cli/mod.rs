@@ -7,6 +7,7 @@ pub mod account;
 pub mod client;
 pub mod clients;
 mod contacts;
+pub mod dev;
 pub mod failure;
 pub mod file;
 pub mod handler;
@@ -16,6 +17,7 @@ pub mod launch;
 pub mod login;
 pub mod output;
 mod pauses;
+pub mod project;
 pub mod qr;
 mod screen;
 mod serve;
@@ -37,6 +39,8 @@ use target::Target;
 
 const EXAMPLES: &str = "\
 Examples:
+  wxhost new hello --lang python                  begin a bot; also rust and js
+  wxhost dev                                      try it out, in its folder
   wxhost serve                                    start a host on this machine
   wxhost handler deploy echo echo.wasm            put a bot on it
   wxhost handler bind echo --account '*'          let it serve all accounts
@@ -61,9 +65,16 @@ pub struct Cli {
 
 /// What `wxhost` can be told to do.
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one for the process")]
 pub enum Command {
     /// Start a host and keep it running until it is told to end (SIGTERM or Ctrl-C)
     Serve(Serve),
+    /// Make a project: a bot that builds at once, with a test
+    New(project::NewArgs),
+    /// Build the component of the project that we are in
+    Build(project::BuildArgs),
+    /// Try out the project that we are in: a chat in the terminal, built anew as files change
+    Dev(dev::DevArgs),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -143,17 +154,25 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Config(ConfigCommand::Check { config, json }) => {
             serve::check(config.as_deref(), json)
         }
-        Command::Client(command) => {
-            match tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-            {
-                Ok(runtime) => runtime.block_on(run(&cli.target, command)),
-                Err(error) => {
-                    eprintln!("error: {error}");
-                    ExitCode::FAILURE
-                }
-            }
+        Command::New(new) => told(new.run()),
+        Command::Build(build) => wait_for(async { told(build.run().await) }),
+        Command::Dev(dev) => wait_for(async {
+            let ended = dev.run().await;
+            told(ended.map(|()| Printed::ok("")))
+        }),
+        Command::Client(command) => wait_for(run(&cli.target, command)),
+    }
+}
+
+fn wait_for(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
         }
     }
 }
@@ -165,6 +184,11 @@ pub async fn run(target: &Target, command: ClientCommand) -> ExitCode {
         Ok(client) => command.run(&client, &Style::of_stdout()).await,
         Err(failure) => Err(failure),
     };
+    told(outcome)
+}
+
+/// Prints what came of a command, and says how the process shall end.
+fn told(outcome: Result<Printed, Failure>) -> ExitCode {
     match outcome {
         Ok(printed) => {
             // A reader that has seen enough (`| head`) is no failure of ours.
@@ -204,6 +228,14 @@ mod tests {
             "wxhost serve --config a.toml --data d --listen 127.0.0.1:0",
             "wxhost config check",
             "wxhost config check --config a.toml",
+            "wxhost new hello",
+            "wxhost new hello --lang python",
+            "wxhost new --update",
+            "wxhost build --manifest dir",
+            "wxhost dev --keep",
+            "wxhost handler deploy",
+            "wxhost handler deploy --manifest p/handler.toml --no-bind --config a=b",
+            "wxhost handler deploy --account wxid_a --account label:shop",
             "wxhost handler deploy echo echo.wasm",
             "wxhost handler list --json",
             "wxhost handler show echo",
@@ -260,6 +292,11 @@ mod tests {
             "wxhost",
             "wxhost serve --listen nowhere",
             "wxhost serve --json",
+            "wxhost new",
+            "wxhost new Hello",
+            "wxhost new hello --update",
+            "wxhost new hello --lang cobol",
+            "wxhost handler deploy --no-bind --account wxid_a",
             "wxhost handler deploy Echo echo.wasm",
             "wxhost handler bind echo",
             "wxhost handler config echo novalue",

@@ -27,6 +27,9 @@ const ACCOUNTS_AT_ONCE: usize = 16;
 /// How many accounts one handler's bots are woken for at the same time: slow ones leave
 /// room for others.
 const OF_HANDLER_AT_ONCE: usize = 8;
+/// How many accounts of one handler are taken, those included that wait for that: as many
+/// as a schedule comes due for at the same moment.
+const OF_HANDLER_TAKEN: usize = 64;
 /// How many alarms one account answers before its others are set anew.
 const IN_A_ROW: usize = 8;
 /// After how many ms the next row of an account is looked at. Its others come one
@@ -47,10 +50,27 @@ struct Answering {
     rows: JoinSet<Row>,
     /// Whose alarms are being answered.
     busy: HashSet<String>,
-    /// For how many accounts each handler's bots are being woken.
-    woken: HashMap<HandlerName, usize>,
+    /// The handlers whose bots are being woken.
+    woken: HashMap<HandlerName, Woken>,
     /// Which.
     taken: HashSet<Due>,
+}
+
+/// A handler whose bots are being woken.
+#[derive(Debug)]
+struct Woken {
+    /// For how many accounts, those included that wait for room.
+    accounts: usize,
+    room: Arc<Semaphore>,
+}
+
+impl Default for Woken {
+    fn default() -> Self {
+        Self {
+            accounts: 0,
+            room: Arc::new(Semaphore::new(OF_HANDLER_AT_ONCE)),
+        }
+    }
 }
 
 /// Who answers what of a look, and what has to wait.
@@ -178,13 +198,20 @@ impl Answering {
         self.leave_room(&mut sorted);
         for (whose, row) in sorted.rows {
             self.busy.insert(whose.clone());
-            if let Some(handler) = handler_of(&row) {
-                *self.woken.entry(handler.clone()).or_default() += 1;
-            }
+            let own = handler_of(&row).map(|handler| {
+                let woken = self.woken.entry(handler.clone()).or_default();
+                woken.accounts += 1;
+                Arc::clone(&woken.room)
+            });
             self.taken.extend(row.iter().cloned());
             let (service, room) = (self.service.clone(), Arc::clone(&self.room));
             self.rows.spawn(async move {
-                // It is never closed.
+                // They are never closed. The handler's own first: who waits for it takes
+                // no room from others.
+                let _share = match &own {
+                    Some(own) => own.acquire().await.ok(),
+                    None => None,
+                };
                 let _place = room.acquire().await;
                 service.answer_row(whose, row).await
             });
@@ -217,17 +244,18 @@ impl Answering {
 
     /// Leaves room for other handlers' bots.
     fn leave_room(&self, sorted: &mut Sorted) {
-        let mut woken = self.woken.clone();
+        let mut taken = HashMap::<HandlerName, usize>::new();
         let Sorted { rows, later } = sorted;
         rows.retain(|_, row| {
             let Some(handler) = handler_of(row) else {
                 return true;
             };
-            let count = woken.entry(handler.clone()).or_default();
-            *count += 1;
-            let fits = *count <= OF_HANDLER_AT_ONCE;
-            if !fits {
-                later.extend(row.drain(..).map(|due| (due, NEXT_ROW_MS)));
+            let before = || self.woken.get(handler).map_or(0, |woken| woken.accounts);
+            let count = taken.entry(handler.clone()).or_insert_with(before);
+            let fits = *count < OF_HANDLER_TAKEN;
+            match fits {
+                true => *count += 1,
+                false => later.extend(row.drain(..).map(|due| (due, NEXT_ROW_MS))),
             }
             fits
         });
@@ -246,10 +274,10 @@ impl Answering {
         };
         self.busy.remove(&row.whose);
         if let Some(handler) = &row.handler
-            && let Some(count) = self.woken.get_mut(handler)
+            && let Some(woken) = self.woken.get_mut(handler)
         {
-            *count -= 1;
-            if *count == 0 {
+            woken.accounts = woken.accounts.saturating_sub(1);
+            if woken.accounts == 0 {
                 self.woken.remove(handler);
             }
         }

@@ -45,6 +45,35 @@ impl Service {
         Ok(self.0.store.timers(account, after, limit).await?)
     }
 
+    /// Has a timer come due now: for people who try a bot out.
+    pub async fn fire_timer(
+        &self,
+        account: &AccountId,
+        handler: &HandlerName,
+        id: &str,
+    ) -> Result<(), Error> {
+        let (service, account) = (self.clone(), account.clone());
+        let (handler, id) = (handler.clone(), id.to_owned());
+        self.detached(async move {
+            let turn = service.turn(&account).await?;
+            let found = service.0.store.timer(&account, &handler, &id).await?;
+            let timer = found.ok_or_else(|| Error::not_found("timer", &id))?;
+            let sooner = TimerChange::Put {
+                instead_of_ms: Some(timer.due_ms),
+                timer: Timer {
+                    due_ms: timer.due_ms.min(service.0.store.now()),
+                    ..timer
+                },
+            };
+            let commit = Commit {
+                timers: vec![sooner],
+                ..Commit::default()
+            };
+            service.commit(&turn, &account, commit).await.map(drop)
+        })
+        .await
+    }
+
     /// A timer may be due: its alarm has rung.
     pub(super) async fn timer_due(
         &self,

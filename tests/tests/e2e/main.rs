@@ -7,6 +7,7 @@
     reason = "a test that finds no such field may stop"
 )]
 
+mod author;
 mod bad_input;
 mod callback;
 mod cli;

@@ -18,11 +18,13 @@ const SOON: Duration = Duration::from_secs(20);
 /// How long a host may take to end whose collector says nothing.
 const END_MAX: Duration = Duration::from_secs(12);
 
+/// The heads and bodies of requests.
+type Requests = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// Takes whatever it is sent, and keeps it.
 struct Collector {
     address: String,
-    /// The heads and bodies of all requests.
-    got: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    got: Requests,
 }
 
 impl Collector {

@@ -1,21 +1,27 @@
 //! `wxhost handler deploy`: a component goes up, and what became of it is shown.
 
-use std::{collections::BTreeSet, env, fs, path::PathBuf, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::PathBuf,
+    time::Instant,
+};
 
 use clap::Args;
 
-use super::{about, account, handler_name, unreadable};
+use super::{about, account, entry, followup, handler_name, unreadable};
 use crate::{
     cli::{
         client::Client,
         failure::Failure,
         output::{Printed, Style, size},
+        project::{HandlerToml, Project},
     },
     domain::{
         AccountId, HandlerName,
         handler::{
-            BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest, Schedule,
-            WhenFailing, sorted,
+            BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest, Schedule, Used,
+            Version, WhenFailing, sorted,
         },
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
@@ -24,11 +30,25 @@ use crate::{
 /// `wxhost handler deploy`.
 #[derive(Args)]
 pub struct DeployArgs {
-    /// Lower case letters, digits and hyphens
+    /// Lower case letters, digits and hyphens [default: what handler.toml says]
     #[arg(value_parser = handler_name)]
-    name: HandlerName,
-    /// The component, a .wasm file
-    file: PathBuf,
+    name: Option<HandlerName>,
+    /// The component, a .wasm file [default: what handler.toml says]
+    file: Option<PathBuf>,
+    /// The project: its handler.toml or the folder with it. Read when no FILE is given [default:
+    /// the nearest handler.toml, here or above]
+    #[arg(long, value_name = "PATH")]
+    manifest: Option<PathBuf>,
+    /// Sets an entry of its configuration in the same step; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = entry)]
+    config: Vec<(String, String)>,
+    /// Whom to bind it to, in place of what handler.toml says: an id, label:NAME, or '*' (in
+    /// quotes) for all that have no binding of their own; may be given several times
+    #[arg(long, value_name = "ID|*")]
+    account: Vec<String>,
+    /// Binds it to nobody
+    #[arg(long, conflicts_with = "account")]
+    no_bind: bool,
     /// A word about this version, shown by `versions`
     #[arg(long, default_value = "")]
     note: String,
@@ -41,9 +61,12 @@ pub struct DeployArgs {
     grants: GrantArgs,
 }
 
-/// What a version is granted. Without any of these: what the version before was.
+/// What a version is granted. Without any of these: what handler.toml says, or the
+/// version before was.
 #[derive(Args)]
-#[command(next_help_heading = "What it is granted (as the version before if none is given)")]
+#[command(
+    next_help_heading = "What it is granted (as handler.toml says, or as the version before)"
+)]
 struct GrantArgs {
     /// The messages that the account itself writes
     #[arg(long)]
@@ -147,53 +170,133 @@ impl ShareArgs {
 }
 
 impl GrantArgs {
-    fn manifest(self) -> Option<Manifest> {
-        let manifest = Manifest {
-            own_messages: self.own_messages,
-            shared_bucket: self.shared_bucket,
-            allowed_hosts: sorted(self.allow_host),
-            schedules: self.schedule,
-            when_failing: self.when_failing.unwrap_or_default(),
-            limits: self.limit.into_iter().collect(),
-            instances: self.instances.unwrap_or_default(),
-        };
-        let says = self.instances.is_some() || self.when_failing.is_some();
-        (says || manifest != Manifest::default()).then_some(manifest)
+    /// What is given goes before what the file says; none when neither says anything.
+    fn over(self, file: Option<Manifest>) -> Option<Manifest> {
+        let is_given = file.is_some();
+        let mut manifest = file.unwrap_or_default();
+        manifest.own_messages |= self.own_messages;
+        manifest.shared_bucket |= self.shared_bucket;
+        if !self.allow_host.is_empty() {
+            manifest.allowed_hosts = sorted(self.allow_host);
+        }
+        if !self.schedule.is_empty() {
+            manifest.schedules = self.schedule;
+        }
+        if !self.limit.is_empty() {
+            let limits = manifest.limits.iter().chain(self.limit);
+            manifest.limits = limits.collect();
+        }
+        manifest.instances = self.instances.unwrap_or(manifest.instances);
+        manifest.when_failing = self.when_failing.unwrap_or(manifest.when_failing);
+        let is_said = is_given || self.instances.is_some() || self.when_failing.is_some();
+        (is_said || manifest != Manifest::default()).then_some(manifest)
+    }
+}
+
+/// What handler.toml says, or as much of it as there is without one.
+#[derive(Default)]
+struct Wanted {
+    name: Option<HandlerName>,
+    component: Vec<u8>,
+    manifest: Option<Manifest>,
+    config: BTreeMap<String, String>,
+    accounts: Vec<String>,
+    secrets: BTreeSet<String>,
+}
+
+impl Wanted {
+    fn of(toml: HandlerToml) -> Result<Self, Failure> {
+        Ok(Self {
+            manifest: Some(toml.manifest().map_err(Failure::Usage)?),
+            config: toml.config(),
+            name: Some(toml.name),
+            component: Vec::new(),
+            accounts: toml.accounts.0,
+            secrets: toml.secrets,
+        })
     }
 }
 
 impl DeployArgs {
-    /// Deploys it.
+    /// Deploys it, and binds it to whom it is for.
     pub async fn run(self, client: &Client, style: &Style, json: bool) -> Result<Printed, Failure> {
-        let component = fs::read(&self.file).map_err(|error| unreadable(&self.file, &error))?;
+        let mut wanted = self.wanted()?;
+        let name = self.name.or(wanted.name).ok_or_else(|| {
+            Failure::Usage("no name is given, and there is no handler.toml".to_owned())
+        })?;
+        wanted.config.extend(self.config);
+        let accounts = match (self.no_bind, self.account.is_empty()) {
+            (true, _) => Vec::new(),
+            (false, true) => wanted.accounts,
+            (false, false) => self.account,
+        };
         let options = DeployOptions {
-            manifest: self.grants.manifest(),
+            manifest: self.grants.over(wanted.manifest),
+            config: wanted.config,
             by: self.by,
             note: self.note,
             rollout: self.to.request()?,
         };
         let start = Instant::now();
-        let reply = client
-            .deploy(self.name.as_str(), component, &options)
-            .await?;
+        let reply = match client
+            .deploy(name.as_str(), wanted.component, &options)
+            .await
+        {
+            Ok(reply) => reply,
+            Err(failure) => {
+                return Err(followup::named_in(failure, client, &name, &wanted.secrets).await);
+            }
+        };
         let took = start.elapsed();
+        let bound = followup::bind(client, &name, &accounts).await?;
         if json {
             return Ok(Printed::ok(reply.text));
         }
         let done: DeployView = reply.read()?;
-        Ok(Printed::ok(format!(
+        let handler = match bound.is_empty() {
+            true => done.handler,
+            false => client
+                .get(&["handlers", name.as_str()], &[])
+                .await?
+                .read()?,
+        };
+        let mut text = format!(
             "{} in {:.1} s ({})\n{}",
-            headline(&done),
+            headline(&name, &done.deployed, done.change),
             took.as_secs_f64(),
-            how(&done),
-            about(&done.handler, style)
-        )))
+            how(done.compile_ms, &done.tried),
+            about(&handler, style)
+        );
+        for line in bound {
+            text.push_str(&line);
+        }
+        let missing = followup::missing(client, &name, &wanted.secrets).await?;
+        text.push_str(&followup::how_to_set(&name, &missing));
+        Ok(Printed::ok(text))
+    }
+
+    /// What is to be deployed: the file, or the project.
+    fn wanted(&self) -> Result<Wanted, Failure> {
+        let project = match (&self.manifest, &self.file) {
+            (None, Some(_)) => None,
+            (manifest, _) => Some(Project::open(manifest.as_deref())?),
+        };
+        let component = match (&self.file, &project) {
+            (Some(file), _) => fs::read(file).map_err(|error| unreadable(file, &error))?,
+            (None, Some(project)) => project.read_component()?,
+            (None, None) => Vec::new(),
+        };
+        let wanted = project.map(|it| Wanted::of(it.toml)).transpose()?;
+        Ok(Wanted {
+            component,
+            ..wanted.unwrap_or_default()
+        })
     }
 }
 
-fn headline(done: &DeployView) -> String {
-    let (name, number) = (&done.handler.name, done.deployed.number);
-    match done.change {
+fn headline(name: &HandlerName, version: &Version, change: DeployChange) -> String {
+    let number = version.number;
+    match change {
         DeployChange::Created => format!("deployed {name}, version {number}"),
         DeployChange::Replaced => format!("replaced {name}: version {number} serves"),
         DeployChange::RolledOut => format!("deployed {name}: version {number} serves some"),
@@ -202,14 +305,14 @@ fn headline(done: &DeployView) -> String {
 }
 
 /// What the host did with it, for how long.
-fn how(done: &DeployView) -> String {
-    let compiled = match done.compile_ms {
+fn how(compile_ms: u64, tried: &Used) -> String {
+    let compiled = match compile_ms {
         0 => "compiled before".to_owned(),
         ms => format!("compiled in {:.1} s", ms as f64 / 1000.0),
     };
     format!(
         "{compiled}; tried out in {:.1} ms with {}",
-        done.tried.wall_us as f64 / 1000.0,
-        size(done.tried.memory_bytes)
+        tried.wall_us as f64 / 1000.0,
+        size(tried.memory_bytes)
     )
 }

@@ -3,6 +3,7 @@
 mod config;
 mod deploy;
 mod failures;
+mod followup;
 mod invoke;
 mod logs;
 mod pauses;
@@ -49,6 +50,7 @@ const DIGEST_SHOWN_CHARS: usize = 12;
 
 const EXAMPLES: &str = "\
 Examples:
+  wxhost handler deploy                          what handler.toml says, here or above
   wxhost handler deploy echo target/wasm32-wasip2/release/echo.wasm
   wxhost handler deploy faq faq.wasm --percent 10  a new version for one account in ten
   wxhost handler invoke faq --text price?          what it would do
@@ -83,8 +85,10 @@ pub struct HandlerArgs {
 enum HandlerCommand {
     /// Upload a component under a name; what the name is bound to runs it from then on
     ///
-    /// Answers once it has been compiled, linked, started and called with an event that
-    /// asks for nothing. Whatever fails before that changes nothing.
+    /// Without NAME and FILE it is the project's that we are in: handler.toml says what goes
+    /// with the component, and to whom it is bound. Answers once it has been compiled, linked,
+    /// started and called with an event that asks for nothing. Whatever fails before that
+    /// changes nothing.
     Deploy(DeployArgs),
     /// Call a bot with an event that you make up, or with recorded ones, and show what it
     /// would do: nothing is done

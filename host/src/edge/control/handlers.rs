@@ -66,6 +66,7 @@ pub async fn deploy(
         name: name.clone(),
         component,
         manifest: options.manifest,
+        config: options.config,
         by: options.by,
         note: options.note,
         to: to.map_err(|problem| Problem::bad_field("rollout", problem))?,

@@ -158,6 +158,10 @@ fn account_routes() -> Router<Service> {
         .route("/accounts/{account}/kv/{handler}", bucket_methods())
         .route("/accounts/{account}/kv/{handler}/{key}", key_methods())
         .route("/accounts/{account}/timers", get(schedules::timers))
+        .route(
+            "/accounts/{account}/timers/fire",
+            post(schedules::fire_timer),
+        )
         .route("/accounts/{account}/pauses", get(pauses::list))
         .route(
             "/accounts/{account}/pauses/{conversation}",

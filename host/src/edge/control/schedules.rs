@@ -3,8 +3,8 @@
 use axum::{Json as Answer, extract::State, http::StatusCode};
 
 use super::{
-    input::{OptionalJson, Path, Path2, Query},
-    wire::{FireRequest, List},
+    input::{Json, OptionalJson, Path, Path2, Query},
+    wire::{FireRequest, FireTimerRequest, List},
 };
 use crate::{
     domain::{
@@ -23,6 +23,16 @@ pub async fn timers(
     let query = query.only(&["after", "limit"])?;
     let page = service.timers(&id, query.after(), query.limit()?).await?;
     Ok(Answer(List::of(page, |timer| timer)))
+}
+
+pub async fn fire_timer(
+    State(service): State<Service>,
+    Path(id): Path<AccountId>,
+    Json(request): Json<FireTimerRequest>,
+) -> Result<StatusCode, Problem> {
+    let FireTimerRequest { handler, timer } = request;
+    service.fire_timer(&id, &handler, &timer).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 pub async fn list(

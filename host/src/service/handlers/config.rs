@@ -47,7 +47,42 @@ pub enum ConfigShown {
     },
 }
 
+/// A configuration that comes with a deployment.
+pub(super) struct NewConfig {
+    /// The entries for all accounts, to be stored. None when nothing was given.
+    pub entries: Option<ConfigEntries>,
+    /// What guests get from it.
+    pub layers: Arc<Layers>,
+}
+
 impl Service {
+    /// The configuration of a handler with these entries for all accounts set. Nothing
+    /// is stored yet. The handler need not be there.
+    pub(super) async fn config_with(
+        &self,
+        name: &HandlerName,
+        layers: Arc<Layers>,
+        plain: BTreeMap<String, String>,
+    ) -> Result<NewConfig, Error> {
+        if plain.is_empty() {
+            let entries = None;
+            return Ok(NewConfig { entries, layers });
+        }
+        let stored = self.0.store.config(name, &ConfigScope::Handler).await?;
+        let mut entries =
+            stored.unwrap_or_else(|| ConfigEntries::none(name.clone(), ConfigScope::Handler));
+        let changes = plain.into_iter().map(|(key, text)| (key, Some(text)));
+        let changed = entries.change(changes.collect(), self.0.store.now());
+        changed.map_err(refused)?;
+        let (layer, _) = self.layer(&entries);
+        let mut layers = layers.as_ref().clone();
+        layers.put(ConfigScope::Handler, layer);
+        Ok(NewConfig {
+            entries: Some(entries),
+            layers: Arc::new(layers),
+        })
+    }
+
     /// The keys of the entries for all accounts.
     pub fn config_keys(&self, name: &HandlerName) -> Vec<String> {
         let entry = self.entry(name);

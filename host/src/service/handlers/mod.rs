@@ -10,6 +10,7 @@ mod labels;
 mod replay;
 mod versions;
 
+use self::config::NewConfig;
 pub use self::{
     config::{ConfigItem, ConfigShown},
     invoke::{Invoke, Invoked},
@@ -52,6 +53,9 @@ pub struct Deploy {
     pub component: Bytes,
     /// What it is granted; none for what the version before was.
     pub manifest: Option<Manifest>,
+    /// Entries of its configuration for all accounts that are set in the same step, and
+    /// that it is tried out with. Other entries stay.
+    pub config: BTreeMap<String, String>,
     /// Who deploys it, in their own words.
     pub by: String,
     /// What they say about it.
@@ -67,6 +71,7 @@ impl Deploy {
             name,
             component,
             manifest: None,
+            config: BTreeMap::new(),
             by: String::new(),
             note: String::new(),
             to: None,
@@ -156,10 +161,10 @@ impl Service {
         self.plan_first(&deploy)?;
         let component = self.0.runtime.take_in(bytes).await?;
         let compile_ms = component.compile_ms;
-        let tried = self.tried(self.plan(&deploy, &component)?).await?;
+        let tried = self.tried(self.plan(&deploy, &component).await?).await?;
 
         let _changing = self.0.catalogue.changing.lock().await;
-        let planned = self.plan(&deploy, &component)?;
+        let planned = self.plan(&deploy, &component).await?;
         let Tried { planned, used } = match tried.holds_for(&planned) {
             true => Tried { planned, ..tried },
             false => self.tried(planned).await?,
@@ -168,15 +173,21 @@ impl Service {
             handler,
             version,
             change,
+            config,
             ..
         } = planned;
         let (handler, version) = match change {
-            DeployChange::Unchanged => {
+            DeployChange::Unchanged if config.entries.is_none() => {
                 let version = handler.version.clone();
                 (Arc::new(handler), version)
             }
+            DeployChange::Unchanged => {
+                let version = handler.version.clone();
+                (self.put(handler, None, Some(config)).await?, version)
+            }
             _ => {
-                let handler = self.put(handler, Some(&version)).await?;
+                let put = self.put(handler, Some(&version), Some(config));
+                let handler = put.await?;
                 metrics::get().deployed("deploy");
                 (handler, version)
             }
@@ -197,10 +208,13 @@ impl Service {
     }
 
     /// What this component makes of the handler, as things are now.
-    fn plan(&self, deploy: &Deploy, component: &Component) -> Result<Planned, Error> {
+    async fn plan(&self, deploy: &Deploy, component: &Component) -> Result<Planned, Error> {
         let former = self.0.catalogue.now().handlers.get(&deploy.name).cloned();
         self.check_deploy(deploy, former.as_ref())?;
-        let config = former.as_ref().map(|entry| Arc::clone(&entry.config));
+        let former_config = former.as_ref().map(|entry| Arc::clone(&entry.config));
+        let config = former_config.clone().unwrap_or_default();
+        let config = self.config_with(&deploy.name, config, deploy.config.clone());
+        let config = config.await?;
         let former = former.map(|entry| entry.handler);
         let manifest = deploy.manifest.clone().or_else(|| {
             let former = former.as_ref();
@@ -227,12 +241,12 @@ impl Service {
             version,
             change,
             config,
+            former_config,
         })
     }
 
     async fn tried(&self, planned: Planned) -> Result<Tried, Error> {
-        let config = planned.config.as_ref();
-        let config = config.map(|it| it.shared()).unwrap_or_default();
+        let config = planned.config.layers.shared();
         let used = self
             .try_out(&planned.handler, &planned.version, config)
             .await?;
@@ -384,8 +398,14 @@ impl Service {
     }
 
     /// Makes a handler as it is from now on durable, then has it serve. A version
-    /// that is new is kept; what is too old then is not.
-    async fn put(&self, handler: Handler, made: Option<&Version>) -> Result<Arc<Handler>, Error> {
+    /// that is new is kept; what is too old then is not. Its configuration stays as it
+    /// is unless another is given.
+    async fn put(
+        &self,
+        handler: Handler,
+        made: Option<&Version>,
+        config: Option<NewConfig>,
+    ) -> Result<Arc<Handler>, Error> {
         let former = self.0.catalogue.now().handlers.get(&handler.name).cloned();
         let mut kept = former.as_ref().map_or_else(Vec::new, |it| it.kept.clone());
         let mut changes = vec![CatalogueChange::PutHandler(Box::new(handler.clone()))];
@@ -399,13 +419,17 @@ impl Service {
             let name = handler.name.clone();
             changes.push(CatalogueChange::RemoveVersion(name, number));
         }
+        let (entries, layers) = match config {
+            Some(config) => (config.entries, Some(config.layers)),
+            None => (None, former.as_ref().map(|it| Arc::clone(&it.config))),
+        };
+        changes.extend(entries.map(|it| CatalogueChange::PutConfig(Box::new(it))));
         let mut runs = self.0.runs.lock().await;
         let change = runs.change_to(&handler.name, Some(&handler), self.0.store.now());
         changes.extend(change.to_store());
         self.0.store.change_catalogue(changes).await?;
         runs.apply(change);
-        let config = former.as_ref().map(|it| Arc::clone(&it.config));
-        let entry = Entry::new(handler, kept, config.unwrap_or_default(), former.as_ref());
+        let entry = Entry::new(handler, kept, layers.unwrap_or_default(), former.as_ref());
         let handler = Arc::clone(&entry.handler);
         let mut deployed = self.deployed();
         deployed.put(entry);
@@ -425,8 +449,9 @@ struct Planned {
     handler: Handler,
     version: Version,
     change: DeployChange,
-    /// None when the name is new.
-    config: Option<Arc<Layers>>,
+    config: NewConfig,
+    /// What it was made of; none when the name is new.
+    former_config: Option<Arc<Layers>>,
 }
 
 /// What was planned, and what the call that tried it out used.
@@ -439,7 +464,8 @@ impl Tried {
     /// Whether what was tried out is what this would run.
     fn holds_for(&self, now: &Planned) -> bool {
         self.planned.version.manifest == now.version.manifest
-            && self.planned.config.as_ref().map(Arc::as_ptr) == now.config.as_ref().map(Arc::as_ptr)
+            && self.planned.former_config.as_ref().map(Arc::as_ptr)
+                == now.former_config.as_ref().map(Arc::as_ptr)
     }
 }
 

@@ -159,7 +159,7 @@ impl Service {
             self.check_bound_scopes(&handler.name, version)?;
             self.0.runtime.prepare(version.digest).await?;
         }
-        let handler = self.put(handler, None).await?;
+        let handler = self.put(handler, None, None).await?;
         metrics::get().deployed(kind);
         self.retain_components().await;
         Ok(handler)

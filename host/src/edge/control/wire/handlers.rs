@@ -1,6 +1,6 @@
 //! Handlers and their versions, as the control API shows them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +128,10 @@ pub struct DeployOptions {
     /// What the version is granted; as the version before if it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Manifest>,
+    /// Entries of the handler's configuration for all accounts, set in the same step;
+    /// what it is tried out with. Other entries stay.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
     /// Who deploys it.
     pub by: String,
     /// What they say about it.

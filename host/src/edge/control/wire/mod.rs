@@ -87,6 +87,16 @@ pub struct LabelsChange {
     pub remove: Labels,
 }
 
+/// Which timer of an account is to come due now.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FireTimerRequest {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// Its name.
+    pub timer: String,
+}
+
 /// An account, joined with the handler that serves it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct AccountView {

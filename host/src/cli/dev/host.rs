@@ -1,0 +1,234 @@
+//! A host of one's own: `wxhost serve` as a child, for this machine only, that ends with us.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Stdio, id},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStderr, Command},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    app::ADDRESS_FILE,
+    cli::{client::Client, failure::Failure, target::Target},
+    edge::auth,
+};
+
+/// How long it may take to listen: it opens a store, and compiles nothing.
+const START_MAX: Duration = Duration::from_secs(30);
+/// The pause between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long it may take to end before it is killed.
+const END_MAX: Duration = Duration::from_secs(10);
+
+/// The customer id of the pretended client.
+pub const APPID: &str = "wxhost-dev";
+
+/// A host that runs. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Host {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    /// Its address, such as `127.0.0.1:40123`.
+    pub address: String,
+    data: PathBuf,
+}
+
+/// Without pace and without pauses, so that an answer shows at once and so does each
+/// failure, and with as much time to compile as a busy machine needs.
+fn settings(secret: &str) -> String {
+    format!(
+        "[[wehub.app]]\nappid = {APPID:?}\nsecret_key = {secret:?}\naccounts = [\"*\"]\n\
+         [pacing]\naccount_per_minute = 0\nconversation_per_minute = 0\nguard_replies = 0\n\
+         [limits]\ncompile_ms = 600000\nfailures_in_a_row = 0\n\
+         [log]\nlevel = \"warn,wxhost::guest=debug\"\nformat = \"json\"\n"
+    )
+}
+
+impl Host {
+    /// Starts one that keeps its things in this folder: those of the last time, or none.
+    pub async fn start(folder: &Path, keep: bool) -> Result<Self, Failure> {
+        let failed = |error: io::Error| Failure::local(folder.display(), error);
+        let (data, config) = (folder.join("data"), folder.join("wxhost.toml"));
+        if !keep && folder.is_dir() {
+            fs::remove_dir_all(folder).map_err(failed)?;
+        }
+        fs::create_dir_all(folder).map_err(failed)?;
+        // Only this process and its child ever see it.
+        let secret = format!("dev-{}", id());
+        fs::write(&config, settings(&secret)).map_err(failed)?;
+        let _ = fs::remove_file(data.join(ADDRESS_FILE));
+        let mut child = serve(&data, &config)?.spawn().map_err(failed)?;
+        let log = child
+            .stderr
+            .take()
+            .ok_or_else(|| failed(io::Error::other("no log")))?;
+        let mut host = Self {
+            child,
+            log: BufReader::new(log).lines(),
+            address: String::new(),
+            data,
+        };
+        host.until_it_listens().await?;
+        Ok(host)
+    }
+
+    async fn until_it_listens(&mut self) -> Result<(), Failure> {
+        let began = Instant::now();
+        let file = self.data.join(ADDRESS_FILE);
+        while began.elapsed() < START_MAX {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                let said = self.rest_of_log().await;
+                return Err(Failure::local(
+                    "the host",
+                    format!("ended ({status}): {said}"),
+                ));
+            }
+            match fs::read_to_string(&file) {
+                Ok(address) if !address.trim().is_empty() => {
+                    self.address = address.trim().to_owned();
+                    return Ok(());
+                }
+                _ => sleep(PAUSE).await,
+            }
+        }
+        Err(Failure::local("the host", "does not listen"))
+    }
+
+    async fn rest_of_log(&mut self) -> String {
+        let mut said = Vec::new();
+        while let Ok(Some(line)) = self.log.next_line().await {
+            said.push(line);
+        }
+        said.join("\n")
+    }
+
+    /// A client of its API.
+    pub fn client(&self) -> Result<Client, Failure> {
+        let token = auth::read(&self.data);
+        let token = token.map_err(|error| Failure::local("the host's token", error))?;
+        Client::new(&Target {
+            url: Some(format!("http://{}", self.address)),
+            token: Some(token),
+            data: None,
+        })
+    }
+
+    /// The next line of its log that is for people; none when it has ended.
+    pub async fn logged(&mut self) -> Option<Logged> {
+        loop {
+            let line = self.log.next_line().await.ok().flatten()?;
+            if let Some(logged) = Logged::read(&line) {
+                return Some(logged);
+            }
+        }
+    }
+
+    /// Ends it.
+    pub async fn end(mut self) {
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            // It may have ended by itself: then there is nothing to tell.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        if timeout(END_MAX, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
+    }
+}
+
+/// This binary as a host, in a way that it is killed when we are, and does not hear of
+/// Ctrl-C before we do.
+fn serve(data: &Path, config: &Path) -> Result<Command, Failure> {
+    let binary = env::current_exe().map_err(|error| Failure::local("this program", error))?;
+    let mut command = Command::new(&binary);
+    command.arg("launch").arg(id().to_string()).arg(&binary);
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data);
+    command.arg("--config").arg(config);
+    // Settings of this environment are for other hosts.
+    let names = env::vars_os().map(|(name, _)| name);
+    for name in names.filter(is_setting) {
+        command.env_remove(name);
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command.process_group(0).kill_on_drop(true);
+    Ok(command)
+}
+
+fn is_setting(name: &OsString) -> bool {
+    name.to_string_lossy().starts_with("WXHOST_")
+}
+
+/// A line of the host's log.
+#[derive(Debug, PartialEq)]
+pub struct Logged {
+    /// Whether the bot said it.
+    pub by_bot: bool,
+    /// What it says.
+    pub text: String,
+}
+
+impl Logged {
+    fn read(line: &str) -> Option<Self> {
+        let Ok(Value::Object(mut fields)) = serde_json::from_str(line) else {
+            return Some(Self {
+                by_bot: false,
+                text: line.to_owned(),
+            });
+        };
+        let mut take = |name: &str| match fields.remove(name) {
+            Some(Value::String(text)) => text,
+            Some(other) => other.to_string(),
+            None => String::new(),
+        };
+        let (level, message, target) = (take("level"), take("message"), take("target"));
+        let by_bot = target == "wxhost::guest";
+        let _ = (take("timestamp"), take("account"), take("handler"));
+        let level = level.to_lowercase();
+        let mut text = match by_bot {
+            true => format!("[{level}] {message}"),
+            false => format!("host: [{level}] {message}"),
+        };
+        for (name, value) in fields {
+            text.push_str(&format!(" {name}={value}"));
+        }
+        Some(Self { by_bot, text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_bots_log_is_told_from_what_the_host_does() {
+        let line = r#"{"timestamp":"t","level":"INFO","message":"bot: hi","account":"a","handler":"h","target":"wxhost::guest"}"#;
+        let read = |line: &str| Logged::read(line).map(|it| (it.by_bot, it.text));
+        assert_eq!(read(line), Some((true, "[info] bot: hi".to_owned())));
+        let line = r#"{"level":"WARN","message":"slow","ms":7,"target":"wxhost::store"}"#;
+        assert_eq!(
+            read(line),
+            Some((false, "host: [warn] slow ms=7".to_owned()))
+        );
+        assert_eq!(read("no json"), Some((false, "no json".to_owned())));
+    }
+
+    #[test]
+    fn its_settings_are_such() {
+        let settings: toml::Table = toml::from_str(&settings("s")).unwrap_or_default();
+        assert!(settings.contains_key("pacing"), "{settings:?}");
+    }
+}

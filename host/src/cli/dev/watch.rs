@@ -1,0 +1,143 @@
+//! Tells when a project's sources change.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::{sync::mpsc, time::timeout};
+
+use crate::cli::failure::Failure;
+
+/// For how long nothing may change before it is built: editors write several files.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Folders that hold what is made, not what is written.
+const MADE: [&str; 4] = ["target", "node_modules", "__pycache__", "dist"];
+
+/// Watches until it is dropped.
+#[derive(Debug)]
+pub struct Watcher {
+    changed: mpsc::Receiver<()>,
+    /// Something has changed that was not told yet: whoever waits may give up meanwhile.
+    is_pending: bool,
+    _system: RecommendedWatcher,
+}
+
+impl Watcher {
+    /// Watches a project's folder: its files, and the folders in it that hold sources.
+    pub fn start(dir: &Path) -> Result<Self, Failure> {
+        let dir = dir
+            .canonicalize()
+            .map_err(|error| Failure::local(dir.display(), error))?;
+        let (tell, changed) = mpsc::channel(1);
+        let told = move |event: notify::Result<Event>| {
+            let is_change = event.is_ok_and(|event| {
+                let kind = matches!(
+                    event.kind,
+                    EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_)
+                );
+                kind && event.paths.iter().any(|path| is_source(path))
+            });
+            if is_change {
+                // Full: it has been told already.
+                let _ = tell.try_send(());
+            }
+        };
+        let failed = |error: notify::Error| Failure::local("watching the sources", error);
+        let mut system = notify::recommended_watcher(told).map_err(failed)?;
+        system
+            .watch(&dir, RecursiveMode::NonRecursive)
+            .map_err(failed)?;
+        for folder in folders(&dir) {
+            system
+                .watch(&folder, RecursiveMode::Recursive)
+                .map_err(failed)?;
+        }
+        Ok(Self {
+            changed,
+            is_pending: false,
+            _system: system,
+        })
+    }
+
+    /// Waits until something has changed, and then for a while nothing more. Nothing is
+    /// lost when it is given up.
+    pub async fn changed(&mut self) {
+        if !self.is_pending && self.changed.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        self.is_pending = true;
+        while let Ok(Some(())) = timeout(QUIET, self.changed.recv()).await {}
+        self.is_pending = false;
+    }
+}
+
+fn folders(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths
+        .filter(|path| path.is_dir() && is_source(path))
+        .collect()
+}
+
+/// Whether a change of this file is one of the bot. What building writes is none.
+fn is_source(path: &Path) -> bool {
+    let made = |part: &OsStr| {
+        let part = part.to_string_lossy();
+        MADE.contains(&part.as_ref()) || (part.starts_with('.') && part.len() > 1)
+    };
+    // The folder itself may lie below one of these names.
+    let near = path
+        .file_name()
+        .into_iter()
+        .chain(path.parent().and_then(Path::file_name));
+    if near.into_iter().any(made) {
+        return false;
+    }
+    let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    !matches!(extension, "wasm" | "new" | "lock" | "swp" | "pyc")
+        && !name.ends_with('~')
+        && name != "package-lock.json"
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn what_is_made_is_no_source() {
+        for source in ["/p/src/lib.rs", "/p/handler.toml", "/p/src", "/p/wxhost"] {
+            assert!(is_source(Path::new(source)), "{source}");
+        }
+        for made in [
+            "/p/hello.wasm",
+            "/p/target",
+            "/p/.wxhost",
+            "/p/Cargo.lock",
+            "/p/src/.a.swp",
+        ] {
+            assert!(!is_source(Path::new(made)), "{made}");
+        }
+    }
+
+    #[tokio::test]
+    async fn changes_are_told_once_they_are_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = dir.path().join("project");
+        fs::create_dir_all(project.join("src")).unwrap();
+        let mut watcher = Watcher::start(&project).unwrap();
+        fs::write(project.join("src/a.rs"), "1").unwrap();
+        fs::write(project.join("handler.toml"), "1").unwrap();
+        timeout(Duration::from_secs(10), watcher.changed())
+            .await
+            .unwrap();
+    }
+}

@@ -1,0 +1,224 @@
+//! `wxhost build`: makes a project's component with the tool of its language, whose
+//! output is shown as it comes.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use serde::Deserialize;
+use tokio::process::Command;
+
+use super::{FILE, Project, language::Language, tools};
+use crate::cli::{
+    failure::Failure,
+    output::{Printed, size},
+};
+
+/// `wxhost build`.
+#[derive(Args)]
+pub struct BuildArgs {
+    /// The project: its handler.toml or the folder with it [default: the nearest handler.toml,
+    /// here or above]
+    #[arg(long, value_name = "PATH")]
+    manifest: Option<PathBuf>,
+}
+
+/// A component that was made.
+#[derive(Debug)]
+pub struct Built {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What is in it.
+    pub component: Vec<u8>,
+    /// How long that took.
+    pub took: Duration,
+}
+
+impl Built {
+    /// In a line.
+    pub fn told(&self) -> String {
+        format!(
+            "built {} ({}) in {:.1} s",
+            self.path.display(),
+            size(self.component.len() as u64),
+            self.took.as_secs_f64()
+        )
+    }
+}
+
+impl BuildArgs {
+    /// Builds the project.
+    pub async fn run(self) -> Result<Printed, Failure> {
+        let project = Project::open(self.manifest.as_deref())?;
+        Ok(Printed::ok(build(&project).await?.told()))
+    }
+}
+
+/// Builds a project, and checks that a component of its world came of it.
+pub async fn build(project: &Project) -> Result<Built, Failure> {
+    let start = Instant::now();
+    let dir = &project.dir;
+    match (&project.toml.build.command, Language::of(dir)) {
+        (Some(line), _) => shell(dir, line).await?,
+        (None, Some(Language::Rust)) => cargo(project).await?,
+        (None, Some(Language::Js)) => npm(dir).await?,
+        (None, Some(Language::Python)) => componentize_py(project).await?,
+        (None, None) => {
+            return Err(Failure::Usage(format!(
+                "{} has neither Cargo.toml, package.json nor src/bot.py: say with `command` in \
+                 [build] of {FILE} how it is built",
+                dir.display()
+            )));
+        }
+    }
+    Ok(Built {
+        path: project.component(),
+        component: project.read_component()?,
+        took: start.elapsed(),
+    })
+}
+
+async fn shell(dir: &Path, line: &str) -> Result<(), Failure> {
+    let mut shell = command("sh", dir);
+    shell.args(["-c", line]);
+    finished(
+        line,
+        shell
+            .status()
+            .await
+            .map_err(tools::run("sh", "it comes with the system"))?,
+    )
+}
+
+async fn npm(dir: &Path) -> Result<(), Failure> {
+    tools::check_npm_packages(dir)?;
+    let mut npm = command("npm", dir);
+    npm.args(["run", "--silent", "build"]);
+    let status = npm.status().await;
+    finished(
+        "npm run build",
+        status.map_err(tools::run("npm", tools::NPM_CURE))?,
+    )
+}
+
+async fn componentize_py(project: &Project) -> Result<(), Failure> {
+    let program = tools::componentize_py(&project.dir).await?;
+    let mut componentize = command(program, &project.dir);
+    componentize
+        .args(["-d", "wxhost/wit", "-w", project.toml.world.as_str()])
+        .args([
+            "componentize",
+            "bot",
+            "-p",
+            "src",
+            "-p",
+            "wxhost/sdk-python",
+        ])
+        .arg("-o")
+        .arg(&project.toml.component);
+    let status = componentize.status().await;
+    let cure = "it went away meanwhile";
+    finished(
+        "componentize-py",
+        status.map_err(tools::run("componentize-py", cure))?,
+    )
+}
+
+async fn cargo(project: &Project) -> Result<(), Failure> {
+    tools::check_rust_target().await?;
+    let mut cargo = command("cargo", &project.dir);
+    cargo
+        .args(["build", "--release", "--target", tools::TARGET])
+        // Where it puts the component is its affair, and CARGO_TARGET_DIR's: it tells.
+        .arg("--message-format=json-render-diagnostics")
+        .stdout(Stdio::piped());
+    let running = cargo
+        .spawn()
+        .map_err(tools::run("cargo", tools::CARGO_CURE))?;
+    let output = running.wait_with_output().await;
+    let output = output.map_err(|error| Failure::local("cargo", error))?;
+    finished("cargo build", output.status)?;
+    let manifest = project.dir.join("Cargo.toml").canonicalize();
+    let manifest = manifest.map_err(|error| Failure::local("Cargo.toml", error))?;
+    let made = artifact(&String::from_utf8_lossy(&output.stdout), &manifest);
+    let made = made.ok_or_else(|| {
+        Failure::local(
+            "cargo build",
+            "made no component: Cargo.toml needs [lib] with crate-type = [\"cdylib\"]",
+        )
+    })?;
+    place(&made, &project.component())
+}
+
+fn command(program: impl AsRef<std::ffi::OsStr>, dir: &Path) -> Command {
+    let mut command = Command::new(program);
+    // What tools print goes to stderr, so that stdout has what came of it.
+    command
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(io::stderr())
+        .kill_on_drop(true);
+    command
+}
+
+fn finished(what: &str, status: ExitStatus) -> Result<(), Failure> {
+    match status.success() {
+        true => Ok(()),
+        false => Err(Failure::local(what, format!("failed ({status})"))),
+    }
+}
+
+/// What cargo tells of something that it made.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    #[serde(default)]
+    manifest_path: PathBuf,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+}
+
+/// The component among all that cargo made: the one of this package.
+fn artifact(messages: &str, manifest: &Path) -> Option<PathBuf> {
+    let parsed = messages.lines();
+    let parsed = parsed.filter_map(|line| serde_json::from_str::<Message>(line).ok());
+    let own = parsed.filter(|it| it.reason == "compiler-artifact" && it.manifest_path == manifest);
+    let files = own.flat_map(|it| it.filenames);
+    let mut wasm = files.filter(|file| file.extension().is_some_and(|it| it == "wasm"));
+    wasm.next_back()
+}
+
+/// Puts a component where it is looked for. Whoever reads the file there never sees a
+/// half of it.
+fn place(made: &Path, wanted: &Path) -> Result<(), Failure> {
+    if wanted.canonicalize().is_ok_and(|it| it == made) {
+        return Ok(());
+    }
+    let failed = |error| Failure::local(wanted.display(), error);
+    if let Some(parent) = wanted.parent() {
+        fs::create_dir_all(parent).map_err(failed)?;
+    }
+    let half = wanted.with_extension("wasm.new");
+    fs::copy(made, &half).map_err(failed)?;
+    fs::rename(&half, wanted).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_component_of_the_package_is_found_among_all_that_cargo_made() {
+        let messages = r#"{"reason":"compiler-artifact","manifest_path":"/sdk/Cargo.toml","filenames":["/t/sdk.wasm"]}
+{"reason":"compiler-artifact","manifest_path":"/p/Cargo.toml","filenames":["/t/libp.rlib","/t/p.wasm"]}
+{"reason":"build-finished","success":true}
+no json"#;
+        let found = artifact(messages, Path::new("/p/Cargo.toml"));
+        assert_eq!(found.as_deref(), Some(Path::new("/t/p.wasm")));
+        assert_eq!(artifact(messages, Path::new("/q/Cargo.toml")), None);
+    }
+}
