@@ -1,15 +1,7 @@
 //! The wasmtime engine, its pool, its clock, and the room in front of it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use dashmap::DashMap;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig,
@@ -18,18 +10,16 @@ use wasmtime::{
 
 use super::{
     Limits, bindings, requests,
+    shares::Shares,
     slow::SlowLane,
     state::{CallState, CallbackErrand, Errand},
+    ticker::Ticker,
 };
 use crate::domain::{
     HandlerName,
     handler::CallLimit,
     ports::{CallError, ComponentError},
 };
-
-/// How often a computing guest is interrupted, to let others run and to count
-/// its time.
-pub const TICK: Duration = Duration::from_millis(10);
 
 /// Memory of a slot that is wiped and kept instead of given back: what most
 /// guests touch. Only worth it where the kernel can say which pages were
@@ -57,9 +47,8 @@ pub struct Engine {
     room: Arc<Semaphore>,
     /// Room for the calls of one handler: never all of it, so that a bot that
     /// waits in every call leaves some for the others.
-    shares: DashMap<HandlerName, Arc<Semaphore>>,
-    share: usize,
-    _ticker: Ticker,
+    shares: Shares,
+    ticker: Ticker,
 }
 
 /// Room for one call, given back when it is dropped. By then the call's instance is gone.
@@ -73,32 +62,37 @@ impl Engine {
         let linker = bot_linker(&wasm).map_err(host_error)?;
         let callback_linker = common_linker(&wasm).map_err(host_error)?;
         let no_thread = |error: std::io::Error| ComponentError::Host(error.to_string());
-        let ticker = Ticker::start(&wasm).map_err(no_thread)?;
         let slow = SlowLane::open().map_err(no_thread)?;
-        let room = Arc::new(Semaphore::new(limits.concurrent_calls as usize));
+        let places = limits.concurrent_calls as usize;
+        let room = Arc::new(Semaphore::new(places));
+        let free = Arc::clone(&room);
+        let is_called = move || free.available_permits() < places;
+        let ticker = Ticker::start(&wasm, is_called).map_err(no_thread)?;
         Ok(Self {
             wasm,
             linker,
             callback_linker,
             slow,
             room,
-            shares: DashMap::new(),
-            share: (limits.concurrent_calls as usize / 2).max(1),
-            _ticker: ticker,
+            shares: Shares::new((places / 2).max(1)),
+            ticker,
         })
     }
 
     /// Waits for room for one more call of this handler. The pool itself does
     /// not queue: without this, the call after the last would fail at once.
     pub async fn room(&self, handler: &HandlerName, wait: Duration) -> Result<Room, CallError> {
-        let share = self.share_of(handler);
+        let share = self.shares.of(handler);
         let both = async {
             let own = share.acquire_owned().await;
             let common = Arc::clone(&self.room).acquire_owned().await;
             Ok::<_, AcquireError>(Room([own?, common?]))
         };
         match tokio::time::timeout(wait, both).await {
-            Ok(Ok(room)) => Ok(room),
+            Ok(Ok(room)) => {
+                self.ticker.call_begins();
+                Ok(room)
+            }
             Ok(Err(_)) | Err(_) => Err(CallError::Busy {
                 waited_ms: wait.as_millis() as u64,
             }),
@@ -107,15 +101,7 @@ impl Engine {
 
     /// Forgets the shares of handlers that nobody calls at the moment.
     pub fn forget_shares(&self) {
-        self.shares.retain(|_, share| Arc::strong_count(share) > 1);
-    }
-
-    fn share_of(&self, handler: &HandlerName) -> Arc<Semaphore> {
-        if let Some(share) = self.shares.get(handler) {
-            return Arc::clone(&share);
-        }
-        let new = || Arc::new(Semaphore::new(self.share));
-        Arc::clone(&self.shares.entry(handler.clone()).or_insert_with(new))
+        self.shares.forget_idle();
     }
 }
 
@@ -202,41 +188,4 @@ fn bot_linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> 
     bot::web::add_to_linker::<_, Own>(l, itself)?;
     bot::model::add_to_linker::<_, Own>(l, itself)?;
     Ok(linker)
-}
-
-/// One thread for the process that moves the engine's epoch on.
-struct Ticker {
-    stop: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Ticker {
-    fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (engine, stopped) = (engine.weak(), Arc::clone(&stop));
-        let thread = thread::Builder::new()
-            .name("wasm-ticker".to_owned())
-            .spawn(move || {
-                while !stopped.load(Ordering::Relaxed) {
-                    thread::sleep(TICK);
-                    let Some(engine) = engine.upgrade() else {
-                        return;
-                    };
-                    engine.increment_epoch();
-                }
-            })?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
 }

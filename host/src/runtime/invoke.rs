@@ -13,10 +13,11 @@ use super::{
     bindings::callback,
     convert,
     egress::Egress,
-    engine::{Engine, Room, TICK},
+    engine::{Engine, Room},
     registry::{Bot, Callback, Guest, chain},
     slow::Ending,
     state::{CallState, CallbackErrand, Errand, Stopped},
+    ticker::TICK,
     warm::{Instance, Warm},
 };
 use crate::domain::{
@@ -313,14 +314,14 @@ fn failed<E: Errand>(kind: FailureKind, mut message: String, state: &CallState<E
         message.truncate(end);
         message.push_str(" […]");
     }
-    CallError::Failed(CallFailure {
+    CallError::Failed(Box::new(CallFailure {
         kind,
         message,
         output: state.output.tail(),
         lines: state.output.take_lines(),
         used: state.used(),
         limits: Some(state.limits.of_a_call()),
-    })
+    }))
 }
 
 #[cfg(test)]

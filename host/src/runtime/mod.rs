@@ -17,10 +17,12 @@ mod limits;
 mod output;
 mod registry;
 mod requests;
+mod shares;
 mod slow;
 mod state;
 #[cfg(test)]
 mod tests;
+mod ticker;
 mod timers;
 mod warm;
 
@@ -40,6 +42,7 @@ use crate::domain::{
         InUse, Runtime, Store,
     },
 };
+use crate::metrics;
 
 /// The runtime on wasmtime.
 pub struct Wasm {
@@ -121,6 +124,7 @@ impl Runtime for Wasm {
             return Err(of_another_world(&call.bot));
         };
         let room = self.room(&call.bot).await?;
+        let _running = metrics::get().running();
         invoke::call(&self.engine, &self.host, &self.warm, &bot, call, room).await
     }
 
@@ -129,6 +133,7 @@ impl Runtime for Wasm {
             return Err(of_another_world(&ask.component));
         };
         let room = self.room(&ask.component).await?;
+        let _running = metrics::get().running();
         invoke::ask(&self.engine, &self.host, &callback, ask, room).await
     }
 }
@@ -143,6 +148,7 @@ impl Wasm {
 
     async fn room(&self, deployment: &Deployment) -> Result<engine::Room, CallError> {
         let wait = self.host.limits.queue_wait();
+        let _waiting = metrics::get().waiting();
         self.engine.room(&deployment.handler, wait).await
     }
 }
@@ -151,7 +157,7 @@ impl Wasm {
 fn of_another_world(deployment: &Deployment) -> CallError {
     let world = &deployment.version.world;
     let message = format!("a component of {world} can't be asked this");
-    CallError::Failed(CallFailure::new(FailureKind::Host, message))
+    CallError::Failed(CallFailure::new(FailureKind::Host, message).into())
 }
 
 impl fmt::Debug for Wasm {

@@ -10,7 +10,7 @@ use wasmtime_wasi::{
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
-    Limits, buckets::Buckets, egress::Outgoing, engine::TICK, invoke::Host, output::Output,
+    Limits, buckets::Buckets, egress::Outgoing, invoke::Host, output::Output, ticker::TICK,
     timers::Timers,
 };
 use crate::domain::{
@@ -191,7 +191,7 @@ impl<E: Errand> CallState<E> {
         let half = usize::try_from(self.limits.call_memory_bytes / 2).unwrap_or(usize::MAX);
         !self.memory_refused
             && self.memory_bytes <= half
-            && self.table.iter_mut().all(|held| is_standard_stream(held))
+            && self.table.iter_mut().all(is_standard_stream)
     }
 
     /// What its linear memories come to.

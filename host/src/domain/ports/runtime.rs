@@ -145,7 +145,7 @@ impl CallFailure {
 pub enum CallError {
     /// The guest failed: this event is settled as failed.
     #[error("the component failed: {}", .0.message)]
-    Failed(CallFailure),
+    Failed(Box<CallFailure>),
     /// The host has no room for the call now: nothing ran, the event can come
     /// again.
     #[error("the host is busy: no room for another call within {waited_ms} ms")]

@@ -92,7 +92,7 @@ impl Runtime for Bot {
         }
         if self.breaks.load(Ordering::SeqCst) {
             let failure = CallFailure::new(FailureKind::Trap, "boom".to_owned());
-            return Err(CallError::Failed(failure));
+            return Err(CallError::Failed(failure.into()));
         }
         if let Happening::Timer { id, payload } = &call.event.what {
             let account = call.event.account.to_string();
@@ -350,7 +350,7 @@ async fn a_bot_that_fails_settles_the_event_without_effects() {
         output: "last words".to_owned(),
         ..CallFailure::new(FailureKind::Trap, "boom".to_owned())
     };
-    let rig = rig(Some(CallError::Failed(failure))).await;
+    let rig = rig(Some(CallError::Failed(failure.into()))).await;
     assert_eq!(rig.service.deliver(said("1")).await.unwrap(), []);
     assert_eq!(rig.service.deliver(said("1")).await.unwrap(), []);
     assert_eq!(rig.bot.calls.load(Ordering::SeqCst), 1);
