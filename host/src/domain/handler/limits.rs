@@ -12,7 +12,8 @@ use crate::domain::ports::COMMIT_CHANGES_MAX;
 pub const TIMER_CHANGES: u64 = 3;
 
 /// Changes of a commit that are kept free for what settles the event: its
-/// record, its failure, the task and the account that it changes.
+/// record, its failure, the task and the account that it changes, how its handler
+/// fails, its place among those that waited, and its copy for a replay.
 const SETTLING_CHANGES: usize = 16;
 
 /// How many changes the effects of one call may make: one commit holds them all.
@@ -229,8 +230,8 @@ mod tests {
     #[test]
     fn one_commit_holds_all_effects() {
         // 100 writes and 300 for the timers that were not asked about.
-        assert_eq!(refusal(CallLimit::Tasks, 616), "");
-        assert!(refusal(CallLimit::Tasks, 617).contains("at most 1008"));
+        assert_eq!(refusal(CallLimit::Tasks, 608), "");
+        assert!(refusal(CallLimit::Tasks, 609).contains("at most 1008"));
         assert!(refusal(CallLimit::Timers, 273).contains("3 times timers (273)"));
     }
 
