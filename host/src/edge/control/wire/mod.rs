@@ -307,6 +307,7 @@ mod tests {
                     "client_version": "0.4.26",
                     "local_ips": [],
                 },
+                "labels": [],
                 "handler": null,
             })
         );
