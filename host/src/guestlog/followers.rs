@@ -59,6 +59,11 @@ impl Told {
         Followed { lines, query }
     }
 
+    /// Nothing more is told of a handler that was removed.
+    pub fn forget(&self, handler: &HandlerName) {
+        self.state().by_handler.remove(handler);
+    }
+
     /// Nothing is told any more.
     pub fn end(&self) {
         let mut state = self.state();

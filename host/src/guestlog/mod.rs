@@ -134,6 +134,7 @@ impl DiskLogs {
     fn write(&self, round: Round) {
         for handler in &round.removed {
             self.files().remove(handler);
+            self.0.told.forget(handler);
         }
         for (place, said) in round.said {
             let lines: Vec<Arc<LogLine>> = said.lines().map(Arc::new).collect();

@@ -258,8 +258,10 @@ async fn a_handlers_log_goes_with_it() {
     logs.append(said("echo", "a", 1, &["one"]));
     logs.append(said("faq", "a", 1, &["other"]));
     logs.0.queue.written().await;
+    let (_, mut follower) = logs.follow(all_of("echo")).await.unwrap();
     logs.append(said("echo", "a", 2, &["two"]));
     logs.remove(&name("echo"));
+    assert_eq!(follower.next().await, None);
     assert!(texts(&logs, all_of("echo")).await.is_empty());
     assert_eq!(texts(&logs, all_of("faq")).await, ["other"]);
     assert!(!data.path().join("logs/handlers/echo").exists());

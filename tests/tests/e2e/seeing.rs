@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::Path,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -203,6 +204,41 @@ async fn a_log_is_followed_until_the_host_ends() -> Result<()> {
     check!(all.contains("event: line\ndata: {\"at_ms\":"), "{all}");
     // The last piece of a body that ends as it should.
     check!(all.ends_with("0\r\n\r\n"), "{all}");
+    host.end().await
+}
+
+#[tokio::test]
+async fn the_command_line_follows_until_the_handler_is_gone() -> Result<()> {
+    let host = Host::unpaced().await?;
+    host.serve_guest("*", "probe").await?;
+    let a = host.wehub("wxid_a")?.login().await?;
+    a.text_from("wxid_bob", "log.info one").await?.says("ok")?;
+    let mut command = host.command(&["handler", "logs", "probe", "-f", "--json"]);
+    command.env("WXHOST_URL", format!("http://{}", host.address()?));
+    command.env("WXHOST_TOKEN", host.token()?);
+    let mut following = command.stdout(Stdio::piped()).spawn()?;
+    let mut out = following.stdout.take().context("no stdout")?;
+    let mut text = Vec::new();
+    let mut until = async |needle: &str| -> Result<()> {
+        poll::within(needle, SOON, async {
+            while http::find(&text, needle.as_bytes()).is_none() {
+                check!(out.read_buf(&mut text).await? > 0, "it ends");
+            }
+            Ok(())
+        })
+        .await
+    };
+    until("\"text\":\"one\"").await?;
+    a.text_from("wxid_bob", "log.info two").await?.says("ok")?;
+    until("\"text\":\"two\"").await?;
+    host.api()?.delete("/bindings/*").await?;
+    host.api()?.delete("/handlers/probe").await?;
+    let status = poll::within("it ends", SOON, async { Ok(following.wait().await?) });
+    check!(status.await?.success(), "it is no failure");
+    for line in String::from_utf8_lossy(&text).lines() {
+        let line: Value = serde_json::from_str(line)?;
+        assert_eq!(line["account"], "wxid_a");
+    }
     host.end().await
 }
 

@@ -1,6 +1,9 @@
 //! `wxhost handler logs`: what a handler logs and prints.
 
-use std::{io::Write, time::Duration};
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use clap::{Args, builder::PossibleValuesParser};
 
@@ -14,7 +17,7 @@ use crate::{
         watch::AWAY_MAX,
     },
     domain::{
-        AccountId, HandlerName,
+        AccountId, HandlerName, Millis,
         handler::{LogLevel, LogLine},
     },
     edge::control::{
@@ -84,28 +87,23 @@ impl LogsArgs {
             args: self,
             style,
             json,
-            last_ms: 0,
+            last_ms: None,
             after_ms: None,
+            seen: None,
         };
-        let (mut lines, mut seen) = (self.lines, None::<tokio::time::Instant>);
         loop {
-            let is_recent = seen.is_some_and(|seen| seen.elapsed() < AWAY_MAX);
+            // What was said while the host was away comes first.
+            told.after_ms = told.last_ms;
+            let lines = told.last_ms.map_or(self.lines, |_| LIMIT_MAX);
             match told.once(client, lines).await {
                 Ok(Ended::Unread) => return Ok(Printed::ok("")),
-                Ok(Ended::ByHost) => seen = Some(tokio::time::Instant::now()),
-                Err(failure) if failure.is_not_found() && seen.is_some() => {
+                Ok(Ended::ByHost) => {}
+                Err(failure) if failure.is_not_found() && told.seen.is_some() => {
                     return Ok(Printed::ok(""));
                 }
-                Err(failure) if failure.may_pass() && (is_recent || told.last_ms > 0) => {
-                    let began = seen.get_or_insert_with(tokio::time::Instant::now);
-                    if began.elapsed() >= AWAY_MAX {
-                        return Err(failure);
-                    }
-                }
+                Err(failure) if failure.may_pass() && is_recent(told.seen) => {}
                 Err(failure) => return Err(failure),
             }
-            // What was said meanwhile comes first.
-            (lines, told.after_ms) = (LIMIT_MAX, Some(told.last_ms));
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -138,6 +136,11 @@ fn paint(level: LogLevel) -> Paint {
     }
 }
 
+/// A host that was there a moment ago may be starting again.
+fn is_recent(seen: Option<Instant>) -> bool {
+    seen.is_some_and(|seen| seen.elapsed() < AWAY_MAX)
+}
+
 /// Why following came to an end.
 enum Ended {
     /// The reader has seen enough (`| head`).
@@ -151,9 +154,11 @@ struct Told<'a> {
     style: &'a Style,
     json: bool,
     /// The time of the newest line told.
-    last_ms: u64,
+    last_ms: Option<Millis>,
     /// After the connection was made anew: what was told before.
-    after_ms: Option<u64>,
+    after_ms: Option<Millis>,
+    /// When the host gave the last sign of itself.
+    seen: Option<Instant>,
 }
 
 impl Told<'_> {
@@ -164,6 +169,7 @@ impl Told<'_> {
         let mut answer = client.events(&self.args.path(), &query).await?;
         let mut events = Events::default();
         while let Some(bytes) = answer.next().await? {
+            self.seen = Some(Instant::now());
             let whole = events.take(&bytes);
             let whole = whole.map_err(|_| answer.strange("an event without an end"))?;
             for event in whole {
@@ -185,7 +191,7 @@ impl Told<'_> {
                     return Ok(String::new());
                 }
                 self.after_ms = None;
-                self.last_ms = self.last_ms.max(line.at_ms);
+                self.last_ms = self.last_ms.max(Some(line.at_ms));
                 match self.json {
                     true => encode(&line).map_or_else(|_| Ok(String::new()), |it| Ok(it + "\n")),
                     false => Ok(self.args.shown(&line, self.style)),
