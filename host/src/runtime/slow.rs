@@ -21,9 +21,10 @@ use std::{
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
-/// By how much these threads step back behind the host's others, of at most 19. One of
-/// them gets a tenth of a core that another thread wants too.
-const NICE: i32 = 10;
+/// By how much these threads step back behind others, of at most 19. One of them gets a
+/// quarter of a core that another thread wants too, be it of another program: with much
+/// less, calls would come to the end of their time on a machine that is busy.
+const NICE: i32 = 5;
 
 /// How long a thread for look-ups is kept that nobody needs.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);

@@ -230,8 +230,10 @@ mod tests {
     #[test]
     fn one_commit_holds_all_effects() {
         // 100 writes and 300 for the timers that were not asked about.
-        assert_eq!(refusal(CallLimit::Tasks, 608), "");
-        assert!(refusal(CallLimit::Tasks, 609).contains("at most 1008"));
+        let most = EFFECT_CHANGES_MAX - 400;
+        assert_eq!(refusal(CallLimit::Tasks, most), "");
+        let problem = refusal(CallLimit::Tasks, most + 1);
+        assert!(problem.contains("one commit holds them all"), "{problem}");
         assert!(refusal(CallLimit::Timers, 273).contains("3 times timers (273)"));
     }
 
