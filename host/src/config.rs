@@ -57,10 +57,14 @@ pub struct Config {
     pub handler_logs: guestlog::Config,
     /// The secrets that handlers are given.
     pub secrets: vault::Config,
+    /// What is counted and measured.
+    pub metrics: edge::metrics::Config,
     /// The store.
     pub store: store::Config,
     /// The log.
     pub log: telemetry::Config,
+    /// What goes elsewhere: traces.
+    pub telemetry: telemetry::Telemetry,
 }
 
 impl Default for Config {
@@ -79,8 +83,10 @@ impl Default for Config {
             egress: Default::default(),
             handler_logs: Default::default(),
             secrets: Default::default(),
+            metrics: Default::default(),
             store: Default::default(),
             log: Default::default(),
+            telemetry: Default::default(),
         }
     }
 }
@@ -146,6 +152,10 @@ impl Config {
         self.handler_logs.check().map_err(ConfigError::Unfit)?;
         self.openwx.check().map_err(ConfigError::Unfit)?;
         self.openwx
+            .check_served_at(self.server.listen)
+            .map_err(ConfigError::Unfit)?;
+        self.telemetry.otlp.check().map_err(ConfigError::Unfit)?;
+        self.metrics
             .check_served_at(self.server.listen)
             .map_err(ConfigError::Unfit)?;
         self.wehub.check().map_err(ConfigError::Unfit)?;

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dashmap::DashMap;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig,
@@ -11,6 +10,7 @@ use wasmtime::{
 
 use super::{
     Limits, bindings, requests,
+    shares::Shares,
     slow::SlowLane,
     state::{CallState, CallbackErrand, Errand},
     ticker::Ticker,
@@ -47,8 +47,7 @@ pub struct Engine {
     room: Arc<Semaphore>,
     /// Room for the calls of one handler: never all of it, so that a bot that
     /// waits in every call leaves some for the others.
-    shares: DashMap<HandlerName, Arc<Semaphore>>,
-    share: usize,
+    shares: Shares,
     ticker: Ticker,
 }
 
@@ -75,8 +74,7 @@ impl Engine {
             callback_linker,
             slow,
             room,
-            shares: DashMap::new(),
-            share: (places / 2).max(1),
+            shares: Shares::new((places / 2).max(1)),
             ticker,
         })
     }
@@ -84,7 +82,7 @@ impl Engine {
     /// Waits for room for one more call of this handler. The pool itself does
     /// not queue: without this, the call after the last would fail at once.
     pub async fn room(&self, handler: &HandlerName, wait: Duration) -> Result<Room, CallError> {
-        let share = self.share_of(handler);
+        let share = self.shares.of(handler);
         let both = async {
             let own = share.acquire_owned().await;
             let common = Arc::clone(&self.room).acquire_owned().await;
@@ -103,15 +101,7 @@ impl Engine {
 
     /// Forgets the shares of handlers that nobody calls at the moment.
     pub fn forget_shares(&self) {
-        self.shares.retain(|_, share| Arc::strong_count(share) > 1);
-    }
-
-    fn share_of(&self, handler: &HandlerName) -> Arc<Semaphore> {
-        if let Some(share) = self.shares.get(handler) {
-            return Arc::clone(&share);
-        }
-        let new = || Arc::new(Semaphore::new(self.share));
-        Arc::clone(&self.shares.entry(handler.clone()).or_insert_with(new))
+        self.shares.forget_idle();
     }
 }
 

@@ -17,6 +17,7 @@ mod limits;
 mod output;
 mod registry;
 mod requests;
+mod shares;
 mod slow;
 mod state;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use crate::domain::{
         InUse, Runtime, Store,
     },
 };
+use crate::metrics;
 
 /// The runtime on wasmtime.
 pub struct Wasm {
@@ -122,6 +124,7 @@ impl Runtime for Wasm {
             return Err(of_another_world(&call.bot));
         };
         let room = self.room(&call.bot).await?;
+        let _running = metrics::get().running();
         invoke::call(&self.engine, &self.host, &self.warm, &bot, call, room).await
     }
 
@@ -130,6 +133,7 @@ impl Runtime for Wasm {
             return Err(of_another_world(&ask.component));
         };
         let room = self.room(&ask.component).await?;
+        let _running = metrics::get().running();
         invoke::ask(&self.engine, &self.host, &callback, ask, room).await
     }
 }
@@ -144,6 +148,7 @@ impl Wasm {
 
     async fn room(&self, deployment: &Deployment) -> Result<engine::Room, CallError> {
         let wait = self.host.limits.queue_wait();
+        let _waiting = metrics::get().waiting();
         self.engine.room(&deployment.handler, wait).await
     }
 }

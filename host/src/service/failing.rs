@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     Error, Reply, Service,
-    deliver::{Called, Settled, Settling, Tried},
+    deliver::{Called, REPEATED, Settled, Settling, Tried},
     reruns,
     turn::{Slot, Turn},
 };
@@ -19,6 +19,7 @@ use crate::domain::{
         WaitingChange,
     },
 };
+use crate::metrics;
 
 /// How many waiting events of an account are run before its other alarms get their turn.
 const RUN_IN_A_ROW: usize = 8;
@@ -134,8 +135,11 @@ impl Service {
         let mut whole = also;
         whole.add(commit);
         match self.try_commit(turn, account, whole).await? {
-            Tried::Done => {}
-            Tried::Duplicate(record) => return self.tasks_of(account, &record, reply).await,
+            Tried::Done => metrics::get().event(client.as_str(), outcome.as_str()),
+            Tried::Duplicate(record) => {
+                metrics::get().event(client.as_str(), REPEATED);
+                return self.tasks_of(account, &record, reply).await;
+            }
             Tried::SharedMoved => return Err(reruns::contended()),
         }
         turn.failing = Some(failing);

@@ -6,6 +6,7 @@
 mod bindings;
 mod config;
 mod invoke;
+mod labels;
 mod replay;
 mod versions;
 
@@ -13,12 +14,14 @@ use self::config::NewConfig;
 pub use self::{
     config::{ConfigItem, ConfigShown},
     invoke::{Invoke, Invoked},
+    labels::ChangeLabels,
     replay::{Replay, Replayed, ReplayedEvent},
     versions::ChangeRollout,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use tracing::Instrument;
 
 use super::{
     Error, Service,
@@ -34,6 +37,7 @@ use crate::domain::{
     },
     ports::{CatalogueChange, Component},
 };
+use crate::{metrics, telemetry::TARGET};
 
 /// How many handlers a host takes. Each keeps compiled code in memory.
 pub const HANDLERS_MAX: usize = 10_000;
@@ -109,7 +113,7 @@ impl Service {
             let config = Arc::new(self.load_config(&handler.name).await?);
             entries.push(Entry::new(handler, kept, config, None));
         }
-        let deployed = Deployed::new(entries, stored.bindings);
+        let deployed = Deployed::new(entries, stored.bindings, stored.labels);
         self.has_serve(deployed);
         self.load_runs().await
     }
@@ -133,8 +137,10 @@ impl Service {
     /// and called. Configuration and bindings of the name stay as they were.
     pub async fn deploy(&self, deploy: Deploy) -> Result<DeployDone, Error> {
         let service = self.clone();
-        self.detached(async move { service.deploy_whole(deploy).await })
-            .await
+        let handler = deploy.name.as_str();
+        let span = tracing::info_span!(target: TARGET, "deploy", handler);
+        let deployed = async move { service.deploy_whole(deploy).await };
+        self.detached(deployed.instrument(span)).await
     }
 
     async fn deploy_whole(&self, mut deploy: Deploy) -> Result<DeployDone, Error> {
@@ -180,8 +186,9 @@ impl Service {
                 (self.put(handler, None, Some(config)).await?, version)
             }
             _ => {
-                let put = self.put(handler, Some(&version), Some(config));
-                (put.await?, version)
+                let handler = self.put(handler, Some(&version), Some(config)).await?;
+                metrics::get().deployed("deploy");
+                (handler, version)
             }
         };
         Ok(DeployDone {
