@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        client::ClientPolicy, file::FilePolicy, login::LoginPolicy, pacing::PacingPolicy,
+        client::ClientPolicy, endpoint::EndpointPolicy, file::FilePolicy, login::LoginPolicy, pacing::PacingPolicy,
         task::TaskPolicy,
     },
     edge, runtime,
@@ -51,6 +51,8 @@ pub struct Config {
     pub limits: runtime::Limits,
     /// What guests' requests to other systems may use.
     pub egress: runtime::egress::Config,
+    /// What calls of endpoints may take beside what every call may.
+    pub endpoints: EndpointPolicy,
     /// The secrets that handlers are given.
     pub secrets: vault::Config,
     /// The store.
@@ -72,6 +74,7 @@ impl Default for Config {
             pacing: Default::default(),
             limits: Default::default(),
             egress: Default::default(),
+            endpoints: Default::default(),
             secrets: Default::default(),
             store: Default::default(),
             log: Default::default(),
@@ -133,6 +136,7 @@ impl Config {
         self.pacing.check().map_err(ConfigError::Unfit)?;
         self.limits.check().map_err(ConfigError::Unfit)?;
         self.egress.check().map_err(ConfigError::Unfit)?;
+        self.endpoints.check().map_err(ConfigError::Unfit)?;
         self.openwx.check().map_err(ConfigError::Unfit)?;
         self.openwx
             .check_served_at(self.server.listen)

@@ -46,6 +46,12 @@ impl AccountId {
         Self("*callback".into())
     }
 
+    /// The name under which it is kept what endpoints do, and how they fail. No
+    /// account's: none begins with `*`.
+    pub fn endpoint() -> Self {
+        Self("*endpoint".into())
+    }
+
     /// The name under which people's writes to shared buckets are committed. No
     /// account's either, and nothing lies under it.
     pub fn shared() -> Self {
@@ -258,6 +264,11 @@ impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// Whether it is the same. Takes the same time whatever differs.
+    pub fn is(&self, other: &Self) -> bool {
+        blake3::Hash::from_bytes(self.0) == blake3::Hash::from_bytes(other.0)
     }
 }
 

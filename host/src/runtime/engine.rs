@@ -17,8 +17,10 @@ use wasmtime::{
 };
 
 use super::{
-    Limits, bindings, requests,
-    state::{CallState, CallbackErrand, Errand},
+    Limits, bindings,
+    endpoint::{self, EndpointErrand},
+    requests,
+    state::{Acts, CallState, CallbackErrand, Errand},
 };
 use crate::domain::{
     HandlerName,
@@ -50,16 +52,24 @@ pub struct Engine {
     pub linker: Linker<CallState>,
     /// For callback components, which act for no account.
     pub callback_linker: Linker<CallState<CallbackErrand>>,
+    /// For endpoints, which act for whom they choose.
+    pub endpoint_linker: Linker<CallState<EndpointErrand>>,
     room: Arc<Semaphore>,
+    /// Room for the calls of all endpoints: never all of it, so that clients that keep
+    /// endpoints busy leave some for bots.
+    endpoints: Arc<Semaphore>,
     /// Room for the calls of one handler: never all of it, so that a bot that
     /// waits in every call leaves some for the others.
     shares: DashMap<HandlerName, Arc<Semaphore>>,
     share: usize,
+    /// The same of an endpoint, whose clients may keep it busy for long.
+    endpoint_share: usize,
     _ticker: Ticker,
 }
 
 /// Room for one call, given back when it is dropped.
-pub struct Room(#[expect(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]);
+#[expect(dead_code, reason = "held")]
+pub struct Room([OwnedSemaphorePermit; 2], Option<OwnedSemaphorePermit>);
 
 impl Engine {
     /// Builds the engine. Fails when the machine can't give the pool its
@@ -68,6 +78,7 @@ impl Engine {
         let wasm = wasmtime::Engine::new(&config(limits)).map_err(host_error)?;
         let linker = bot_linker(&wasm).map_err(host_error)?;
         let callback_linker = common_linker(&wasm).map_err(host_error)?;
+        let endpoint_linker = endpoint_linker(&wasm).map_err(host_error)?;
         let ticker =
             Ticker::start(&wasm).map_err(|error| ComponentError::Host(error.to_string()))?;
         let room = Arc::new(Semaphore::new(limits.concurrent_calls as usize));
@@ -75,9 +86,12 @@ impl Engine {
             wasm,
             linker,
             callback_linker,
+            endpoint_linker,
             room,
+            endpoints: Arc::new(Semaphore::new(share(limits, 2))),
             shares: DashMap::new(),
-            share: (limits.concurrent_calls as usize / 2).max(1),
+            share: share(limits, 2),
+            endpoint_share: share(limits, 4),
             _ticker: ticker,
         })
     }
@@ -85,18 +99,29 @@ impl Engine {
     /// Waits for room for one more call of this handler. The pool itself does
     /// not queue: without this, the call after the last would fail at once.
     pub async fn room(&self, handler: &HandlerName, wait: Duration) -> Result<Room, CallError> {
-        let share = self.share_of(handler);
+        let share = self.share_of(handler, self.share);
         let both = async {
             let own = share.acquire_owned().await;
             let common = Arc::clone(&self.room).acquire_owned().await;
-            Ok::<_, AcquireError>(Room([own?, common?]))
+            Ok(Room([own?, common?], None))
         };
-        match tokio::time::timeout(wait, both).await {
-            Ok(Ok(room)) => Ok(room),
-            Ok(Err(_)) | Err(_) => Err(CallError::Busy {
-                waited_ms: wait.as_millis() as u64,
-            }),
-        }
+        within(wait, both).await
+    }
+
+    /// The same for an endpoint.
+    pub async fn endpoint_room(
+        &self,
+        handler: &HandlerName,
+        wait: Duration,
+    ) -> Result<Room, CallError> {
+        let share = self.share_of(handler, self.endpoint_share);
+        let all = async {
+            let own = share.acquire_owned().await;
+            let of_endpoints = Arc::clone(&self.endpoints).acquire_owned().await;
+            let common = Arc::clone(&self.room).acquire_owned().await;
+            Ok(Room([own?, common?], Some(of_endpoints?)))
+        };
+        within(wait, all).await
     }
 
     /// Forgets the shares of handlers that nobody calls at the moment.
@@ -104,12 +129,29 @@ impl Engine {
         self.shares.retain(|_, share| Arc::strong_count(share) > 1);
     }
 
-    fn share_of(&self, handler: &HandlerName) -> Arc<Semaphore> {
+    fn share_of(&self, handler: &HandlerName, places: usize) -> Arc<Semaphore> {
         if let Some(share) = self.shares.get(handler) {
             return Arc::clone(&share);
         }
-        let new = || Arc::new(Semaphore::new(self.share));
+        let new = || Arc::new(Semaphore::new(places));
         Arc::clone(&self.shares.entry(handler.clone()).or_insert_with(new))
+    }
+}
+
+/// One part of the room in so many.
+fn share(limits: &Limits, parts: u32) -> usize {
+    (limits.concurrent_calls / parts).max(1) as usize
+}
+
+async fn within(
+    wait: Duration,
+    room: impl Future<Output = Result<Room, AcquireError>>,
+) -> Result<Room, CallError> {
+    match tokio::time::timeout(wait, room).await {
+        Ok(Ok(room)) => Ok(room),
+        Ok(Err(_)) | Err(_) => Err(CallError::Busy {
+            waited_ms: wait.as_millis() as u64,
+        }),
     }
 }
 
@@ -171,24 +213,47 @@ fn itself<T>(state: &mut T) -> &mut T {
     state
 }
 
-/// Links every interface of world `bot`.
-fn bot_linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> {
+/// Links besides what bots and endpoints both have: what acts for an account, and what
+/// asks other systems.
+fn acting_linker<E: Acts>(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState<E>>> {
     use bindings::wxhost::bot;
-    type Own = HasSelf<CallState>;
 
     let mut linker = common_linker(engine)?;
     let l = &mut linker;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(l)?;
     requests::bound(l)?;
+    bot::chat::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    bot::groups::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    bot::friends::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    bot::tags::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    bot::contacts::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    bot::web::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    bot::model::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    Ok(linker)
+}
+
+/// Links every interface of world `bot`.
+fn bot_linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> {
+    use bindings::wxhost::bot;
+    type Own = HasSelf<CallState>;
+
+    let mut linker = acting_linker(engine)?;
+    let l = &mut linker;
     bot::context::add_to_linker::<_, Own>(l, itself)?;
-    bot::chat::add_to_linker::<_, Own>(l, itself)?;
-    bot::groups::add_to_linker::<_, Own>(l, itself)?;
-    bot::friends::add_to_linker::<_, Own>(l, itself)?;
-    bot::tags::add_to_linker::<_, Own>(l, itself)?;
-    bot::contacts::add_to_linker::<_, Own>(l, itself)?;
     bot::timers::add_to_linker::<_, Own>(l, itself)?;
-    bot::web::add_to_linker::<_, Own>(l, itself)?;
-    bot::model::add_to_linker::<_, Own>(l, itself)?;
+    Ok(linker)
+}
+
+/// Links every interface of world `endpoint`.
+fn endpoint_linker(
+    engine: &wasmtime::Engine,
+) -> wasmtime::Result<Linker<CallState<EndpointErrand>>> {
+    use bindings::endpoint::wxhost::endpoint::acting;
+
+    let mut linker = acting_linker(engine)?;
+    let l = &mut linker;
+    acting::add_to_linker::<_, HasSelf<CallState<EndpointErrand>>>(l, itself)?;
+    endpoint::take_heads(l)?;
     Ok(linker)
 }
 

@@ -10,6 +10,7 @@ use super::{
     bindings::callback,
     convert,
     egress::Egress,
+    endpoint::EndpointErrand,
     engine::{Engine, TICK},
     registry::{Bot, Callback, Guest, chain},
     state::{CallState, CallbackErrand, Errand, Stopped},
@@ -17,6 +18,7 @@ use super::{
 use crate::domain::{
     HandlerName,
     callback::{Question, Verdict},
+    endpoint::EndpointPolicy,
     handler::FailureKind,
     ports::{
         ActionCheck, Answer, Ask, Call, CallError, CallFailure, ComponentError, Effects, Store,
@@ -43,6 +45,8 @@ pub struct Host {
     pub check: ActionCheck,
     /// Where the guest's requests to other systems go.
     pub egress: Arc<Egress>,
+    /// What calls of endpoints may take.
+    pub endpoints: Arc<EndpointPolicy>,
 }
 
 /// Calls the bot once. The caller holds the room for it.
@@ -122,6 +126,12 @@ pub async fn start(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), Co
             let ended = tokio::time::timeout(host.limits.call_wall(), start).await;
             outcome(ended.map(|it| it.map(Ok)), wasm).map(drop)
         }
+        Guest::Endpoint(endpoint) => {
+            let mut wasm = new_store(engine, host, EndpointErrand::nobodys());
+            let start = endpoint.instantiate_async(&mut wasm);
+            let ended = tokio::time::timeout(host.limits.call_wall(), start).await;
+            outcome(ended.map(|it| it.map(Ok)), wasm).map(drop)
+        }
         Guest::Callback(callback) => {
             let errand = CallbackErrand::new(convert::trial_ask(convert::nameless()));
             let mut wasm = new_store(engine, host, errand);
@@ -133,7 +143,7 @@ pub async fn start(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), Co
     started.map_err(|error| ComponentError::Unfit(format!("it does not start: {error}")))
 }
 
-fn new_store<E: Errand>(engine: &Engine, host: &Host, errand: E) -> WasmStore<CallState<E>> {
+pub(super) fn new_store<E: Errand>(engine: &Engine, host: &Host, errand: E) -> WasmStore<CallState<E>> {
     let limits = &host.limits;
     let state = CallState::new(host.clone(), errand);
     let mut wasm = WasmStore::new(&engine.wasm, state);
@@ -190,7 +200,7 @@ fn too_slow<E: Errand>(state: &CallState<E>) -> CallError {
 
 /// Finds out whose fault it was. wasmtime wraps what a host call returned in the
 /// guest's backtrace, and keeps it to be asked for.
-fn classify<E: Errand>(error: &wasmtime::Error, state: &CallState<E>) -> CallError {
+pub(super) fn classify<E: Errand>(error: &wasmtime::Error, state: &CallState<E>) -> CallError {
     let kind = match (
         error.downcast_ref::<Stopped>(),
         error.downcast_ref::<Trap>(),
@@ -233,7 +243,7 @@ fn is_table_full(error: &wasmtime::Error) -> bool {
     )
 }
 
-fn failed<E: Errand>(kind: FailureKind, mut message: String, state: &CallState<E>) -> CallError {
+pub(super) fn failed<E: Errand>(kind: FailureKind, mut message: String, state: &CallState<E>) -> CallError {
     if message.len() > MESSAGE_MAX_BYTES {
         let end = message.floor_char_boundary(MESSAGE_MAX_BYTES);
         message.truncate(end);

@@ -9,6 +9,7 @@ mod bindings;
 mod buckets;
 mod convert;
 pub mod egress;
+mod endpoint;
 mod engine;
 mod imports;
 mod invoke;
@@ -31,10 +32,11 @@ pub use limits::Limits;
 use self::registry::Guest;
 use crate::domain::{
     Deployment, Digest,
+    endpoint::EndpointPolicy,
     handler::{FailureKind, Used},
     ports::{
         ActionCheck, Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, Effects,
-        InUse, Runtime, Store,
+        InUse, Runtime, Store, Visit, VisitError, Visited,
     },
 };
 
@@ -50,6 +52,7 @@ impl Wasm {
     pub fn open(
         limits: Limits,
         egress: egress::Config,
+        endpoints: EndpointPolicy,
         data_dir: &Path,
         store: Arc<dyn Store>,
         check: ActionCheck,
@@ -61,6 +64,7 @@ impl Wasm {
             store,
             check,
             egress: Arc::new(egress::Egress::new(egress)),
+            endpoints: Arc::new(endpoints),
         };
         Ok(Self {
             engine,
@@ -84,6 +88,10 @@ impl Runtime for Wasm {
             Guest::Bot(_) => {
                 let effects = self.call(convert::trial_call(deployment)).await?;
                 Ok(effects.used)
+            }
+            Guest::Endpoint(guest) => {
+                let _room = self.room(&deployment).await?;
+                endpoint::try_out(&self.engine, &self.host, guest, deployment).await
             }
             Guest::Callback(_) => {
                 let answer = self.ask(convert::trial_ask(deployment)).await?;
@@ -116,6 +124,16 @@ impl Runtime for Wasm {
         };
         let _room = self.room(&ask.component).await?;
         invoke::ask(&self.engine, &self.host, &callback, ask).await
+    }
+
+    async fn visit(&self, visit: Visit) -> Result<Visited, VisitError> {
+        let Guest::Endpoint(guest) = self.loaded(&visit.endpoint)? else {
+            return Err(of_another_world(&visit.endpoint).into());
+        };
+        let wait = self.host.limits.queue_wait();
+        let name = &visit.endpoint.handler;
+        let room = self.engine.endpoint_room(name, wait).await?;
+        endpoint::visit(&self.engine, &self.host, guest, room, visit).await
     }
 }
 

@@ -12,6 +12,7 @@ mod catalogue;
 mod clients;
 mod contacts;
 mod deliver;
+mod endpoints;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -38,7 +39,7 @@ use std::{
     time::Duration,
 };
 
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use accounts::SessionStart;
 pub use buckets::{BucketPage, Fill};
@@ -46,6 +47,7 @@ pub use callback::Asked;
 pub use clients::ClientRequest;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
+pub use endpoints::Entrance;
 pub use error::Error;
 pub use handlers::{ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployDone, Invoke, Invoked};
 pub use links::{Link, Woken};
@@ -114,6 +116,9 @@ struct Inner {
     /// When this host started.
     started_ms: Millis,
     desk: callback::Desk,
+    endpoint_failures: endpoints::Failures,
+    /// Ends calls of endpoints: they may take much longer than others.
+    ending: CancellationToken,
     /// Calls under way. They outlive the request that caused them, so that a
     /// client that goes away can't cut one off half-way.
     calls: TaskTracker,
@@ -141,6 +146,8 @@ impl Service {
             turns: turn::Turns::default(),
             reruns: reruns::Reruns::default(),
             desk: callback::Desk::default(),
+            endpoint_failures: endpoints::Failures::default(),
+            ending: CancellationToken::new(),
             calls: TaskTracker::new(),
             draining: AtomicBool::new(false),
             started_ms: store.now(),
@@ -184,6 +191,7 @@ impl Service {
     /// call has its own limits, so this ends.
     pub async fn drain(&self) {
         self.stop_taking();
+        self.0.ending.cancel();
         self.0.calls.close();
         self.0.calls.wait().await;
     }

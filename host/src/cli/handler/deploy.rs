@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env, fs, path::PathBuf, time::Instant};
 
 use clap::Args;
 
-use super::{about, account, handler_name, unreadable};
+use super::{about, account, handler_name, scope, unreadable};
 use crate::{
     cli::{
         client::Client,
@@ -13,7 +13,9 @@ use crate::{
     },
     domain::{
         AccountId, HandlerName,
-        handler::{BadHostRule, DeployChange, HostRule, Manifest, Schedule, sorted},
+        handler::{
+            ActFor, BadHostRule, DeployChange, HostRule, Manifest, Schedule, Scope, sorted,
+        },
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
 };
@@ -59,6 +61,13 @@ struct GrantArgs {
     /// UTC if it is left out
     #[arg(long, value_name = "NAME=CRON[@ZONE]", value_parser = Schedule::parse)]
     schedule: Vec<Schedule>,
+    /// Of an endpoint: anybody may call it, without a token
+    #[arg(long)]
+    public: bool,
+    /// Of an endpoint: it may act for this account, or for all with '*' (in quotes); may
+    /// be given several times
+    #[arg(long, value_name = "ID|*", value_parser = scope)]
+    act_for: Vec<Scope>,
 }
 
 fn host_rule(text: &str) -> Result<HostRule, BadHostRule> {
@@ -111,14 +120,18 @@ impl ShareArgs {
 }
 
 impl GrantArgs {
-    fn manifest(self) -> Option<Manifest> {
+    fn manifest(self) -> Result<Option<Manifest>, Failure> {
+        let act_for = ActFor::new(self.act_for.into_iter().collect());
+        let act_for = act_for.map_err(|problem| Failure::Usage(format!("--act-for {problem}")))?;
         let manifest = Manifest {
             own_messages: self.own_messages,
             shared_bucket: self.shared_bucket,
             allowed_hosts: sorted(self.allow_host),
             schedules: self.schedule,
+            public: self.public,
+            act_for,
         };
-        (manifest != Manifest::default()).then_some(manifest)
+        Ok((manifest != Manifest::default()).then_some(manifest))
     }
 }
 
@@ -127,7 +140,7 @@ impl DeployArgs {
     pub async fn run(self, client: &Client, style: &Style, json: bool) -> Result<Printed, Failure> {
         let component = fs::read(&self.file).map_err(|error| unreadable(&self.file, &error))?;
         let options = DeployOptions {
-            manifest: self.grants.manifest(),
+            manifest: self.grants.manifest()?,
             by: self.by,
             note: self.note,
             rollout: self.to.request()?,
@@ -141,12 +154,14 @@ impl DeployArgs {
             return Ok(Printed::ok(reply.text));
         }
         let done: DeployView = reply.read()?;
+        let token = done.token.as_deref().map(super::token::shown);
         Ok(Printed::ok(format!(
-            "{} in {:.1} s ({})\n{}",
+            "{} in {:.1} s ({})\n{}{}",
             headline(&done),
             took.as_secs_f64(),
             how(&done),
-            about(&done.handler, style)
+            about(&done.handler, style),
+            token.unwrap_or_default()
         )))
     }
 }

@@ -5,6 +5,7 @@ mod deploy;
 mod invoke;
 mod schedules;
 mod secret;
+mod token;
 mod versions;
 
 use std::{
@@ -52,6 +53,8 @@ Examples:
   wxhost handler bind echo --account '*'         every account without a bot of its own
   wxhost handler bind faq --account wxid_a       one account
   wxhost handler bind gatekeeper --callback      decides who may log in
+  wxhost handler deploy hook webhook.wasm --act-for wxid_a  an endpoint, at /x/hook/
+  wxhost handler token hook                      a new token for those who call it
   wxhost handler config faq greeting='Hello!'    what the bot reads as its configuration
   wxhost handler config faq city=Bern --account wxid_a  and something else for one account
   wxhost handler secret set faq api-key          asked for, or from stdin; never shown again";
@@ -105,6 +108,12 @@ enum HandlerCommand {
     ///
     /// Its own times stay as they are.
     Fire(FireArgs),
+    /// Make a new token for the callers of an endpoint; the one before is worth nothing then
+    Token {
+        /// Which
+        #[arg(value_parser = handler_name)]
+        name: HandlerName,
+    },
     /// List what is deployed
     List,
     /// Show one handler
@@ -198,6 +207,7 @@ impl HandlerArgs {
                 schedules::schedules(client, style, json, &name).await
             }
             HandlerCommand::Fire(fire) => fire.run(client, json).await,
+            HandlerCommand::Token { name } => token::renew(client, json, &name).await,
             HandlerCommand::List => list(client, style, json).await,
             HandlerCommand::Show { name } => show(client, style, json, &name).await,
             HandlerCommand::Remove { name } => remove(client, json, &name).await,
@@ -233,7 +243,10 @@ async fn list(client: &Client, style: &Style, json: bool) -> Result<Printed, Fai
             size(handler.size_bytes).into(),
             handler.world.as_str().into(),
             style.ago(handler.deployed_ms).into(),
-            scopes(&handler.bindings, ", ").into(),
+            match &handler.path {
+                Some(path) => path.as_str().into(),
+                None => scopes(&handler.bindings, ", ").into(),
+            },
         ]);
     }
     Ok(Printed::ok(table.show(style)))
@@ -262,7 +275,9 @@ fn about(handler: &HandlerView, style: &Style) -> String {
             text
         }
     };
-    let serves = if handler.bindings.is_empty() {
+    let serves = if let Some(path) = &handler.path {
+        endpoint(handler, path)
+    } else if handler.bindings.is_empty() {
         let scope = match handler.world.as_str() {
             CALLBACK_WORLD => "--callback",
             _ => "--account '*'",
@@ -305,6 +320,15 @@ fn about(handler: &HandlerView, style: &Style) -> String {
     facts(&known, style)
 }
 
+/// Where an endpoint answers, and whom.
+fn endpoint(handler: &HandlerView, path: &str) -> String {
+    let whom = match handler.manifest.public {
+        true => "anybody",
+        false => "whoever has its token",
+    };
+    format!("{path} of this host, to {whom}")
+}
+
 fn version(handler: &HandlerView) -> String {
     let mut words = vec![handler.version.to_string()];
     if !handler.by.is_empty() {
@@ -331,6 +355,8 @@ fn granted(handler: &HandlerView) -> String {
         .collect();
     let schedules = manifest.schedules.iter();
     granted.extend(schedules.map(|it| format!("schedule {} ({} {})", it.name, it.cron, it.zone)));
+    let act_for = manifest.act_for.iter().cloned().map(String::from);
+    granted.extend(act_for.map(|id| format!("act for {}", harmless(&id))));
     granted.join("\n")
 }
 

@@ -1,5 +1,6 @@
 //! Handlers: named components, what they serve, and how they fail.
 
+mod act_for;
 mod config;
 mod failure;
 mod host_rule;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    act_for::{ACT_FOR_MAX, ActFor},
     config::{
         BadConfig, CONFIG_ACCOUNTS_MAX, CONFIG_ENTRIES_MAX, CONFIG_KEY_MAX_BYTES, CONFIG_MAX_BYTES,
         ConfigEntries, ConfigEntry, ConfigScope, ConfigValue, Configuration, Layer, Layers,
@@ -25,13 +27,16 @@ pub use self::{
     schedule::{Fired, Run, RunKey, SCHEDULES_MAX, Schedule, ScheduleView},
     version::{DeployChange, VERSIONS_KEPT, Version, VersionNumber},
 };
-use super::{AccountId, Digest, HandlerName, Millis};
+use super::{AccountId, Digest, HandlerName, Millis, endpoint::MOUNT};
 
 /// The world of bots.
 pub const BOT_WORLD: &str = "wxhost:bot/bot@0.1.0";
 /// The world of components that decide about the callback.
 pub const CALLBACK_WORLD: &str = "wxhost:callback/callback@0.1.0";
-/// How the names of that world's package begin, whatever its version.
+/// The world of components that answer HTTP requests. Those that were made for other
+/// hosts (`wasi:http/proxy`) have it too.
+pub const ENDPOINT_WORLD: &str = "wxhost:endpoint/endpoint@0.1.0";
+/// How the names of the callback world's package begin, whatever its version.
 const CALLBACK_PACKAGE: &str = "wxhost:callback/";
 /// The callback among the things that a handler can serve. No account's id
 /// begins with `*`.
@@ -56,6 +61,10 @@ pub struct Handler {
     /// The last version that failed too often for those whom it had reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub returned: Option<Return>,
+    /// The digest of the token that lets callers of an endpoint in; none before one
+    /// was needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Digest>,
     /// Its configuration as it was kept before it had a table of its own. Moved
     /// there, and empty, once the host has started.
     #[serde(rename = "config", skip_serializing_if = "BTreeMap::is_empty")]
@@ -74,6 +83,7 @@ impl Handler {
             newest: VersionNumber::FIRST,
             rollout: None,
             returned: None,
+            token: None,
             former_config: BTreeMap::new(),
         }
     }
@@ -94,6 +104,11 @@ impl Handler {
     /// Whether it decides about the callback, rather than for accounts.
     pub fn is_callback(&self) -> bool {
         self.version.is_callback()
+    }
+
+    /// Whether it answers HTTP requests, rather than serving accounts.
+    pub fn is_endpoint(&self) -> bool {
+        self.version.is_endpoint()
     }
 
     /// What runs when this version serves, with this configuration.
@@ -133,6 +148,13 @@ impl Scope {
             Self::Callback => (CALLBACK_WORLD, "the callback"),
             Self::All | Self::Account(_) => (BOT_WORLD, "accounts"),
         };
+        if version.is_endpoint() {
+            return Err(format!(
+                "handler {name} is an endpoint: it answers HTTP requests at {MOUNT}{name}/ and \
+                 serves neither accounts nor the callback; `--act-for` at its deployment says \
+                 for which accounts it may act"
+            ));
+        }
         if version.is_callback() == (*self == Self::Callback) {
             return Ok(());
         }
@@ -191,6 +213,8 @@ enum Stored {
         #[serde(default)]
         returned: Option<Return>,
         #[serde(default)]
+        token: Option<Digest>,
+        #[serde(default)]
         config: BTreeMap<String, String>,
     },
     Single {
@@ -218,6 +242,7 @@ impl From<Stored> for Handler {
                 newest,
                 rollout,
                 returned,
+                token,
                 config,
             } => Self {
                 name,
@@ -226,6 +251,7 @@ impl From<Stored> for Handler {
                 newest,
                 rollout,
                 returned,
+                token,
                 former_config: config,
             },
             Stored::Single {
@@ -256,6 +282,7 @@ impl From<Stored> for Handler {
                 newest: VersionNumber::FIRST,
                 rollout: None,
                 returned: None,
+                token: None,
                 former_config: config,
             },
         }

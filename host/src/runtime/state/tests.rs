@@ -14,6 +14,7 @@ fn state(limits: Limits) -> CallState {
         store: store::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
         egress: Default::default(),
+        endpoints: Default::default(),
     };
     CallState::new(host, convert::trial_call(convert::nameless()))
 }
@@ -119,7 +120,7 @@ fn several_targets_are_taken_on_together_or_not_at_all() {
     assert_eq!(count, 2);
     assert_eq!(invite(&["c", "d"]), (Err("too-many".to_owned()), 2));
     let account = state.call.event.account.clone();
-    let number = state.tasks.last().unwrap().0;
+    let number = state.tasks.last().unwrap().0.number;
     assert_eq!(id, Ok(TaskId { account, number }.to_string()));
     // Each target counts as a host call.
     let group = "1@chatroom".to_owned();

@@ -20,10 +20,11 @@ use bytes::Bytes;
 use super::{
     Error, Service,
     catalogue::{Deployed, Entry},
+    endpoints::first_token,
     error::failure_of,
 };
 use crate::domain::{
-    Digest, Handler, HandlerName,
+    Digest, Handler, HandlerName, Secret,
     handler::{
         Configuration, DeployChange, Manifest, Rollout, Scope, Share, Used, VERSIONS_KEPT, Version,
         VersionNumber,
@@ -80,6 +81,8 @@ pub struct DeployDone {
     pub compile_ms: u64,
     /// What the call that tried it out used.
     pub tried: Used,
+    /// The token of an endpoint that takes one and had none before. Kept nowhere.
+    pub token: Option<Secret>,
 }
 
 impl Service {
@@ -162,13 +165,9 @@ impl Service {
         };
         let (handler, change) = deployed_as(deploy.name, former, version.clone(), deploy.to);
         self.check_bound_scopes(&handler.name, &version)?;
-        if version.is_callback() && !version.manifest.schedules.is_empty() {
-            return Err(Error::BadRequest {
-                field: "schedules",
-                problem: "a callback component serves no accounts, so none can be called"
-                    .to_owned(),
-            });
-        }
+        let fits = version.manifest.check_world(&version.world);
+        fits.map_err(|(field, problem)| Error::BadRequest { field, problem })?;
+        check_rollout_world(&handler)?;
         let tried = self.try_out(&handler, &version, config.shared()).await?;
         let compile_ms = component.compile_ms;
         if change == DeployChange::Unchanged {
@@ -178,8 +177,11 @@ impl Service {
                 change,
                 compile_ms,
                 tried,
+                token: None,
             });
         }
+        let mut handler = handler;
+        let token = first_token(&mut handler, &version)?;
         let handler = self.put(handler, Some(&version)).await?;
         Ok(DeployDone {
             handler,
@@ -187,6 +189,7 @@ impl Service {
             change,
             compile_ms,
             tried,
+            token,
         })
     }
 
@@ -319,7 +322,7 @@ impl Service {
 
     /// Makes a handler as it is from now on durable, then has it serve. A version
     /// that is new is kept; what is too old then is not.
-    async fn put(&self, handler: Handler, made: Option<&Version>) -> Result<Arc<Handler>, Error> {
+    pub(in crate::service) async fn put(&self, handler: Handler, made: Option<&Version>) -> Result<Arc<Handler>, Error> {
         let former = self.0.catalogue.now().handlers.get(&handler.name).cloned();
         let mut kept = former.as_ref().map_or_else(Vec::new, |it| it.kept.clone());
         let mut changes = vec![CatalogueChange::PutHandler(Box::new(handler.clone()))];
@@ -368,6 +371,7 @@ fn deployed_as(
             previous: None,
             rollout: None,
             returned: None,
+            token: None,
             former_config: BTreeMap::new(),
         };
         return (handler, DeployChange::Created);
@@ -422,7 +426,25 @@ fn check_share(share: &Share, failures_percent: u8, former: Option<&Entry>) -> R
             "share",
             "a callback component serves the callback, which can't be shared".to_owned(),
         ),
+        Some(entry) if entry.handler.is_endpoint() && matches!(share, Share::Accounts(_)) => bad(
+            "share",
+            "an endpoint serves no accounts: take --percent, which is of its requests".to_owned(),
+        ),
         Some(_) => Ok(()),
+    }
+}
+
+/// Says why a newer version can't serve some: who asks an endpoint must not find a bot.
+fn check_rollout_world(handler: &Handler) -> Result<(), Error> {
+    let newer = handler.rollout.as_ref().map(|rollout| &rollout.version);
+    match newer {
+        Some(newer) if newer.is_endpoint() != handler.is_endpoint() => {
+            Err(Error::Conflict(format!(
+                "version {} has the world {} and {} that of {}: it can serve all or nobody",
+                newer.number, newer.world, handler.name, handler.version.world
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{
         AccountId, Digest, Handler, HandlerName, Millis,
+        endpoint::MOUNT,
         handler::{
             DeployChange, FAILURES_PERCENT, Manifest, Return, Rollout, Scope, Score, Share, Used,
             Version, VersionNumber,
@@ -50,6 +51,16 @@ pub struct HandlerView {
     pub config_keys: Vec<String>,
     /// Which accounts it serves.
     pub bindings: Vec<Scope>,
+    /// Where an endpoint answers, below the address of this host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// A token that was made: this is the only time that it is shown.
+#[derive(Serialize, Deserialize)]
+pub struct TokenView {
+    /// The token.
+    pub token: String,
 }
 
 /// A version that serves some.
@@ -112,6 +123,9 @@ impl HandlerView {
             returned: handler.returned.clone(),
             config_keys,
             bindings,
+            path: handler
+                .is_endpoint()
+                .then(|| format!("{MOUNT}{}/", handler.name)),
         }
     }
 }
@@ -171,7 +185,7 @@ pub struct RollbackRequest {
 }
 
 /// What came of a deployment.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct DeployView {
     /// The handler as it is now.
     #[serde(flatten)]
@@ -184,6 +198,10 @@ pub struct DeployView {
     pub compile_ms: u64,
     /// What the call that tried it out used.
     pub tried: Used,
+    /// The token of an endpoint that takes one and had none before: this is the only
+    /// time that it is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
 }
 
 impl DeployView {
@@ -196,6 +214,7 @@ impl DeployView {
             deployed: done.version,
             compile_ms: done.compile_ms,
             tried: done.tried,
+            token: done.token.map(|token| token.expose().to_owned()),
         }
     }
 }
