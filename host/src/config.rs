@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        client::ClientPolicy, endpoint::EndpointPolicy, file::FilePolicy, login::LoginPolicy, pacing::PacingPolicy,
-        task::TaskPolicy,
+        client::ClientPolicy, endpoint::EndpointPolicy, file::FilePolicy, login::LoginPolicy,
+        pacing::PacingPolicy, task::TaskPolicy,
     },
     edge, runtime,
     service::Policies,

@@ -52,7 +52,9 @@ fn about(request: &IncomingRequest, answer: ResponseOutparam) {
 }
 
 fn echo(request: &IncomingRequest, answer: ResponseOutparam) {
-    let Ok(incoming) = request.consume() else { return };
+    let Ok(incoming) = request.consume() else {
+        return;
+    };
     let Some(body) = answered(answer) else { return };
     if let (Ok(from), Ok(to)) = (incoming.stream(), body.write()) {
         loop {

@@ -78,8 +78,8 @@ fn at_trial(answer: ResponseOutparam) {
 }
 
 fn act(account: &str) -> String {
-    let acted = endpoint::act_for(account)
-        .and_then(|()| Ok(send_text("wxid_friend", "from an endpoint")?));
+    let acted =
+        endpoint::act_for(account).and_then(|()| Ok(send_text("wxid_friend", "from an endpoint")?));
     match acted {
         Ok(task) => task,
         Err(error) => error.to_string(),

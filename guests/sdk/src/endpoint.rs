@@ -28,7 +28,8 @@ use crate::{
     bindings::endpoint::{
         wasi::{
             http::types::{
-                ErrorCode, Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
+                ErrorCode, Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse,
+                ResponseOutparam,
             },
             io::streams::StreamError,
         },
@@ -146,11 +147,11 @@ pub fn run(
     answer: ResponseOutparam,
 ) {
     let answered = crate::run(
-        |(serve, request): (fn(Request) -> Result<Response, Error>, IncomingRequest)| {
-            match read(&request)? {
-                Some(request) => serve(request),
-                None => Ok(Response::text(413, "the body is too long")),
-            }
+        |(serve, request): (fn(Request) -> Result<Response, Error>, IncomingRequest)| match read(
+            &request,
+        )? {
+            Some(request) => serve(request),
+            None => Ok(Response::text(413, "the body is too long")),
         },
         (serve, request),
     );
@@ -230,7 +231,10 @@ fn send(response: Response, answer: ResponseOutparam) {
     let _ = OutgoingBody::finish(body, None);
 }
 
-#[allow(clippy::panic, reason = "how an endpoint says that it failed: its text is logged")]
+#[allow(
+    clippy::panic,
+    reason = "how an endpoint says that it failed: its text is logged"
+)]
 fn head(response: &Response) -> (OutgoingResponse, OutgoingBody) {
     let mut headers = response.headers.clone();
     headers.push((

@@ -20,7 +20,10 @@ struct Message {
 
 fn serve(request: Request) -> Result<Response, Error> {
     if request.method != "POST" {
-        return Ok(Response::text(405, "post {\"account\": …, \"to\": …, \"text\": …}\n"));
+        return Ok(Response::text(
+            405,
+            "post {\"account\": …, \"to\": …, \"text\": …}\n",
+        ));
     }
     let message: Message = match serde_json::from_slice(&request.body) {
         Ok(message) => message,

@@ -100,16 +100,8 @@ impl Kind {
                 S::UNPROCESSABLE_ENTITY,
                 "The idempotency key stands for another request",
             ),
-            Self::TooSlow => (
-                "too-slow",
-                S::REQUEST_TIMEOUT,
-                "The body does not come on",
-            ),
-            Self::EndpointFailed => (
-                "endpoint-failed",
-                S::BAD_GATEWAY,
-                "The endpoint failed",
-            ),
+            Self::TooSlow => ("too-slow", S::REQUEST_TIMEOUT, "The body does not come on"),
+            Self::EndpointFailed => ("endpoint-failed", S::BAD_GATEWAY, "The endpoint failed"),
             Self::EndpointLate => (
                 "endpoint-late",
                 S::GATEWAY_TIMEOUT,

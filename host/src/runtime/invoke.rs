@@ -143,7 +143,11 @@ pub async fn start(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), Co
     started.map_err(|error| ComponentError::Unfit(format!("it does not start: {error}")))
 }
 
-pub(super) fn new_store<E: Errand>(engine: &Engine, host: &Host, errand: E) -> WasmStore<CallState<E>> {
+pub(super) fn new_store<E: Errand>(
+    engine: &Engine,
+    host: &Host,
+    errand: E,
+) -> WasmStore<CallState<E>> {
     let limits = &host.limits;
     let state = CallState::new(host.clone(), errand);
     let mut wasm = WasmStore::new(&engine.wasm, state);
@@ -243,7 +247,11 @@ fn is_table_full(error: &wasmtime::Error) -> bool {
     )
 }
 
-pub(super) fn failed<E: Errand>(kind: FailureKind, mut message: String, state: &CallState<E>) -> CallError {
+pub(super) fn failed<E: Errand>(
+    kind: FailureKind,
+    mut message: String,
+    state: &CallState<E>,
+) -> CallError {
     if message.len() > MESSAGE_MAX_BYTES {
         let end = message.floor_char_boundary(MESSAGE_MAX_BYTES);
         message.truncate(end);

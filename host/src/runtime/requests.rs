@@ -44,14 +44,20 @@ fn set_method<E: Errand>(mut store: Store<'_, E>, (request, method): (Request, M
     Ok((store.data_mut().http().set_method(request, method)?,))
 }
 
-fn set_scheme<E: Errand>(mut store: Store<'_, E>, (request, scheme): (Request, Option<Scheme>)) -> Set {
+fn set_scheme<E: Errand>(
+    mut store: Store<'_, E>,
+    (request, scheme): (Request, Option<Scheme>),
+) -> Set {
     if matches!(&scheme, Some(Scheme::Other(word)) if word.len() > WORD_MAX_BYTES) {
         return Ok((Err(()),));
     }
     Ok((store.data_mut().http().set_scheme(request, scheme)?,))
 }
 
-fn set_authority<E: Errand>(mut store: Store<'_, E>, (request, authority): (Request, Option<String>)) -> Set {
+fn set_authority<E: Errand>(
+    mut store: Store<'_, E>,
+    (request, authority): (Request, Option<String>),
+) -> Set {
     if authority
         .as_ref()
         .is_some_and(|text| text.len() > AUTHORITY_MAX_BYTES)

@@ -12,7 +12,11 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
     Limits,
-    buckets::{Buckets, Which}, egress::Outgoing, engine::TICK, invoke::Host, output::Output,
+    buckets::{Buckets, Which},
+    egress::Outgoing,
+    engine::TICK,
+    invoke::Host,
+    output::Output,
     timers::Timers,
 };
 use crate::domain::{

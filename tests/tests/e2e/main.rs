@@ -15,6 +15,7 @@ mod config;
 mod contacts;
 mod control;
 mod durability;
+mod endpoint;
 mod fixtures;
 mod guests;
 mod handlers;

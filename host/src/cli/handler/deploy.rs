@@ -13,9 +13,7 @@ use crate::{
     },
     domain::{
         AccountId, HandlerName,
-        handler::{
-            ActFor, BadHostRule, DeployChange, HostRule, Manifest, Schedule, Scope, sorted,
-        },
+        handler::{ActFor, BadHostRule, DeployChange, HostRule, Manifest, Schedule, Scope, sorted},
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
 };

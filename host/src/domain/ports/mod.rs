@@ -9,7 +9,10 @@ mod vault;
 
 pub use blobs::{Blob, BlobError, BlobReader, BlobWriter, Blobs, Room, Stored};
 pub use clients::*;
-pub use runtime::{Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, Effects, EndpointEffects, InUse, Runtime, Visit, VisitError, Visited};
+pub use runtime::{
+    Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, Effects, EndpointEffects,
+    InUse, Runtime, Visit, VisitError, Visited,
+};
 pub use store::*;
 #[cfg(test)]
 pub(crate) use vault::NoVault;

@@ -55,8 +55,12 @@ pub(crate) fn router(service: Service, base_url: &str, policy: &EndpointPolicy) 
 }
 
 fn base_path(base_url: &str) -> &str {
-    let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
-    rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or_default()
+    let rest = base_url
+        .split_once("://")
+        .map_or(base_url, |(_, rest)| rest);
+    rest.find('/')
+        .and_then(|slash| rest.get(slash..))
+        .unwrap_or_default()
 }
 
 async fn serve(

@@ -34,7 +34,10 @@ fn a_path_is_split_and_never_resolved() {
     }
 }
 
-fn passed(request: http::request::Builder, query: Option<&str>) -> crate::domain::endpoint::Request {
+fn passed(
+    request: http::request::Builder,
+    query: Option<&str>,
+) -> crate::domain::endpoint::Request {
     let request: Request = request.body(Body::empty()).unwrap();
     let path = inward::Path::of(request.uri().path()).unwrap();
     inward::request(request, &path, query.map(str::to_owned), "/wx").unwrap()
@@ -52,7 +55,10 @@ fn a_guest_sees_its_own_root_and_whom_the_client_asked() {
     assert_eq!(uri.path_and_query().unwrap(), "//other/a?b=c");
     assert_eq!(uri.authority().unwrap(), "bots.example:8443");
     assert_eq!(uri.scheme_str(), Some("https"));
-    assert_eq!(request.headers().get("x-forwarded-prefix").unwrap(), "/wx/x/hook");
+    assert_eq!(
+        request.headers().get("x-forwarded-prefix").unwrap(),
+        "/wx/x/hook"
+    );
     assert!(request.headers().get("wxhost-trial").is_none());
 }
 

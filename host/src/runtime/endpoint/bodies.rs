@@ -173,9 +173,8 @@ impl Body for Answered {
         }
         if polled.is_pending() && self.patience.is_over(context) {
             let idle_ms = self.patience.idle.as_millis();
-            let problem = format!(
-                "nothing of the response's body came for {idle_ms} ms (endpoints.idle_ms)"
-            );
+            let problem =
+                format!("nothing of the response's body came for {idle_ms} ms (endpoints.idle_ms)");
             return self.fails(FailureKind::WallClock, problem);
         }
         let frame = match ready!(polled) {

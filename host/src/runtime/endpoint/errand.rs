@@ -17,9 +17,7 @@ use wasmtime_wasi_http::p2::{
 use super::line::Line;
 use crate::{
     domain::{
-        AccountId, ClientKind, Deployment, Usage,
-        endpoint::EndpointPolicy,
-        handler::FailureKind,
+        AccountId, ClientKind, Deployment, Usage, endpoint::EndpointPolicy, handler::FailureKind,
         ports::EndpointEffects,
     },
     runtime::{
@@ -122,7 +120,9 @@ impl Errand for EndpointErrand {
 
 impl Acts for EndpointErrand {
     fn actor(&self) -> Option<(&AccountId, ClientKind)> {
-        self.actor.as_ref().map(|(account, client)| (account, *client))
+        self.actor
+            .as_ref()
+            .map(|(account, client)| (account, *client))
     }
 
     fn conversation(&self) -> Option<String> {

@@ -93,9 +93,9 @@ pub async fn visit(
         });
     };
     let announced = content_length(head.response.headers());
-    let response = head.response.map(|body| {
-        Answered::new(body, announced, line, gone, &host.endpoints).boxed_unsync()
-    });
+    let response = head
+        .response
+        .map(|body| Answered::new(body, announced, line, gone, &host.endpoints).boxed_unsync());
     let go_on = head.go_on;
     Ok(Visited {
         response,
@@ -216,8 +216,7 @@ fn begin(
         request,
         ending,
     } = visit;
-    let request =
-        request.map(|body| Asked::new(body, Arc::clone(&line), &host.endpoints));
+    let request = request.map(|body| Asked::new(body, Arc::clone(&line), &host.endpoints));
     let errand = EndpointErrand::new(endpoint, is_trial, Arc::clone(&line), answer);
     let wall = errand.wall(&host.limits, &host.endpoints);
     let call = Running {

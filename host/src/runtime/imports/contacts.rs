@@ -38,8 +38,8 @@ impl<E: Acts> Host for CallState<E> {
             // Counted per page read: a search costs what listing would.
             self.enter()?;
             let Some(account) = self.call.account_acted_for() else {
-            return Ok(Err(convert::failure(&NotTaken::NoAccount)));
-        };
+                return Ok(Err(convert::failure(&NotTaken::NoAccount)));
+            };
             let page = self
                 .store
                 .contacts(account, None, after.as_deref(), PAGE_MAX)

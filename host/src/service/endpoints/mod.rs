@@ -144,7 +144,11 @@ impl Service {
 
     /// Makes durable what an endpoint asked for: first its writes, which may come to
     /// nothing, then its tasks, account by account.
-    async fn keep_asked(&self, deployment: &Deployment, effects: EndpointEffects) -> Result<(), Error> {
+    async fn keep_asked(
+        &self,
+        deployment: &Deployment,
+        effects: EndpointEffects,
+    ) -> Result<(), Error> {
         let EndpointEffects { tasks, shared } = effects;
         let tasks = by_account(tasks);
         for (account, tasks) in &tasks {

@@ -89,6 +89,10 @@ mod tests {
         let digest = handler.token.unwrap();
         assert!(token.expose().starts_with(PREFIX) && is(digest, token.expose()));
         assert!(!is(digest, "wxe_") && !is(digest, ""));
-        assert!(first_token(&mut handler, &version(false)).unwrap().is_none());
+        assert!(
+            first_token(&mut handler, &version(false))
+                .unwrap()
+                .is_none()
+        );
     }
 }

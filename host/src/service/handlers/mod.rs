@@ -322,7 +322,11 @@ impl Service {
 
     /// Makes a handler as it is from now on durable, then has it serve. A version
     /// that is new is kept; what is too old then is not.
-    pub(in crate::service) async fn put(&self, handler: Handler, made: Option<&Version>) -> Result<Arc<Handler>, Error> {
+    pub(in crate::service) async fn put(
+        &self,
+        handler: Handler,
+        made: Option<&Version>,
+    ) -> Result<Arc<Handler>, Error> {
         let former = self.0.catalogue.now().handlers.get(&handler.name).cloned();
         let mut kept = former.as_ref().map_or_else(Vec::new, |it| it.kept.clone());
         let mut changes = vec![CatalogueChange::PutHandler(Box::new(handler.clone()))];

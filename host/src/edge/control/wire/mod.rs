@@ -18,7 +18,8 @@ pub use self::{
     buckets::{BucketView, Emptied, EntryView, KeyValueView, ValueRequest},
     config::{ConfigItemView, ConfigKeys},
     handlers::{
-        DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView, TokenView,
+        DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
+        TokenView,
     },
     invoke::{InvokeRequest, InvokeView, WriteView},
 };
