@@ -30,12 +30,14 @@ if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
 fi
 cargo build --locked --profile guest --target "$target" --package wxhost-echo --package wxhost-gatekeeper \
     --package wxhost-webhook
-cargo build --locked --profile guest --target "$target" --package wxhost-hostile --examples
+cargo build --locked --profile guest --target "$target" --package wxhost-cookbook --package wxhost-hostile --examples
 
 place "$built/wxhost_echo.wasm" "$out/echo.wasm"
 place "$built/wxhost_gatekeeper.wasm" "$out/gatekeeper.wasm"
 place "$built/wxhost_webhook.wasm" "$out/webhook.wasm"
-sed -n '/^\[\[example\]\]/,$ s/^name = "\(.*\)"/\1/p' guests/hostile/Cargo.toml | while read -r name; do
+for package in cookbook hostile; do
+    sed -n '/^\[\[example\]\]/,$ s/^name = "\(.*\)"/\1/p' "guests/$package/Cargo.toml"
+done | while read -r name; do
     place "$built/examples/$(echo "$name" | tr - _).wasm" "$out/$name.wasm"
 done
 

@@ -6,7 +6,8 @@
 /**
  * Makes a function the bot: `export const handler = bot((event) => { … })`.
  *
- * It is called once per event, each time in a fresh instance. What it asks for
+ * It is called once per event, each time in a fresh instance (with `--instances
+ * per-account` in that of the last one, if it is still there). What it asks for
  * is made durable in one step after it returned; if it throws, nothing of that
  * call happens, and what it threw is shown to the people who run the bot.
  */

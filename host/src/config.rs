@@ -125,6 +125,7 @@ impl Config {
             pacing: self.pacing.clone(),
             clients: self.openwx.clone(),
             buckets: self.limits.buckets(),
+            calls: self.limits.bounds(),
         }
     }
 

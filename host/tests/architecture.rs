@@ -178,3 +178,56 @@ fn the_table_is_read() {
     let source = "#[cfg(test)]\nmod tests;\nuse crate::a;\n#[cfg(test)]\nmod own {\nuse crate::b;";
     assert_eq!(used(source), ["a"].map(str::to_owned).into());
 }
+
+// ------------------------------------------------------------ the contract
+
+/// Whether a line of WIT begins something that an author may ask about.
+fn is_item(line: &str) -> bool {
+    const KEYWORDS: [&str; 9] = [
+        "interface",
+        "world",
+        "type",
+        "record",
+        "variant",
+        "enum",
+        "flags",
+        "resource",
+        "package",
+    ];
+    let word = line.split_whitespace().next().unwrap_or_default();
+    let (name, rest) = line.split_at(line.find([':', '(', ',']).unwrap_or(line.len()));
+    let is_name = !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    KEYWORDS.contains(&word) || (is_name && !rest.is_empty())
+}
+
+#[test]
+fn every_item_of_the_contract_is_documented() {
+    let wit = root().join("wit");
+    let folders = [wit.join("callback"), wit];
+    let files = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap());
+    let (mut items, mut without) = (0, Vec::new());
+    for file in files.map(|it| it.unwrap().path()) {
+        if file.extension().is_none_or(|it| it != "wit") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let mut before = "";
+        for line in text.lines().map(str::trim) {
+            if is_item(line) {
+                items += 1;
+                // The package is told of once, where it is longest.
+                if !before.starts_with("///") && !line.starts_with("package") {
+                    without.push(format!("{}: {line}", file.display()));
+                }
+            }
+            before = line;
+        }
+    }
+    assert!(items > 300, "only {items} items were found");
+    assert_eq!(without, Vec::<String>::new());
+}

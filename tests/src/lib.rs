@@ -10,6 +10,7 @@
 )]
 
 pub mod chat;
+pub mod component;
 mod error;
 pub mod guests;
 pub mod host;

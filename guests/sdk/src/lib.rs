@@ -18,7 +18,8 @@
 //! }
 //! ```
 //!
-//! Keep nothing in globals: it is gone with the next event. Use [`kv`].
+//! Keep nothing in globals: it is gone with the next event, or may be, where the version was
+//! deployed with `--instances per-account`. Use [`kv`].
 #![warn(missing_docs)]
 
 #[doc(hidden)]

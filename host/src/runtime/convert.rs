@@ -440,7 +440,7 @@ pub fn trial_ask(component: Arc<Deployment>) -> Ask {
 pub fn nameless() -> Arc<Deployment> {
     Arc::new(Deployment {
         handler: HandlerName::trial(),
-        version: Version {
+        version: Arc::new(Version {
             number: VersionNumber::default(),
             digest: Digest::of(b""),
             size_bytes: 0,
@@ -450,7 +450,7 @@ pub fn nameless() -> Arc<Deployment> {
             deployed_ms: 0,
             by: String::new(),
             note: String::new(),
-        },
+        }),
         config: Configuration::default(),
     })
 }

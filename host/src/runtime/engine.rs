@@ -20,10 +20,12 @@ use super::{
     Limits, bindings,
     endpoint::{self, EndpointErrand},
     requests,
+    slow::SlowLane,
     state::{Acts, CallState, CallbackErrand, Errand},
 };
 use crate::domain::{
     HandlerName,
+    handler::CallLimit,
     ports::{CallError, ComponentError},
 };
 
@@ -54,6 +56,8 @@ pub struct Engine {
     pub callback_linker: Linker<CallState<CallbackErrand>>,
     /// For endpoints, which act for whom they choose.
     pub endpoint_linker: Linker<CallState<EndpointErrand>>,
+    /// Where calls go on that compute for long.
+    pub slow: Arc<SlowLane>,
     room: Arc<Semaphore>,
     /// Room for the calls of all endpoints: never all of it, so that clients that keep
     /// endpoints busy leave some for bots.
@@ -67,7 +71,7 @@ pub struct Engine {
     _ticker: Ticker,
 }
 
-/// Room for one call, given back when it is dropped.
+/// Room for one call, given back when it is dropped. By then the call's instance is gone.
 #[expect(dead_code, reason = "held")]
 pub struct Room([OwnedSemaphorePermit; 2], Option<OwnedSemaphorePermit>);
 
@@ -79,14 +83,16 @@ impl Engine {
         let linker = bot_linker(&wasm).map_err(host_error)?;
         let callback_linker = common_linker(&wasm).map_err(host_error)?;
         let endpoint_linker = endpoint_linker(&wasm).map_err(host_error)?;
-        let ticker =
-            Ticker::start(&wasm).map_err(|error| ComponentError::Host(error.to_string()))?;
+        let no_thread = |error: std::io::Error| ComponentError::Host(error.to_string());
+        let ticker = Ticker::start(&wasm).map_err(no_thread)?;
+        let slow = Arc::new(SlowLane::open().map_err(no_thread)?);
         let room = Arc::new(Semaphore::new(limits.concurrent_calls as usize));
         Ok(Self {
             wasm,
             linker,
             callback_linker,
             endpoint_linker,
+            slow,
             room,
             endpoints: Arc::new(Semaphore::new(share(limits, 2))),
             shares: DashMap::new(),
@@ -172,18 +178,24 @@ fn config(limits: &Limits) -> Config {
 }
 
 fn pool(limits: &Limits) -> PoolingAllocationConfig {
-    let calls = limits.concurrent_calls;
+    // Each with the most that a component may have: a place among these is always a place
+    // in the pool, whatever the others run.
+    let live = limits
+        .concurrent_calls
+        .saturating_add(limits.warm_instances);
+    let memory_bytes = limits.ceiling(CallLimit::MemoryBytes);
+    let table_elements = limits.ceiling(CallLimit::TableElements);
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(calls)
-        .total_core_instances(calls.saturating_mul(CORE_INSTANCES_PER_CALL))
-        .total_memories(calls.saturating_mul(MEMORIES_PER_CALL))
-        .total_tables(calls.saturating_mul(TABLES_PER_CALL))
-        .total_stacks(calls)
+    pool.total_component_instances(live)
+        .total_core_instances(live.saturating_mul(CORE_INSTANCES_PER_CALL))
+        .total_memories(live.saturating_mul(MEMORIES_PER_CALL))
+        .total_tables(live.saturating_mul(TABLES_PER_CALL))
+        .total_stacks(live)
         .max_core_instances_per_component(CORE_INSTANCES_PER_CALL)
         .max_memories_per_component(MEMORIES_PER_CALL)
         .max_tables_per_component(TABLES_PER_CALL)
-        .max_memory_size(usize::try_from(limits.call_memory_bytes).unwrap_or(usize::MAX))
-        .table_elements(limits.call_table_elements as usize);
+        .max_memory_size(usize::try_from(memory_bytes).unwrap_or(usize::MAX))
+        .table_elements(usize::try_from(table_elements).unwrap_or(usize::MAX));
     if PoolingAllocationConfig::is_pagemap_scan_available() {
         pool.pagemap_scan(Enabled::Yes)
             .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)

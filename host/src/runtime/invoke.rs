@@ -1,8 +1,11 @@
-//! One call: a fresh instance, its limits, and what went wrong when it did.
+//! One call: its instance, its limits, and what went wrong when it did.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
-use tokio::time::error::Elapsed;
+use futures_util::{FutureExt, future::BoxFuture};
 use wasmtime::{Store as WasmStore, Trap, UpdateDeadline, WasmBacktrace};
 
 use super::{
@@ -11,12 +14,14 @@ use super::{
     convert,
     egress::Egress,
     endpoint::EndpointErrand,
-    engine::{Engine, TICK},
+    engine::{Engine, Room, TICK},
     registry::{Bot, Callback, Guest, chain},
+    slow::Ending,
     state::{CallState, CallbackErrand, Errand, Stopped},
+    warm::{Instance, Warm},
 };
 use crate::domain::{
-    HandlerName,
+    Deployment, HandlerName,
     callback::{Question, Verdict},
     endpoint::EndpointPolicy,
     handler::FailureKind,
@@ -27,6 +32,10 @@ use crate::domain::{
 
 /// How long a failure's text may be: a backtrace of a deep recursion is long.
 const MESSAGE_MAX_BYTES: usize = 8 * 1024;
+
+/// After how many ticks a call goes on where it holds up nobody. The first comes at any
+/// moment of a call, however short it is.
+const LONG_TICKS: u64 = 2;
 
 /// What the guest may hand over in one host call, in bytes as the host holds it.
 /// It is read before the call is counted or its arguments are looked at, so this
@@ -49,43 +58,71 @@ pub struct Host {
     pub endpoints: Arc<EndpointPolicy>,
 }
 
-/// Calls the bot once. The caller holds the room for it.
+impl Host {
+    /// What a call of this version may use.
+    pub fn limits_of(&self, deployment: &Deployment) -> Arc<Limits> {
+        self.limits.asked(&deployment.version.manifest.limits)
+    }
+}
+
+/// Calls the bot once, in the room that is given for it.
 pub async fn call(
     engine: &Engine,
     host: &Host,
+    warm: &Arc<Warm>,
     bot: &Bot,
     call: Call,
+    room: Room,
 ) -> Result<Effects, CallError> {
-    let event = Arc::clone(&call.event);
-    let mut wasm = new_store(engine, host, call);
-    let run = async {
-        let instance = bot.instantiate_async(&mut wasm).await?;
-        let event = convert::event(&event);
-        instance
-            .wxhost_bot_handler()
-            .call_on_event(&mut wasm, &event)
-            .await
+    let (event, bot) = (Arc::clone(&call.event), Arc::clone(bot));
+    let (lease, kept) = warm.lease(&call).unzip();
+    let (wasm, kept) = match kept.flatten() {
+        Some(Instance { mut wasm, bot }) => {
+            wasm.data_mut().renew(host.clone(), call);
+            (wasm, Some(bot))
+        }
+        None => (new_store(engine, host, call), None),
     };
-    let ended = tokio::time::timeout(host.limits.call_wall(), run).await;
-    let ((), state) = outcome(ended, wasm)?;
-    Ok(state.into_effects())
+    let ran = run(engine, room, wasm, move |wasm| {
+        async move {
+            let instance = match kept {
+                Some(instance) => instance,
+                None => bot.instantiate_async(&mut *wasm).await?,
+            };
+            let handler = instance.wxhost_bot_handler();
+            let event = convert::event(&event);
+            let returned = handler.call_on_event(wasm, &event).await?;
+            Ok(returned.map(|()| instance))
+        }
+        .boxed()
+    });
+    let (_room, mut wasm, bot) = ran.await?;
+    let effects = wasm.data_mut().take_asked();
+    if let Some(lease) = lease {
+        warm.keep(lease, Instance { wasm, bot });
+    }
+    Ok(effects)
 }
 
-/// Asks the callback component once. The caller holds the room for it.
+/// Asks the callback component once, in the room that is given for it.
 pub async fn ask(
     engine: &Engine,
     host: &Host,
     callback: &Callback,
     ask: Ask,
+    room: Room,
 ) -> Result<Answer, CallError> {
-    let question = ask.question.clone();
-    let mut wasm = new_store(engine, host, CallbackErrand::new(ask));
-    let run = async {
-        let instance = callback.instantiate_async(&mut wasm).await?;
-        decide(instance.wxhost_callback_handler(), &mut wasm, &question).await
-    };
-    let ended = tokio::time::timeout(host.limits.call_wall(), run).await;
-    let (verdict, state) = outcome(ended, wasm)?;
+    let (question, callback) = (ask.question.clone(), Arc::clone(callback));
+    let wasm = new_store(engine, host, CallbackErrand::new(ask));
+    let ran = run(engine, room, wasm, move |wasm| {
+        async move {
+            let instance = callback.instantiate_async(&mut *wasm).await?;
+            decide(instance.wxhost_callback_handler(), wasm, &question).await
+        }
+        .boxed()
+    });
+    let (_room, wasm, verdict) = ran.await?;
+    let state = wasm.into_data();
     match verdict.check() {
         Ok(()) => Ok(state.into_answer(verdict)),
         Err(problem) => Err(refused(problem, &state)),
@@ -113,31 +150,41 @@ async fn decide(
     })
 }
 
-/// Instantiates the component once: exports of the wrong type show only then.
+/// Instantiates the component once: exports of the wrong type show only then. What its
+/// version asks for is not known yet, so it has the most that one may.
 pub async fn start(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), ComponentError> {
-    let _room = engine
+    let room = engine
         .room(&HandlerName::trial(), host.limits.queue_wait())
         .await
-        .map_err(|error| ComponentError::Host(error.to_string()))?;
+        .map_err(|error| ComponentError::Busy(error.to_string()))?;
+    let host = Host {
+        limits: host.limits.at_most(),
+        ..host.clone()
+    };
     let started = match guest {
         Guest::Bot(bot) => {
-            let mut wasm = new_store(engine, host, convert::trial_call(convert::nameless()));
-            let start = bot.instantiate_async(&mut wasm);
-            let ended = tokio::time::timeout(host.limits.call_wall(), start).await;
-            outcome(ended.map(|it| it.map(Ok)), wasm).map(drop)
+            let call = convert::trial_call(convert::nameless());
+            let (wasm, bot) = (new_store(engine, &host, call), Arc::clone(bot));
+            let ran = run(engine, room, wasm, move |wasm| {
+                async move { bot.instantiate_async(wasm).await.map(Ok) }.boxed()
+            });
+            ran.await.map(drop)
         }
         Guest::Endpoint(endpoint) => {
-            let mut wasm = new_store(engine, host, EndpointErrand::nobodys());
-            let start = endpoint.instantiate_async(&mut wasm);
-            let ended = tokio::time::timeout(host.limits.call_wall(), start).await;
-            outcome(ended.map(|it| it.map(Ok)), wasm).map(drop)
+            let errand = EndpointErrand::nobodys();
+            let (wasm, endpoint) = (new_store(engine, &host, errand), Arc::clone(endpoint));
+            let ran = run(engine, room, wasm, move |wasm| {
+                async move { endpoint.instantiate_async(wasm).await.map(Ok) }.boxed()
+            });
+            ran.await.map(drop)
         }
         Guest::Callback(callback) => {
             let errand = CallbackErrand::new(convert::trial_ask(convert::nameless()));
-            let mut wasm = new_store(engine, host, errand);
-            let start = callback.instantiate_async(&mut wasm);
-            let ended = tokio::time::timeout(host.limits.call_wall(), start).await;
-            outcome(ended.map(|it| it.map(Ok)), wasm).map(drop)
+            let (wasm, callback) = (new_store(engine, &host, errand), Arc::clone(callback));
+            let ran = run(engine, room, wasm, move |wasm| {
+                async move { callback.instantiate_async(wasm).await.map(Ok) }.boxed()
+            });
+            ran.await.map(drop)
         }
     };
     started.map_err(|error| ComponentError::Unfit(format!("it does not start: {error}")))
@@ -148,12 +195,19 @@ pub(super) fn new_store<E: Errand>(
     host: &Host,
     errand: E,
 ) -> WasmStore<CallState<E>> {
-    let limits = &host.limits;
     let state = CallState::new(host.clone(), errand);
     let mut wasm = WasmStore::new(&engine.wasm, state);
     wasm.limiter(|state| state);
+    wasm
+}
+
+/// Sets what the guest may use from now on. The flag tells when it has computed for long.
+pub(super) fn set_limits<E: Errand>(wasm: &mut WasmStore<CallState<E>>) -> Arc<AtomicBool> {
+    let computes = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&computes);
+    let tick_ms = TICK.as_millis() as u64;
+    let ticks_max = wasm.data().limits.call_cpu_ms.div_ceil(tick_ms).max(1);
     wasm.set_hostcall_fuel(HOST_CALL_BYTES_MAX);
-    let ticks_max = limits.call_cpu_ms.div_ceil(TICK.as_millis() as u64).max(1);
     wasm.set_epoch_deadline(1);
     // Waiting moves the epoch on too, but is noticed once only: ticks are counted
     // while the guest computes, and each lets other calls run.
@@ -164,18 +218,40 @@ pub(super) fn new_store<E: Errand>(
             let message = format!("more than {} ms of computing", state.limits.call_cpu_ms);
             return Err(Stopped::Limit(FailureKind::CpuTime, message).into());
         }
+        if state.ticks >= LONG_TICKS {
+            flag.store(true, Ordering::Relaxed);
+        }
         Ok(UpdateDeadline::Yield(1))
     });
-    wasm
+    computes
 }
 
-/// What the guest returned with what it asked for, or how it failed.
-fn outcome<T, E: Errand>(
-    ended: Result<wasmtime::Result<Result<T, String>>, Elapsed>,
-    wasm: WasmStore<CallState<E>>,
-) -> Result<(T, CallState<E>), CallError> {
+/// What a guest is called for: it returns something, or says why not.
+type Returned<T> = wasmtime::Result<Result<T, String>>;
+
+/// Runs a call within its limits, and gives what the guest returned, or how it failed.
+/// The room is held as long as the instance is there.
+async fn run<T: Send + 'static, E: Errand>(
+    engine: &Engine,
+    room: Room,
+    mut wasm: WasmStore<CallState<E>>,
+    work: impl for<'a> FnOnce(&'a mut WasmStore<CallState<E>>) -> BoxFuture<'a, Returned<T>>
+    + Send
+    + 'static,
+) -> Result<(Room, WasmStore<CallState<E>>, T), CallError> {
+    let computes = set_limits(&mut wasm);
+    let whole = async move {
+        // Dropped half-way, the last of these goes first.
+        let room = room;
+        let mut wasm = wasm;
+        let time = wasm.data().limits.call_wall();
+        let ended = tokio::time::timeout(time, work(&mut wasm)).await;
+        (room, wasm, ended)
+    };
+    let ran = engine.slow.run(whole, &computes).await;
+    let (room, wasm, ended) = ran.map_err(|Ending| CallError::Busy { waited_ms: 0 })?;
     match ended {
-        Ok(Ok(Ok(returned))) => Ok((returned, wasm.into_data())),
+        Ok(Ok(Ok(returned))) => Ok((room, wasm, returned)),
         Ok(Ok(Err(refusal))) => Err(refused(refusal, wasm.data())),
         Ok(Err(error)) => Err(classify(&error, wasm.data())),
         Err(_) => Err(too_slow(wasm.data())),

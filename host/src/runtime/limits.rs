@@ -1,14 +1,17 @@
 //! What one call of a guest may use. Every bound has a setting of its name
 //! under `[limits]`, and a reason.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Usage,
     bucket::BucketLimits,
-    ports::{COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX},
+    handler::{
+        CallLimit, CallLimits, EFFECT_CHANGES_MAX, LimitBounds, TIMER_CHANGES, effect_changes,
+    },
+    ports::COMMIT_BYTES_MAX,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -19,19 +22,30 @@ const MIB: u64 = 1024 * 1024;
 const EFFECTS_BYTES_MAX: u32 = 3 * 1024 * 1024;
 const _: () = assert!((EFFECTS_BYTES_MAX as usize) < COMMIT_BYTES_MAX);
 
-/// Changes that a timer makes at most: itself, its alarm, and the alarm of the one
-/// that it replaces.
-const TIMER_CHANGES: u32 = 3;
 /// The most that `account_timers` can be set to. They are read, and listed, as a whole.
 pub const ACCOUNT_TIMERS_MAX: u32 = 10_000;
-
-/// Changes of a commit that are kept free for what settles the event: its
-/// record, its failure, the task and the account that it changes.
-const SETTLING_CHANGES: usize = 8;
 
 /// The most that waiting for room and the call may take together. Waiting for
 /// the account's turn can take another 10 s, and WeHub waits 30 s for an answer.
 const ANSWER_MS_MAX: u64 = 15_000;
+
+/// What a memory can address.
+const MEMORY_BYTES_MAX: u64 = 4096 * MIB;
+
+/// The most that a version may ask for unless the settings say otherwise. Enough for
+/// what bots have been seen to need, so little that one of them is no burden.
+const CEILINGS: [(CallLimit, u64); 10] = [
+    (CallLimit::CpuMs, 2_000),
+    (CallLimit::MemoryBytes, 256 * MIB),
+    (CallLimit::TableElements, 50_000),
+    (CallLimit::HostCalls, 100_000),
+    (CallLimit::Handles, 10_000),
+    (CallLimit::LogBytes, MIB),
+    (CallLimit::Tasks, 200),
+    (CallLimit::KeyValueWrites, 512),
+    (CallLimit::Timers, 256),
+    (CallLimit::EffectsBytes, EFFECTS_BYTES_MAX as u64),
+];
 
 /// Limits of one call, and of all calls together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +102,17 @@ pub struct Limits {
     pub component_bytes: u64,
     /// Time that compiling one component may take, in ms.
     pub compile_ms: u64,
+    /// Instances that are kept for the next events of their accounts, of all handlers
+    /// that ask for it. They have places of the pool beside those of calls.
+    pub warm_instances: u32,
+    /// Memory of all of them together, in bytes.
+    pub warm_instances_bytes: u64,
+    /// How old one of them becomes, in ms.
+    pub warm_instance_ms: u64,
+    /// How many calls one of them serves.
+    pub warm_instance_calls: u32,
+    /// The most that a version may ask for, by the names of the limits of a call.
+    pub ceiling: CallLimits,
 }
 
 impl Default for Limits {
@@ -115,6 +140,11 @@ impl Default for Limits {
             queue_wait_ms: 5_000,
             component_bytes: 64 * MIB,
             compile_ms: 60_000,
+            warm_instances: 64,
+            warm_instances_bytes: 512 * MIB,
+            warm_instance_ms: 5 * 60 * 1000,
+            warm_instance_calls: 1_000,
+            ceiling: CallLimits::default(),
         }
     }
 }
@@ -123,6 +153,87 @@ impl Limits {
     /// How long a call may take in all.
     pub fn call_wall(&self) -> Duration {
         Duration::from_millis(self.call_wall_ms)
+    }
+
+    /// One of the limits of a call.
+    fn given(&self, limit: CallLimit) -> u64 {
+        match limit {
+            CallLimit::CpuMs => self.call_cpu_ms,
+            CallLimit::WallMs => self.call_wall_ms,
+            CallLimit::MemoryBytes => self.call_memory_bytes,
+            CallLimit::TableElements => self.call_table_elements.into(),
+            CallLimit::HostCalls => self.call_host_calls.into(),
+            CallLimit::Handles => self.call_handles.into(),
+            CallLimit::LogBytes => self.call_log_bytes.into(),
+            CallLimit::Tasks => self.call_tasks.into(),
+            CallLimit::KeyValueWrites => self.call_key_value_writes.into(),
+            CallLimit::Timers => self.call_timers.into(),
+            CallLimit::EffectsBytes => self.call_effects_bytes.into(),
+        }
+    }
+
+    fn set(&mut self, limit: CallLimit, value: u64) {
+        let small = u32::try_from(value).unwrap_or(u32::MAX);
+        match limit {
+            CallLimit::CpuMs => self.call_cpu_ms = value,
+            CallLimit::WallMs => self.call_wall_ms = value,
+            CallLimit::MemoryBytes => self.call_memory_bytes = value,
+            CallLimit::TableElements => self.call_table_elements = small,
+            CallLimit::HostCalls => self.call_host_calls = small,
+            CallLimit::Handles => self.call_handles = small,
+            CallLimit::LogBytes => self.call_log_bytes = small,
+            CallLimit::Tasks => self.call_tasks = small,
+            CallLimit::KeyValueWrites => self.call_key_value_writes = small,
+            CallLimit::Timers => self.call_timers = small,
+            CallLimit::EffectsBytes => self.call_effects_bytes = small,
+        }
+    }
+
+    /// The most that a version may ask for: what the settings say, else what is usual,
+    /// and never less than every call has.
+    pub fn ceiling(&self, limit: CallLimit) -> u64 {
+        let usual = || match limit {
+            // Whatever is left for the answer.
+            CallLimit::WallMs => ANSWER_MS_MAX.saturating_sub(self.queue_wait_ms),
+            limit => {
+                let usual = CEILINGS.into_iter().find(|(it, _)| *it == limit);
+                usual.map_or(0, |(_, ceiling)| ceiling)
+            }
+        };
+        let ceiling = self.ceiling.get(limit).unwrap_or_else(usual);
+        ceiling.max(self.given(limit))
+    }
+
+    /// What versions may ask for, for whoever deploys them.
+    pub fn bounds(&self) -> LimitBounds {
+        let all = CallLimit::ALL;
+        LimitBounds {
+            given: all.map(|it| (it, self.given(it))).into_iter().collect(),
+            ceilings: all.map(|it| (it, self.ceiling(it))).into_iter().collect(),
+        }
+    }
+
+    /// The limits for a call of a version that asks for these. The settings may have
+    /// changed since it was deployed: it never gets more than they allow.
+    pub fn asked(self: &Arc<Self>, asked: &CallLimits) -> Arc<Self> {
+        if asked.is_empty() {
+            return Arc::clone(self);
+        }
+        let mut limits = self.as_ref().clone();
+        for (limit, value) in asked.iter() {
+            limits.set(limit, value.min(self.ceiling(limit)));
+        }
+        Arc::new(limits)
+    }
+
+    /// The most that any version may ask for. It says as much when it is deployed, which
+    /// is after its component was taken in.
+    pub fn at_most(&self) -> Arc<Self> {
+        let mut limits = self.clone();
+        for limit in CallLimit::ALL {
+            limits.set(limit, self.ceiling(limit));
+        }
+        Arc::new(limits)
     }
 
     /// How long an event waits for room.
@@ -160,7 +271,7 @@ impl Limits {
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(format!("limits.{name}: must be more than 0"));
         }
-        if self.call_memory_bytes > 4096 * MIB {
+        if self.call_memory_bytes > MEMORY_BYTES_MAX {
             return Err("limits.call_memory_bytes: at most 4 GiB can be addressed".to_owned());
         }
         if self.call_wall_ms.saturating_add(self.queue_wait_ms) > ANSWER_MS_MAX {
@@ -170,19 +281,38 @@ impl Limits {
                  10 s and WeHub waits 30 s for an answer"
             ));
         }
-        self.check_effects()
+        self.check_effects()?;
+        self.check_ceilings()
+    }
+
+    fn check_ceilings(&self) -> Result<(), String> {
+        for (limit, ceiling) in self.ceiling.iter() {
+            if ceiling < self.given(limit) {
+                return Err(format!(
+                    "limits.ceiling.{limit}: is less than limits.call_{limit}, which calls have \
+                     that ask for nothing"
+                ));
+            }
+            let (most, why) = hardest(limit, self.queue_wait_ms);
+            if ceiling > most {
+                return Err(format!("limits.ceiling.{limit}: at most {most}: {why}"));
+            }
+        }
+        Ok(())
     }
 
     /// One commit holds all effects of a call, and what settles the event too.
     fn check_effects(&self) -> Result<(), String> {
-        let timers = self.call_timers.saturating_mul(TIMER_CHANGES);
-        let effects = self.call_tasks.saturating_add(self.call_key_value_writes);
-        let effects = effects.saturating_add(timers);
-        let room = COMMIT_CHANGES_MAX - SETTLING_CHANGES;
-        if effects as usize > room {
+        let [tasks, writes, timers] = [
+            self.call_tasks,
+            self.call_key_value_writes,
+            self.call_timers,
+        ];
+        if effect_changes(tasks.into(), writes.into(), timers.into()) > EFFECT_CHANGES_MAX {
             return Err(format!(
                 "limits.call_tasks, limits.call_key_value_writes and {TIMER_CHANGES} times \
-                 limits.call_timers: together at most {room}, since one commit holds them all"
+                 limits.call_timers: together at most {EFFECT_CHANGES_MAX}, since one commit \
+                 holds them all"
             ));
         }
         if self.account_timers > ACCOUNT_TIMERS_MAX {
@@ -200,6 +330,26 @@ impl Limits {
     }
 }
 
+/// What a limit can come to at all, and why no more.
+fn hardest(limit: CallLimit, queue_wait_ms: u64) -> (u64, &'static str) {
+    match limit {
+        CallLimit::WallMs => (
+            ANSWER_MS_MAX.saturating_sub(queue_wait_ms),
+            "with limits.queue_wait_ms before it an answer would come too late",
+        ),
+        CallLimit::CpuMs => (ANSWER_MS_MAX, "an answer would come too late"),
+        CallLimit::MemoryBytes => (MEMORY_BYTES_MAX, "more can't be addressed"),
+        CallLimit::EffectsBytes => (EFFECTS_BYTES_MAX.into(), "one commit holds them all"),
+        CallLimit::Tasks | CallLimit::KeyValueWrites | CallLimit::Timers => {
+            (EFFECT_CHANGES_MAX, "one commit holds them all")
+        }
+        CallLimit::TableElements
+        | CallLimit::HostCalls
+        | CallLimit::Handles
+        | CallLimit::LogBytes => (u32::MAX.into(), "it is counted in 32 bits"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +358,56 @@ mod tests {
         let mut limits = Limits::default();
         change(&mut limits);
         limits.check().err().unwrap_or_default()
+    }
+
+    fn asked(limit: CallLimit, value: u64) -> CallLimits {
+        [(limit, value)].into_iter().collect()
+    }
+
+    #[test]
+    fn a_call_has_what_its_version_asks_for_and_never_more_than_the_ceiling() {
+        let host = Arc::new(Limits::default());
+        assert!(Arc::ptr_eq(&host.asked(&CallLimits::default()), &host));
+        assert_eq!(host.asked(&asked(CallLimit::CpuMs, 20)).call_cpu_ms, 20);
+        assert_eq!(
+            host.asked(&asked(CallLimit::CpuMs, 1_000)).call_cpu_ms,
+            1_000
+        );
+        // The ceiling was lowered since.
+        assert_eq!(
+            host.asked(&asked(CallLimit::CpuMs, 60_000)).call_cpu_ms,
+            2_000
+        );
+        for limit in CallLimit::ALL {
+            let one = host.asked(&asked(limit, 1));
+            assert_eq!(one.given(limit), 1, "{limit}");
+            let others = CallLimit::ALL.into_iter().filter(|it| *it != limit);
+            for other in others {
+                assert_eq!(one.given(other), host.given(other), "{limit}, {other}");
+            }
+            assert_eq!(host.at_most().given(limit), host.ceiling(limit));
+        }
+    }
+
+    #[test]
+    fn a_ceiling_is_never_below_what_every_call_has() {
+        let host = Limits {
+            call_cpu_ms: 7_000,
+            ..Limits::default()
+        };
+        assert_eq!(host.ceiling(CallLimit::CpuMs), 7_000);
+        let low = refusal(|it| it.ceiling = asked(CallLimit::CpuMs, 100));
+        assert!(low.starts_with("limits.ceiling.cpu_ms"), "{low}");
+        assert!(low.contains("limits.call_cpu_ms"), "{low}");
+        let high = refusal(|it| it.ceiling = asked(CallLimit::WallMs, 10_001));
+        assert!(
+            high.starts_with("limits.ceiling.wall_ms: at most 10000"),
+            "{high}"
+        );
+        assert_eq!(
+            refusal(|it| it.ceiling = asked(CallLimit::CpuMs, 9_000)),
+            ""
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! Runs bots and callback components: WebAssembly behind the packages in `wit/`.
+//! Runs bots, callback components and endpoints: WebAssembly behind the packages in `wit/`.
 //!
-//! A component is compiled once and called in a fresh instance per event.
+//! A component is compiled once and called in a fresh instance per event, unless its
+//! version asks for one that is kept for the account ([`warm`]).
 //! Whatever the guest asks for is collected in [`state::CallState`] and handed
 //! back when it returned; a guest that fails leaves nothing behind. This module
 //! reads the store for the guest and never writes to it.
@@ -17,10 +18,12 @@ mod limits;
 mod output;
 mod registry;
 mod requests;
+mod slow;
 mod state;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod warm;
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -31,7 +34,7 @@ pub use limits::Limits;
 
 use self::registry::Guest;
 use crate::domain::{
-    Deployment, Digest,
+    AccountId, Deployment, Digest,
     endpoint::EndpointPolicy,
     handler::{FailureKind, Used},
     ports::{
@@ -45,6 +48,7 @@ pub struct Wasm {
     engine: engine::Engine,
     registry: registry::Registry,
     host: invoke::Host,
+    warm: Arc<warm::Warm>,
 }
 
 impl Wasm {
@@ -59,6 +63,7 @@ impl Wasm {
     ) -> Result<Self, ComponentError> {
         let engine = engine::Engine::new(&limits)?;
         let registry = registry::Registry::open(&engine, &limits, data_dir)?;
+        let warm = Arc::new(warm::Warm::new(&limits));
         let host = invoke::Host {
             limits: Arc::new(limits),
             store,
@@ -70,6 +75,7 @@ impl Wasm {
             engine,
             registry,
             host,
+            warm,
         })
     }
 }
@@ -90,8 +96,8 @@ impl Runtime for Wasm {
                 Ok(effects.used)
             }
             Guest::Endpoint(guest) => {
-                let _room = self.room(&deployment).await?;
-                endpoint::try_out(&self.engine, &self.host, guest, deployment).await
+                let room = self.room(&deployment).await?;
+                endpoint::try_out(&self.engine, &self.host, guest, room, deployment).await
             }
             Guest::Callback(_) => {
                 let answer = self.ask(convert::trial_ask(deployment)).await?;
@@ -110,20 +116,28 @@ impl Runtime for Wasm {
         self.registry.retain(components).await;
     }
 
+    fn forget_instance(&self, account: &AccountId) {
+        self.warm.forget(account);
+    }
+
+    fn forget_unserved(&self, serving: &(dyn Fn(&AccountId) -> Option<Arc<Deployment>> + Sync)) {
+        self.warm.forget_unserved(serving);
+    }
+
     async fn call(&self, call: Call) -> Result<Effects, CallError> {
         let Guest::Bot(bot) = self.loaded(&call.bot)? else {
             return Err(of_another_world(&call.bot));
         };
-        let _room = self.room(&call.bot).await?;
-        invoke::call(&self.engine, &self.host, &bot, call).await
+        let room = self.room(&call.bot).await?;
+        invoke::call(&self.engine, &self.host, &self.warm, &bot, call, room).await
     }
 
     async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
         let Guest::Callback(callback) = self.loaded(&ask.component)? else {
             return Err(of_another_world(&ask.component));
         };
-        let _room = self.room(&ask.component).await?;
-        invoke::ask(&self.engine, &self.host, &callback, ask).await
+        let room = self.room(&ask.component).await?;
+        invoke::ask(&self.engine, &self.host, &callback, ask, room).await
     }
 
     async fn visit(&self, visit: Visit) -> Result<Visited, VisitError> {

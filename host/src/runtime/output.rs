@@ -17,7 +17,7 @@ use wasmtime_wasi::{
 /// How much of it is kept with a failure: the end, where the reason is.
 const KEPT_BYTES: usize = 4 * 1024;
 
-/// Collects the output of one call. A cheap handle.
+/// Collects the output of one call at a time. A cheap handle.
 #[derive(Debug, Clone)]
 pub struct Output(Arc<Mutex<Inner>>);
 
@@ -28,14 +28,27 @@ struct Inner {
     dropped: u64,
 }
 
-impl Output {
-    /// Takes at most `limit_bytes`.
-    pub fn new(limit_bytes: u32) -> Self {
-        Self(Arc::new(Mutex::new(Inner {
+impl Inner {
+    fn new(limit_bytes: u32) -> Self {
+        Self {
             text: Vec::new(),
             room: limit_bytes as usize,
             dropped: 0,
-        })))
+        }
+    }
+}
+
+impl Output {
+    /// Takes at most `limit_bytes`.
+    pub fn new(limit_bytes: u32) -> Self {
+        Self(Arc::new(Mutex::new(Inner::new(limit_bytes))))
+    }
+
+    /// Forgets what came so far, and takes at most this much from now on: whoever has the
+    /// handle speaks in another call.
+    pub fn begin_anew(&self, limit_bytes: u32) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *inner = Inner::new(limit_bytes);
     }
 
     /// Adds what there is room for. False when anything was dropped.
@@ -135,6 +148,14 @@ mod tests {
         assert_eq!(
             output.tail(),
             "123456789a\n[6 bytes over the limit were dropped]"
+        );
+        let held = output.clone();
+        output.begin_anew(5);
+        assert!(held.add(b"12345"));
+        assert!(!held.add(b"6"));
+        assert_eq!(
+            output.tail(),
+            "12345\n[1 bytes over the limit were dropped]"
         );
     }
 }

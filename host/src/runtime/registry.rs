@@ -15,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use dashmap::DashMap;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component as WasmComponent, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
@@ -24,6 +25,7 @@ use super::{
     bindings::{BotPre, callback::CallbackPre},
     endpoint::EndpointErrand,
     engine::Engine,
+    slow::step_back,
     state::{CallState, CallbackErrand},
 };
 use crate::{
@@ -93,6 +95,8 @@ pub struct Registry {
     unused: Mutex<Unused>,
     /// Compiling uses every core it gets: one at a time leaves some for calls.
     compiling: Arc<Semaphore>,
+    /// Where it is done.
+    compilers: Arc<ThreadPool>,
     component_bytes: u64,
     compile_time: Duration,
 }
@@ -112,6 +116,7 @@ impl Registry {
             ready: DashMap::new(),
             unused: Mutex::default(),
             compiling: Arc::new(Semaphore::new(1)),
+            compilers: Arc::new(compilers()?),
             component_bytes: limits.component_bytes,
             compile_time: Duration::from_millis(limits.compile_ms),
         })
@@ -242,7 +247,8 @@ impl Registry {
     }
 
     /// Compiles off the request path. Cranelift can't be interrupted: past the
-    /// time limit the caller gets its answer, and the next component waits.
+    /// time limit the caller gets its answer, and the next component waits, as long at
+    /// most.
     async fn compile(&self, bytes: Bytes) -> Result<WasmComponent, ComponentError> {
         let late = || {
             let seconds = self.compile_time.as_secs();
@@ -250,12 +256,19 @@ impl Registry {
                 "compiling it takes more than {seconds} s (limits.compile_ms)"
             ))
         };
+        let permit = Arc::clone(&self.compiling).acquire_owned();
+        let permit = match tokio::time::timeout(self.compile_time, permit).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) | Err(_) => {
+                let problem = "other components are being compiled: try again later";
+                return Err(ComponentError::Busy(problem.to_owned()));
+            }
+        };
         let work = async {
-            let permit = Arc::clone(&self.compiling).acquire_owned().await;
-            let engine = self.engine.clone();
+            let (engine, compilers) = (self.engine.clone(), Arc::clone(&self.compilers));
             let compiling = tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                WasmComponent::from_binary(&engine, &bytes)
+                compilers.install(|| WasmComponent::from_binary(&engine, &bytes))
             });
             compiling
                 .await
@@ -329,6 +342,16 @@ impl Registry {
 
 fn unlinked(error: wasmtime::Error) -> ComponentError {
     ComponentError::Unfit(format!("it does not link: {}", chain(&error)))
+}
+
+/// Threads that compile, as many as there are cores, but with less of a claim to them than
+/// those that answer.
+fn compilers() -> Result<ThreadPool, ComponentError> {
+    let threads = ThreadPoolBuilder::new()
+        .thread_name(|_| "wasm-compiler".to_owned())
+        .start_handler(|_| step_back());
+    let started = threads.build();
+    started.map_err(|error| ComponentError::Host(error.to_string()))
 }
 
 /// Says what each world wants and what is there instead.

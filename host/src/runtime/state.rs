@@ -1,13 +1,17 @@
 //! What the host holds for one call: its limits and what the guest asked for.
 
 use std::{
+    any::Any,
     io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{
+    WasiCtx, WasiCtxView, WasiView,
+    p2::{DynInputStream, DynOutputStream, DynPollable},
+};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
@@ -209,15 +213,51 @@ pub struct CallState<E: Errand = Call> {
 
 impl<E: Errand> CallState<E> {
     pub fn new(host: Host, call: E) -> Self {
+        let limits = host.limits_of(call.deployment());
+        let output = Output::new(limits.call_log_bytes);
+        Self::with(host, call, limits, output)
+    }
+
+    /// Begins another call in the same instance. All is as for a first one but for what
+    /// the guest's own memory may refer to: its standard streams, which are in the table
+    /// and lead to this call's output, and how much memory it has.
+    pub fn renew(&mut self, host: Host, call: E) {
+        let limits = host.limits_of(call.deployment());
+        let output = self.output.clone();
+        output.begin_anew(limits.call_log_bytes);
+        let new = Self::with(host, call, limits, output);
+        let former = std::mem::replace(self, new);
+        let handles_max = self.table.max_capacity();
+        self.wasi = former.wasi;
+        self.table = former.table;
+        self.table.set_max_capacity(handles_max);
+        self.memory_bytes = former.memory_bytes;
+    }
+
+    /// Whether the instance can serve another call without anything of this one: the guest
+    /// holds nothing but standard streams, and was refused no memory. One that has half
+    /// of its memory begins anew before it has none.
+    pub fn is_fit_for_another(&mut self) -> bool {
+        let half = usize::try_from(self.limits.call_memory_bytes / 2).unwrap_or(usize::MAX);
+        !self.memory_refused
+            && self.memory_bytes <= half
+            && self.table.iter_mut().all(|held| is_standard_stream(held))
+    }
+
+    /// What its linear memories come to.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes as u64
+    }
+
+    fn with(host: Host, call: E, limits: Arc<Limits>, output: Output) -> Self {
         let Host {
-            limits,
+            limits: _,
             store,
             check,
             egress,
             endpoints,
         } = host;
         let wall = call.wall(&limits, &endpoints);
-        let output = Output::new(limits.call_log_bytes);
         let wasi = WasiCtx::builder()
             .stdout(output.clone())
             .stderr(output.clone())
@@ -380,8 +420,8 @@ impl<E: Acts> CallState<E> {
 }
 
 impl CallState {
-    /// What the bot asked for.
-    pub fn into_effects(mut self) -> Effects {
+    /// Takes what the bot asked for.
+    pub fn take_asked(&mut self) -> Effects {
         let handler = self.handler().clone();
         Effects {
             tasks: std::mem::take(&mut self.tasks)
@@ -407,6 +447,12 @@ impl CallState<CallbackErrand> {
             key_values: self.take_writes(),
         }
     }
+}
+
+/// Whether this is one of the streams that a guest's runtime opens once and keeps, or what
+/// it waits for one with. Streams of anything else have that in the table as well.
+fn is_standard_stream(held: &mut (dyn Any + Send)) -> bool {
+    held.is::<DynInputStream>() || held.is::<DynOutputStream>() || held.is::<DynPollable>()
 }
 
 fn task_bytes(action: &Action) -> usize {

@@ -12,6 +12,7 @@ fn small() -> Limits {
     Limits {
         call_memory_bytes: 16 * 1024 * 1024,
         concurrent_calls: 2,
+        warm_instances: 2,
         ..Limits::default()
     }
 }

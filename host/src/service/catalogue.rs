@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -13,7 +13,9 @@ use tokio::sync::Mutex;
 
 use crate::domain::{
     AccountId, Binding, Deployment, Digest, Handler, HandlerName,
-    handler::{Configuration, Layers, Scope, Score, Share, VersionNumber},
+    handler::{
+        ConfigScope, Configuration, Layer, Layers, Scope, Score, Share, Version, VersionNumber,
+    },
     ports::InUse,
 };
 
@@ -33,19 +35,23 @@ pub struct Entry {
 }
 
 /// What serves an account whose configuration is its own.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Own {
     serving: Arc<Deployment>,
     newer: Option<Arc<Deployment>>,
 }
 
 impl Own {
-    fn new(handler: &Handler, config: &Configuration) -> Self {
+    fn new(
+        handler: &Handler,
+        serving: &Arc<Version>,
+        newer: Option<&Arc<Version>>,
+        config: &Configuration,
+    ) -> Self {
         let deployment = |version| Arc::new(handler.deployment(version, config.clone()));
-        let rollout = handler.rollout.as_ref();
         Self {
-            serving: deployment(&handler.version),
-            newer: rollout.map(|rollout| deployment(&rollout.version)),
+            serving: deployment(serving),
+            newer: newer.map(deployment),
         }
     }
 }
@@ -93,13 +99,19 @@ impl Entry {
         config: Arc<Layers>,
         former: Option<&Self>,
     ) -> Self {
-        let own = config.own();
-        let own = own.map(|(id, config)| (id.clone(), Own::new(&handler, &config)));
+        let version = Arc::new(handler.version.clone());
+        let rolled_out = handler.rollout.as_ref();
+        let rolled_out = rolled_out.map(|rollout| Arc::new(rollout.version.clone()));
+        let own = config.own().map(|(id, config)| {
+            let own = Own::new(&handler, &version, rolled_out.as_ref(), &config);
+            (id.clone(), own)
+        });
         let own = Arc::new(own.collect());
         let former = former.and_then(|it| it.newer.as_ref());
-        let newer = handler.rollout.as_ref().map(|rollout| Newer {
+        let newer = handler.rollout.as_ref().zip(rolled_out.as_ref());
+        let newer = newer.map(|(rollout, version)| Newer {
             to: rollout.to.clone(),
-            deployment: Arc::new(handler.deployment(&rollout.version, config.shared())),
+            deployment: Arc::new(handler.deployment(version, config.shared())),
             failures_percent: rollout.failures_percent,
             score: former
                 .filter(|it| it.deployment.version.number == rollout.version.number)
@@ -107,12 +119,38 @@ impl Entry {
                 .unwrap_or_default(),
         });
         Self {
-            serving: Arc::new(handler.deployment(&handler.version, config.shared())),
+            serving: Arc::new(handler.deployment(&version, config.shared())),
             newer,
             own,
             config,
             kept,
             handler: Arc::new(handler),
+        }
+    }
+
+    /// The same handler with other entries of one scope. Of an account's, nothing is made
+    /// anew but what serves that account.
+    pub fn with_config(&self, scope: ConfigScope, layer: Layer) -> Self {
+        let mut config = self.config.as_ref().clone();
+        config.put(scope.clone(), layer);
+        let config = Arc::new(config);
+        let ConfigScope::Account(id) = scope else {
+            let handler = self.handler.as_ref().clone();
+            return Self::new(handler, self.kept.clone(), config, Some(self));
+        };
+        let mut own = self.own.as_ref().clone();
+        match config.has_own(&id) {
+            false => drop(own.remove(&id)),
+            true => {
+                let newer = self.newer.as_ref().map(|it| &it.deployment.version);
+                let (serving, config) = (&self.serving.version, config.of(&id));
+                own.insert(id, Own::new(&self.handler, serving, newer, &config));
+            }
+        }
+        Self {
+            config,
+            own: Arc::new(own),
+            ..self.clone()
         }
     }
 
@@ -272,12 +310,57 @@ pub struct Catalogue {
     now: ArcSwap<Deployed>,
     /// Held by whoever changes it, from reading to writing.
     pub changing: Mutex<()>,
+    /// The components that are being deployed, and how often at the same time.
+    under_way: std::sync::Mutex<HashMap<Digest, usize>>,
+}
+
+/// Keeps a component while it is being deployed, and nothing of the catalogue names it.
+pub struct UnderWay<'a> {
+    catalogue: &'a Catalogue,
+    digest: Digest,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.catalogue.under_way();
+        if let Some(count) = under_way.get_mut(&self.digest) {
+            *count -= 1;
+            if *count == 0 {
+                under_way.remove(&self.digest);
+            }
+        }
+    }
 }
 
 impl Catalogue {
     /// What is deployed now.
     pub fn now(&self) -> arc_swap::Guard<Arc<Deployed>> {
         self.now.load()
+    }
+
+    /// Begins to deploy this component.
+    pub fn deploying(&self, digest: Digest) -> UnderWay<'_> {
+        *self.under_way().entry(digest).or_default() += 1;
+        UnderWay {
+            catalogue: self,
+            digest,
+        }
+    }
+
+    fn under_way(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, usize>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The components of use: those that are deployed, and those that are about to be.
+    pub fn components(&self) -> InUse {
+        let mut used = self.now().components();
+        for digest in self.under_way().keys() {
+            used.serving.insert(*digest);
+            used.kept.insert(*digest);
+        }
+        used
     }
 
     /// Replaces what is deployed.
@@ -290,7 +373,7 @@ impl Catalogue {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::domain::handler::{ConfigScope, Rollout, Setting, Version};
+    use crate::domain::handler::{Rollout, Setting};
 
     fn entry(name: &str) -> Entry {
         Entry::new(Handler::example(name), Vec::new(), Arc::default(), None)
@@ -394,6 +477,40 @@ mod tests {
             let again = deployed.deployment_of(&id(account)).unwrap();
             assert!(Arc::ptr_eq(deployment, again));
         }
+    }
+
+    #[test]
+    fn an_account_s_own_entries_make_nothing_anew_but_what_serves_it() {
+        let plain = |text: &str| [("k".to_owned(), Setting::Plain(text.to_owned()))].into();
+        let of = |account| ConfigScope::Account(id(account));
+        let first = Entry::new(rolling_out(20), Vec::new(), Arc::default(), None);
+        let second = first.with_config(of("a"), plain("a"));
+        let third = second.with_config(of("b"), plain("b"));
+        let value = |entry: &Entry, account| {
+            let deployment = entry.deployment_for(&id(account));
+            let value = deployment.config.get("k").unwrap().map(str::to_owned);
+            (deployment.version.number.0, value)
+        };
+        assert_eq!(value(&third, "a"), (2, Some("a".to_owned())));
+        assert_eq!(value(&third, "b"), (1, Some("b".to_owned())));
+        assert_eq!(value(&third, "c"), (1, None));
+        let same = |a: &Entry, b: &Entry, account| {
+            Arc::ptr_eq(
+                a.deployment_for(&id(account)),
+                b.deployment_for(&id(account)),
+            )
+        };
+        assert!(same(&second, &third, "a"));
+        assert!(same(&first, &third, "c"));
+        assert!(!same(&second, &third, "b"));
+        let versions = [&third, &first].map(|it| &it.deployment_for(&id("b")).version);
+        assert!(Arc::ptr_eq(versions[0], versions[1]));
+
+        let fourth = third.with_config(of("b"), Layer::new());
+        assert!(same(&fourth, &first, "b"));
+        let fifth = fourth.with_config(ConfigScope::Handler, plain("all"));
+        assert_eq!(value(&fifth, "c"), (1, Some("all".to_owned())));
+        assert_eq!(value(&fifth, "a"), (2, Some("a".to_owned())));
     }
 
     #[test]

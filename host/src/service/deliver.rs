@@ -58,6 +58,23 @@ pub enum Reply {
     Queue,
 }
 
+/// Lets go of the instance that was kept after a bot's run, unless it is said to stay.
+struct Kept<'a>(Option<(&'a Service, &'a AccountId)>);
+
+impl Kept<'_> {
+    fn stays(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        if let Some((service, account)) = self.0 {
+            service.0.runtime.forget_instance(account);
+        }
+    }
+}
+
 /// How many of the newest queued tasks are looked at for a bot's when an account is
 /// served for the first time.
 const QUEUED_LOOKED_AT: usize = 100;
@@ -190,9 +207,12 @@ impl Service {
         loop {
             let (pace, deferred) = (turn.pace.clone(), turn.deferred);
             let called = self.ask_bot(turn, asked).await?;
+            // Unless this run is settled as it went, no instance stays that has seen it.
+            let ran = matches!(called, Called::Handled(..));
+            let kept = Kept(ran.then_some((self, &asked.event.account)));
             let (called, at_once) = self.place(turn, called, asked.event, settled.reply).await?;
             settled.at_once = at_once;
-            if let Some(tasks) = self.commit_in_bounds(turn, called, &settled).await? {
+            if let Some(tasks) = self.commit_in_bounds(turn, called, &settled, kept).await? {
                 return Ok(tasks);
             }
             (turn.pace, turn.deferred) = (pace, deferred);
@@ -207,12 +227,20 @@ impl Service {
         turn: &mut Turn,
         called: Called,
         settled: &Settled<'_>,
+        kept: Kept<'_>,
     ) -> Result<Option<Vec<Task>>, Error> {
         let bot = called.bot();
+        let handled = matches!(called, Called::Handled(..));
         match (self.commit_called(turn, called, settled).await, bot) {
             (Err(Error::Store(error @ StoreError::TooLarge { .. })), Some(bot)) => {
                 let failed = Called::Failed(bot, over_the_limit(error.to_string()));
                 self.commit_called(turn, failed, settled).await
+            }
+            (Ok(Some(tasks)), _) => {
+                if handled {
+                    kept.stays();
+                }
+                Ok(Some(tasks))
             }
             (committed, _) => committed,
         }
@@ -302,6 +330,7 @@ impl Service {
         match self.try_commit(turn, &event.account, whole).await? {
             Tried::Done => {}
             Tried::Duplicate(record) => {
+                self.0.runtime.forget_instance(&event.account);
                 let tasks = self.tasks_of(&event.account, &record, reply).await?;
                 return Ok(Some(tasks));
             }

@@ -120,6 +120,7 @@ impl From<ComponentError> for Error {
         match error {
             ComponentError::Unfit(problem) => Self::Unfit(problem),
             ComponentError::Host(problem) => Self::Host(problem),
+            ComponentError::Busy(reason) => Self::Busy { reason },
         }
     }
 }

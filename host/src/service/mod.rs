@@ -61,6 +61,7 @@ use crate::domain::{
     bucket::BucketLimits,
     client::ClientPolicy,
     file::FilePolicy,
+    handler::LimitBounds,
     login::LoginPolicy,
     pacing::PacingPolicy,
     ports::{ActionCheck, Blobs, Clients, Runtime, Store, Vault},
@@ -92,6 +93,8 @@ pub struct Policies {
     pub clients: ClientPolicy,
     /// How much guests may keep.
     pub buckets: BucketLimits,
+    /// What versions may ask for their calls.
+    pub calls: LimitBounds,
 }
 
 /// All use cases. A cheap handle.

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Error, Service, timers::Due};
 use crate::domain::{
-    AccountId, Alarm, Deployment, Handler, HandlerName, Millis,
+    Account, AccountId, Alarm, Deployment, Handler, HandlerName, Millis,
     handler::{Fired, Run, RunKey, Schedule, ScheduleView, Scope, VersionNumber},
     ports::{CatalogueChange, Commit},
     timer::{SCHEDULE_PREFIX, ScheduleDue, schedule_event_key},
@@ -168,8 +168,8 @@ impl Service {
         Ok(())
     }
 
-    /// Sets an alarm for every account that this handler serves with a version that is
-    /// wanted; gives how many.
+    /// Sets an alarm for every account that is logged in and that this handler serves
+    /// with a version that is wanted; gives how many.
     async fn tell_all(
         &self,
         handler: &HandlerName,
@@ -183,23 +183,20 @@ impl Service {
         let all = listed.contains(&Scope::All);
         let mut listed = listed.into_iter();
         loop {
-            let accounts = match all {
+            let (accounts, last) = match all {
                 true => {
-                    let page = self
-                        .0
-                        .store
-                        .accounts(after.as_deref(), ACCOUNTS_READ)
-                        .await?;
+                    let after_this = after.as_deref();
+                    let page = self.0.store.accounts(after_this, ACCOUNTS_READ).await?;
                     after = page.next;
-                    page.items.into_iter().map(|account| account.id).collect()
+                    (page.items, after.is_none())
                 }
-                false => own_accounts(listed.by_ref().take(ACCOUNTS_READ)),
+                false => {
+                    let ids = own_accounts(listed.by_ref().take(ACCOUNTS_READ));
+                    (self.known(&ids).await?, ids.is_empty())
+                }
             };
-            let last = match all {
-                true => after.is_none(),
-                false => accounts.is_empty(),
-            };
-            let served = accounts.into_iter().filter(|account| {
+            let online = accounts.into_iter().filter(|it| it.session.is_some());
+            let served = online.map(|it| it.id).filter(|account| {
                 let bot = self.deployment_of(account);
                 bot.is_some_and(|bot| bot.handler == *handler && wanted(&bot))
             });
@@ -208,6 +205,15 @@ impl Service {
                 return Ok(told);
             }
         }
+    }
+
+    /// Those of these accounts that ever logged in.
+    async fn known(&self, ids: &[AccountId]) -> Result<Vec<Account>, Error> {
+        let mut known = Vec::with_capacity(ids.len());
+        for id in ids {
+            known.extend(self.0.store.account(id).await?);
+        }
+        Ok(known)
     }
 
     /// Sets an alarm for each of these; gives how many. So many were told before.
@@ -260,6 +266,12 @@ impl Service {
             tracing::info!(%account, %handler, schedule, "a schedule is dropped: it no longer is of the account's bot");
             return Ok(());
         };
+        let account_now = turn.account.as_deref();
+        if account_now.is_none_or(|account| account.session.is_none()) {
+            // What it sent would wait for a login, and be out of date then.
+            tracing::info!(%account, %handler, schedule, "a run of a schedule is left out: the account is not logged in");
+            return Ok(());
+        }
         if self.is_overtaken(handler, found, *due_ms).await {
             tracing::info!(%account, %handler, schedule, "a run of a schedule is left out: the next one is due");
             return Ok(());
@@ -331,7 +343,9 @@ impl Service {
         let accounts = match account {
             None => self.tell_all(name, schedule, now_ms, has).await?,
             Some(account) => {
-                self.account(&account).await?;
+                if self.account(&account).await?.session.is_none() {
+                    return Err(Error::Conflict(format!("{account} is not logged in")));
+                }
                 let bot = self.deployment_of(&account);
                 if bot.is_none_or(|bot| bot.handler != *name || !has(&bot)) {
                     return Err(Error::Conflict(format!(

@@ -13,10 +13,13 @@ use crate::words::Words;
 const PIECE: [u8; 4096] = [b'x'; 4096];
 
 /// `wasi-http.send METHOD URL BYTES`: sends so many bytes, as far as they are taken.
+/// `wasi-http.hoard METHOD URL`: makes requests and keeps them, without an end.
 pub fn wasi_http(function: &str, mut words: Words<'_>) -> Result<String, Error> {
-    let "send" = function else {
-        return Err(unknown(function));
-    };
+    match function {
+        "send" => {}
+        "hoard" => hoard(words.word("METHOD")?, words.word("URL")?)?,
+        _ => return Err(unknown(function)),
+    }
     let (method, url) = (words.word("METHOD")?, words.word("URL")?);
     let bytes: u64 = words.number("BYTES")?;
     let request = request(method, url)?;
@@ -27,6 +30,14 @@ pub fn wasi_http(function: &str, mut words: Words<'_>) -> Result<String, Error> 
     match answer.get() {
         Some(Ok(Ok(response))) => read(&response),
         other => Err(format!("{other:?}").into()),
+    }
+}
+
+fn hoard(method: &str, url: &str) -> Result<(), Error> {
+    loop {
+        let request = request(method, url)?;
+        let body = request.body().map_err(|()| "the body is taken")?;
+        std::mem::forget((request, body));
     }
 }
 

@@ -13,7 +13,10 @@ use crate::{
     },
     domain::{
         AccountId, HandlerName,
-        handler::{ActFor, BadHostRule, DeployChange, HostRule, Manifest, Schedule, Scope, sorted},
+        handler::{
+            ActFor, BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest, Schedule,
+            Scope, sorted,
+        },
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
 };
@@ -66,6 +69,30 @@ struct GrantArgs {
     /// be given several times
     #[arg(long, value_name = "ID|*", value_parser = scope)]
     act_for: Vec<Scope>,
+    /// What one of its calls may use, such as cpu_ms=200, in place of the host's setting;
+    /// may be given several times. At most what the host's limits.ceiling allows
+    #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
+    limit: Vec<(CallLimit, u64)>,
+    /// Which instances its events run in. per-account: an account's next event may find
+    /// what this one has left in the bot's memory
+    #[arg(long, value_name = "fresh|per-account", value_parser = instances)]
+    instances: Option<Instances>,
+}
+
+fn limit(text: &str) -> Result<(CallLimit, u64), String> {
+    let (name, value) = text.split_once('=').ok_or("a limit is NAME=VALUE")?;
+    let value = value
+        .parse()
+        .map_err(|_| format!("{name}: {value:?} is no whole number"))?;
+    Ok((name.parse()?, value))
+}
+
+fn instances(text: &str) -> Result<Instances, &'static str> {
+    match text {
+        "fresh" => Ok(Instances::Fresh),
+        "per-account" => Ok(Instances::PerAccount),
+        _ => Err("takes fresh or per-account"),
+    }
 }
 
 fn host_rule(text: &str) -> Result<HostRule, BadHostRule> {
@@ -128,8 +155,11 @@ impl GrantArgs {
             schedules: self.schedule,
             public: self.public,
             act_for,
+            limits: self.limit.into_iter().collect(),
+            instances: self.instances.unwrap_or_default(),
         };
-        Ok((manifest != Manifest::default()).then_some(manifest))
+        let says = self.instances.is_some() || manifest != Manifest::default();
+        Ok(says.then_some(manifest))
     }
 }
 

@@ -49,6 +49,7 @@ Examples:
   wxhost handler promote faq                     and then for all
   wxhost handler rollback faq                    or back to the version before
   wxhost handler deploy faq faq.wasm --schedule 'daily=0 8 * * 1-5@Asia/Shanghai'
+  wxhost handler deploy faq faq.wasm --limit cpu_ms=1000 --limit memory_bytes=134217728
   wxhost handler fire faq daily --account wxid_a   the same now, for one account
   wxhost handler bind echo --account '*'         every account without a bot of its own
   wxhost handler bind faq --account wxid_a       one account
@@ -346,6 +347,10 @@ fn granted(handler: &HandlerView) -> String {
     let grants = [
         (manifest.own_messages, "own messages"),
         (manifest.shared_bucket, "shared bucket"),
+        (
+            !manifest.instances.are_fresh(),
+            "an instance kept per account",
+        ),
     ];
     let mut granted: Vec<_> = grants
         .into_iter()
@@ -357,6 +362,8 @@ fn granted(handler: &HandlerView) -> String {
     granted.extend(schedules.map(|it| format!("schedule {} ({} {})", it.name, it.cron, it.zone)));
     let act_for = manifest.act_for.iter().cloned().map(String::from);
     granted.extend(act_for.map(|id| format!("act for {}", harmless(&id))));
+    let limits = manifest.limits.iter();
+    granted.extend(limits.map(|(limit, value)| format!("limit {limit}={value}")));
     granted.join("\n")
 }
 

@@ -292,6 +292,11 @@ impl Layers {
         }
     }
 
+    /// Whether this account has entries of its own.
+    pub fn has_own(&self, account: &AccountId) -> bool {
+        self.accounts.contains_key(account)
+    }
+
     /// The accounts that have entries of their own, with what they get.
     pub fn own(&self) -> impl Iterator<Item = (&AccountId, Configuration)> {
         self.accounts.iter().map(|(id, layer)| {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActFor, BOT_WORLD, ENDPOINT_WORLD, SCHEDULES_MAX, Schedule,
+    ActFor, BOT_WORLD, CallLimit, CallLimits, ENDPOINT_WORLD, SCHEDULES_MAX, Schedule,
     host_rule::{HostRule, deserialize_rules},
 };
 
@@ -35,6 +35,31 @@ pub struct Manifest {
     /// Of an endpoint: for which accounts it may act.
     #[serde(skip_serializing_if = "ActFor::is_nobody")]
     pub act_for: ActFor,
+    /// What its calls may use, where that is not what the host's settings say.
+    #[serde(skip_serializing_if = "CallLimits::is_empty")]
+    pub limits: CallLimits,
+    /// Which instances its events run in.
+    #[serde(skip_serializing_if = "Instances::are_fresh")]
+    pub instances: Instances,
+}
+
+/// Which instances events run in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instances {
+    /// Each in one of its own, which is gone afterwards.
+    #[default]
+    Fresh,
+    /// Those of one account in the same, as long as the host keeps it: what the guest
+    /// keeps in its memory may be there at the next event, or not.
+    PerAccount,
+}
+
+impl Instances {
+    /// Whether each event has one of its own.
+    pub fn are_fresh(&self) -> bool {
+        *self == Self::Fresh
+    }
 }
 
 impl Manifest {
@@ -76,6 +101,14 @@ impl Manifest {
             () if world != BOT_WORLD && !self.schedules.is_empty() => {
                 Err(("schedules", serves_nobody.to_owned()))
             }
+            () if world != BOT_WORLD && !self.instances.are_fresh() => Err((
+                "instances",
+                "only a bot has accounts that an instance could be kept for: take fresh".to_owned(),
+            )),
+            () if is_endpoint && self.limits.get(CallLimit::WallMs).is_some() => Err((
+                "limits",
+                "wall_ms: the time of an endpoint is the host's endpoints.wall_ms".to_owned(),
+            )),
             () if is_endpoint && self.own_messages => Err((
                 "own_messages",
                 "an endpoint gets no messages, so none of the account's own".to_owned(),

@@ -4,12 +4,13 @@ mod act_for;
 mod config;
 mod failure;
 mod host_rule;
+mod limits;
 mod manifest;
 mod rollout;
 mod schedule;
 mod version;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,10 @@ pub use self::{
     },
     failure::{Failure, FailureKind, Used},
     host_rule::{BadHostRule, HOST_RULES_MAX, Host, HostRule, Origin, Reach, Scheme, sorted},
-    manifest::Manifest,
+    limits::{
+        CallLimit, CallLimits, EFFECT_CHANGES_MAX, LimitBounds, TIMER_CHANGES, effect_changes,
+    },
+    manifest::{Instances, Manifest},
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
     schedule::{Fired, Run, RunKey, SCHEDULES_MAX, Schedule, ScheduleView},
     version::{DeployChange, VERSIONS_KEPT, Version, VersionNumber},
@@ -94,8 +98,8 @@ impl Handler {
 pub struct Deployment {
     /// Which handler.
     pub handler: HandlerName,
-    /// Which version of it.
-    pub version: Version,
+    /// Which version of it, shared by all deployments of it.
+    pub version: Arc<Version>,
     /// What `wasi:config` gives the guest when it is called for this account.
     pub config: Configuration,
 }
@@ -112,10 +116,10 @@ impl Handler {
     }
 
     /// What runs when this version serves, with this configuration.
-    pub fn deployment(&self, version: &Version, config: Configuration) -> Deployment {
+    pub fn deployment(&self, version: &Arc<Version>, config: Configuration) -> Deployment {
         Deployment {
             handler: self.name.clone(),
-            version: version.clone(),
+            version: Arc::clone(version),
             config,
         }
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::store::{KeyValueWrite, SharedChange, StoreError};
 use crate::domain::{
-    Account, Action, ClientKind, Digest, Event, TaskId, TaskNumber, TimerChange,
+    Account, AccountId, Action, ClientKind, Digest, Event, TaskId, TaskNumber, TimerChange,
     callback::{Question, Verdict},
     endpoint,
     handler::{Deployment, FailureKind, Used},
@@ -48,6 +48,9 @@ pub enum ComponentError {
     /// The component is fit, but the host failed to take it in.
     #[error("the host could not take the component in: {0}")]
     Host(String),
+    /// Other components are being compiled: trying again later helps.
+    #[error("{0}")]
+    Busy(String),
 }
 
 /// One call of a bot.
@@ -213,7 +216,17 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     /// chosen its bot.
     async fn retain(&self, components: &InUse);
 
-    /// Calls a bot in a fresh instance, within its limits.
+    /// Drops the instance that is kept for this account: its last call has not come to
+    /// what the guest was told. A runtime that keeps none has nothing to do.
+    fn forget_instance(&self, _: &AccountId) {}
+
+    /// Drops each instance that is kept for an account which something else serves now,
+    /// be it the same version with another configuration. A runtime that keeps none has
+    /// nothing to do.
+    fn forget_unserved(&self, _: &(dyn Fn(&AccountId) -> Option<Arc<Deployment>> + Sync)) {}
+
+    /// Calls a bot within its limits: in a fresh instance, or in the one that was kept
+    /// for the account, if its version asks for that.
     async fn call(&self, call: Call) -> Result<Effects, CallError>;
 
     /// Asks a component that decides about the callback, in a fresh instance,

@@ -83,13 +83,13 @@ async fn silent(mut stream: TcpStream, _: String) {
 
 fn outgoing(config: Config, rules: &[String]) -> Outgoing {
     let nameless = convert::nameless();
-    let mut version = nameless.version.clone();
+    let mut version = nameless.version.as_ref().clone();
     version.manifest = Manifest {
         allowed_hosts: rules.iter().map(|rule| rule.parse().unwrap()).collect(),
         ..Manifest::default()
     };
     let deployment = Deployment {
-        version,
+        version: version.into(),
         ..(*nameless).clone()
     };
     let egress = Arc::new(Egress::new(config));

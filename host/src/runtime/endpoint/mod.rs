@@ -79,7 +79,7 @@ pub async fn visit(
     if announced.is_some_and(|bytes| bytes > bytes_max) {
         return Err(VisitError::BodyTooLarge(bytes_max));
     }
-    let begun = begin(engine, host, guest, Some(room), visit, false);
+    let begun = begin(engine, host, guest, room, visit, false);
     let Begun {
         head,
         ended,
@@ -122,6 +122,7 @@ pub async fn try_out(
     engine: &Engine,
     host: &Host,
     guest: Endpoint,
+    room: Room,
     deployment: Arc<Deployment>,
 ) -> Result<Used, CallError> {
     let visit = Visit {
@@ -129,7 +130,7 @@ pub async fn try_out(
         request: trial_request()?,
         ending: CancellationToken::new(),
     };
-    let begun = begin(engine, host, guest, None, visit, true);
+    let begun = begin(engine, host, guest, room, visit, true);
     if let Ok(head) = begun.head.await {
         let _ = head.go_on.send(());
         let mut body = Answered::new(
@@ -203,7 +204,7 @@ fn begin(
     engine: &Engine,
     host: &Host,
     guest: Endpoint,
-    room: Option<Room>,
+    room: Room,
     visit: Visit,
     is_trial: bool,
 ) -> Begun {
@@ -218,9 +219,13 @@ fn begin(
     } = visit;
     let request = request.map(|body| Asked::new(body, Arc::clone(&line), &host.endpoints));
     let errand = EndpointErrand::new(endpoint, is_trial, Arc::clone(&line), answer);
-    let wall = errand.wall(&host.limits, &host.endpoints);
+    let limits = host.limits_of(errand.deployment());
+    let wall = errand.wall(&limits, &host.endpoints);
+    let mut wasm = invoke::new_store(engine, host, errand);
+    let computes = invoke::set_limits(&mut wasm);
+    let slow = Arc::clone(&engine.slow);
     let call = Running {
-        wasm: invoke::new_store(engine, host, errand),
+        wasm,
         guest,
         wall,
         head_time: wall.min(Duration::from_millis(host.endpoints.head_ms)),
@@ -229,9 +234,15 @@ fn begin(
         ending,
     };
     tokio::spawn(async move {
-        let _room = room;
-        // Nobody may wait for it.
-        let _ = end.send(call.run(request).await);
+        let whole = async move {
+            // Dropped half-way, the room goes after the instance.
+            let _room = room;
+            call.run(request).await
+        };
+        if let Ok(ended) = slow.run(whole, &computes).await {
+            // Nobody may wait for it.
+            let _ = end.send(ended);
+        }
     });
     Begun {
         head,

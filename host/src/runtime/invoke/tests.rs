@@ -46,6 +46,7 @@ async fn failure(name: &str) -> CallFailure {
     let limits = Limits {
         call_memory_bytes: 16 * 1024 * 1024,
         concurrent_calls: 1,
+        warm_instances: 1,
         ..Limits::default()
     };
     let engine = Engine::new(&limits).unwrap();
@@ -58,6 +59,7 @@ async fn failure(name: &str) -> CallFailure {
     let bytes = wat::parse_str(MISBEHAVING).unwrap();
     let component = Component::new(&engine.wasm, bytes).unwrap();
     let mut wasm = new_store(&engine, &host, convert::trial_call(convert::nameless()));
+    set_limits(&mut wasm);
     let instance = engine.linker.instantiate_async(&mut wasm, &component);
     let instance = instance.await.unwrap();
     let function = instance.get_typed_func::<(), ()>(&mut wasm, name).unwrap();

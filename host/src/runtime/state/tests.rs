@@ -1,8 +1,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use wasmtime::ResourceLimiter as _;
+
 use super::*;
 use crate::{
-    domain::ports::{COMMIT_BYTES_MAX, Commit, Committed, Epoch},
+    domain::{
+        handler::CallLimit,
+        ports::{COMMIT_BYTES_MAX, Commit, Committed, Epoch},
+    },
     runtime::{buckets::Which, convert},
     store,
 };
@@ -81,7 +86,7 @@ async fn whatever_a_call_may_ask_for_can_be_committed() {
     }
     assert!(state.effects_bytes > COMMIT_BYTES_MAX / 2);
     let (store, event) = (Arc::clone(&state.store), Arc::clone(&state.call.event));
-    let effects = state.into_effects();
+    let effects = state.take_asked();
     let origin = crate::domain::task::Origin::Bot {
         handler: HandlerName::trial(),
         event: event.key.clone(),
@@ -132,4 +137,108 @@ fn a_component_that_is_tried_out_asks_nobody() {
     let mut state = state(Limits::default());
     let refused = state.outgoing.admit("http://a.com", None).err().unwrap();
     assert!(refused.to_string().contains("tried out"), "{refused}");
+}
+
+/// Everything that a call holds is as for a first one, but for the memory and the streams
+/// that the guest has.
+#[tokio::test]
+async fn nothing_of_a_call_is_there_in_the_next() {
+    let mut state = state(Limits {
+        call_tasks: 1,
+        ..Limits::default()
+    });
+    let host = Host {
+        limits: Arc::clone(&state.limits),
+        store: Arc::clone(&state.store),
+        check: |client, action| action.check(client),
+        egress: Default::default(),
+    };
+    state.act(text(10)).unwrap();
+    write(&mut state, "key", Some(vec![1])).await.unwrap();
+    state.read(Which::Shared, "other").await.unwrap().unwrap();
+    state.timers.read(Vec::new(), None);
+    let cursor = state.new_key_cursor("key".to_owned());
+    state.enter().unwrap();
+    state.ticks = 7;
+    state.output.add(b"said before");
+    state.memory_growing(0, 4096, None).unwrap();
+    let held = state.output.clone();
+    assert!(state.is_fit_for_another());
+
+    state.renew(host, convert::trial_call(convert::nameless()));
+    let asked = state.take_asked();
+    assert_eq!(asked.tasks, []);
+    assert_eq!(asked.key_values, []);
+    assert_eq!(asked.shared, None);
+    assert_eq!(asked.timers, []);
+    assert_eq!(asked.output, "");
+    assert_eq!((asked.used.cpu_ms, asked.used.host_calls), (0, 0));
+    assert_eq!(asked.used.memory_bytes, 4096);
+    assert_eq!(state.key_cursor(cursor), None);
+    assert!(!state.timers.are_known());
+    assert!(
+        state
+            .read(Which::Own, "key")
+            .await
+            .unwrap()
+            .unwrap()
+            .is_none()
+    );
+    state.act(text(10)).unwrap();
+    // What the guest holds to print with is heard in this call.
+    held.add(b"said now");
+    assert_eq!(state.output.tail(), "said now");
+}
+
+#[test]
+fn an_instance_that_holds_anything_is_not_for_another_call() {
+    let mut with_stream = state(Limits::default());
+    let stdout: DynOutputStream = Box::new(with_stream.output.clone());
+    with_stream.table().push(stdout).unwrap();
+    assert!(with_stream.is_fit_for_another());
+    let mut with_more = state(Limits::default());
+    let held = with_more.table().push("anything else").unwrap();
+    assert!(!with_more.is_fit_for_another());
+    with_more.table().delete(held).unwrap();
+    assert!(with_more.is_fit_for_another());
+}
+
+#[test]
+fn an_instance_with_much_memory_begins_anew() {
+    let mut state = state(Limits {
+        call_memory_bytes: 1000,
+        ..Limits::default()
+    });
+    assert!(state.memory_growing(0, 500, None).unwrap());
+    assert!(state.is_fit_for_another());
+    assert!(state.memory_growing(500, 501, None).unwrap());
+    assert!(!state.is_fit_for_another());
+    let mut refused = self::state(Limits {
+        call_memory_bytes: 1000,
+        ..Limits::default()
+    });
+    assert!(!refused.memory_growing(0, 1001, None).unwrap());
+    assert!(!refused.is_fit_for_another());
+}
+
+#[test]
+fn a_version_s_own_limits_are_in_force() {
+    let mut call = convert::trial_call(convert::nameless());
+    let mut bot = (*call.bot).clone();
+    let limits = [(CallLimit::HostCalls, 1), (CallLimit::WallMs, 7)];
+    Arc::make_mut(&mut bot.version).manifest.limits = limits.into_iter().collect();
+    call.bot = Arc::new(bot);
+    let host = Host {
+        limits: Arc::default(),
+        store: store::in_memory(Arc::new(|| 1)),
+        check: |client, action| action.check(client),
+        egress: Default::default(),
+    };
+    let mut state = CallState::new(host, call);
+    assert_eq!(state.deadline_ms, 1 + 7);
+    state.enter().unwrap();
+    assert!(matches!(
+        state.enter(),
+        Err(Stopped::Limit(FailureKind::HostCalls, _))
+    ));
 }

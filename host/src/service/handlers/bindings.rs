@@ -40,7 +40,7 @@ impl Service {
         self.0.store.change_catalogue(vec![change]).await?;
         let mut deployed = self.deployed();
         deployed.bind(binding.clone());
-        self.0.catalogue.replace(deployed);
+        self.has_serve(deployed);
         Ok(binding)
     }
 
@@ -59,7 +59,7 @@ impl Service {
         }
         let change = CatalogueChange::RemoveBinding(account);
         self.0.store.change_catalogue(vec![change]).await?;
-        self.0.catalogue.replace(deployed);
+        self.has_serve(deployed);
         Ok(())
     }
 }

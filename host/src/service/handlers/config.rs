@@ -192,13 +192,9 @@ impl Service {
             false => CatalogueChange::PutConfig(Box::new(entries)),
         };
         self.0.store.change_catalogue(vec![change]).await?;
-        let mut config = entry.config.as_ref().clone();
-        config.put(scope, layer);
-        let handler = entry.handler.as_ref().clone();
-        let entry = Entry::new(handler, entry.kept.clone(), Arc::new(config), Some(&entry));
         let mut deployed = self.deployed();
-        deployed.put(entry);
-        self.0.catalogue.replace(deployed);
+        deployed.put(entry.with_config(scope, layer));
+        self.has_serve(deployed);
         Ok(keys)
     }
 

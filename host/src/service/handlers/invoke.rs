@@ -103,7 +103,7 @@ impl Service {
             Some(number) => {
                 let version = self.version(handler, number).await?;
                 let config = entry.config.of(&invoke.whose());
-                Arc::new(handler.deployment(&version, config))
+                Arc::new(handler.deployment(&Arc::new(version), config))
             }
         };
         self.0.runtime.prepare(bot.version.digest).await?;

@@ -26,10 +26,10 @@ use super::{
 use crate::domain::{
     Digest, Handler, HandlerName, Secret,
     handler::{
-        Configuration, DeployChange, Manifest, Rollout, Scope, Share, Used, VERSIONS_KEPT, Version,
-        VersionNumber,
+        Configuration, DeployChange, Layers, Manifest, Rollout, Scope, Share, Used, VERSIONS_KEPT,
+        Version, VersionNumber,
     },
-    ports::CatalogueChange,
+    ports::{CatalogueChange, Component},
 };
 
 /// How many handlers a host takes. Each keeps compiled code in memory.
@@ -105,7 +105,7 @@ impl Service {
             entries.push(Entry::new(handler, kept, config, None));
         }
         let deployed = Deployed::new(entries, stored.bindings);
-        self.0.catalogue.replace(deployed);
+        self.has_serve(deployed);
         self.load_runs().await
     }
 
@@ -132,65 +132,107 @@ impl Service {
             .await
     }
 
-    async fn deploy_whole(&self, deploy: Deploy) -> Result<DeployDone, Error> {
-        let _changing = self.0.catalogue.changing.lock().await;
-        let former = self.0.catalogue.now().handlers.get(&deploy.name).cloned();
-        self.check_deploy(&deploy, former.as_ref())?;
-        let done = self.take_in(deploy, former).await;
-        self.retain_components().await;
+    async fn deploy_whole(&self, mut deploy: Deploy) -> Result<DeployDone, Error> {
+        let bytes = std::mem::take(&mut deploy.component);
+        let under_way = self.0.catalogue.deploying(Digest::of(&bytes));
+        let done = self.take_in(deploy, bytes).await;
+        drop(under_way);
+        // While somebody else changes something, they see to it.
+        if let Ok(_changing) = self.0.catalogue.changing.try_lock() {
+            self.retain_components().await;
+        }
         done
     }
 
-    async fn take_in(&self, deploy: Deploy, former: Option<Entry>) -> Result<DeployDone, Error> {
-        let component = self.0.runtime.take_in(deploy.component).await?;
-        let config = former.as_ref().map(|entry| Arc::clone(&entry.config));
-        let config = config.unwrap_or_default();
-        let former = former.map(|entry| entry.handler);
-        let manifest = deploy.manifest.or_else(|| {
-            let former = former.as_ref();
-            former.map(|it| it.version.manifest.clone())
-        });
-        let version = Version {
-            number: former
-                .as_ref()
-                .map_or(VersionNumber::FIRST, |it| it.newest.next()),
-            digest: component.digest,
-            size_bytes: component.size_bytes,
-            world: component.world,
-            imports: component.imports,
-            manifest: manifest.unwrap_or_default(),
-            deployed_ms: self.0.store.now(),
-            by: deploy.by,
-            note: deploy.note,
-        };
-        let (handler, change) = deployed_as(deploy.name, former, version.clone(), deploy.to);
-        self.check_bound_scopes(&handler.name, &version)?;
-        let fits = version.manifest.check_world(&version.world);
-        fits.map_err(|(field, problem)| Error::BadRequest { field, problem })?;
-        check_rollout_world(&handler)?;
-        let tried = self.try_out(&handler, &version, config.shared()).await?;
+    /// Compiles and tries out what is to be deployed, which takes its time: others change
+    /// things meanwhile. So all is looked at again once nobody else can.
+    async fn take_in(&self, deploy: Deploy, bytes: Bytes) -> Result<DeployDone, Error> {
+        self.plan_first(&deploy)?;
+        let component = self.0.runtime.take_in(bytes).await?;
         let compile_ms = component.compile_ms;
-        if change == DeployChange::Unchanged {
-            return Ok(DeployDone {
-                version: handler.version.clone(),
-                handler: Arc::new(handler),
-                change,
-                compile_ms,
-                tried,
-                token: None,
-            });
-        }
-        let mut handler = handler;
-        let token = first_token(&mut handler, &version)?;
-        let handler = self.put(handler, Some(&version)).await?;
+        let tried = self.tried(self.plan(&deploy, &component)?).await?;
+
+        let _changing = self.0.catalogue.changing.lock().await;
+        let planned = self.plan(&deploy, &component)?;
+        let Tried { planned, used } = match tried.holds_for(&planned) {
+            true => Tried { planned, ..tried },
+            false => self.tried(planned).await?,
+        };
+        let Planned {
+            handler,
+            version,
+            change,
+            ..
+        } = planned;
+        let (mut handler, mut token) = (handler, None);
+        let (handler, version) = match change {
+            DeployChange::Unchanged => {
+                let version = handler.version.clone();
+                (Arc::new(handler), version)
+            }
+            _ => {
+                token = first_token(&mut handler, &version)?;
+                (self.put(handler, Some(&version)).await?, version)
+            }
+        };
         Ok(DeployDone {
             handler,
             version,
             change,
             compile_ms,
-            tried,
+            tried: used,
             token,
         })
+    }
+
+    /// What can be told without the component: nothing is compiled for what is refused.
+    fn plan_first(&self, deploy: &Deploy) -> Result<(), Error> {
+        let former = self.0.catalogue.now().handlers.get(&deploy.name).cloned();
+        self.check_deploy(deploy, former.as_ref())
+    }
+
+    /// What this component makes of the handler, as things are now.
+    fn plan(&self, deploy: &Deploy, component: &Component) -> Result<Planned, Error> {
+        let former = self.0.catalogue.now().handlers.get(&deploy.name).cloned();
+        self.check_deploy(deploy, former.as_ref())?;
+        let config = former.as_ref().map(|entry| Arc::clone(&entry.config));
+        let former = former.map(|entry| entry.handler);
+        let manifest = deploy.manifest.clone().or_else(|| {
+            let former = former.as_ref();
+            former.map(|it| it.version.manifest.clone())
+        });
+        let number = former.as_ref().map(|it| it.newest.next());
+        let version = Version {
+            number: number.unwrap_or(VersionNumber::FIRST),
+            digest: component.digest,
+            size_bytes: component.size_bytes,
+            world: component.world.clone(),
+            imports: component.imports.clone(),
+            manifest: manifest.unwrap_or_default(),
+            deployed_ms: self.0.store.now(),
+            by: deploy.by.clone(),
+            note: deploy.note.clone(),
+        };
+        check_world(&version)?;
+        let (name, to) = (deploy.name.clone(), deploy.to.clone());
+        let (handler, change) = deployed_as(name, former, version.clone(), to);
+        self.check_bound_scopes(&handler.name, &version)?;
+        check_rollout_world(&handler)?;
+        Ok(Planned {
+            handler,
+            version,
+            change,
+            config,
+        })
+    }
+
+    async fn tried(&self, planned: Planned) -> Result<Tried, Error> {
+        let config = planned.config.as_ref();
+        let config = config.map(|it| it.shared()).unwrap_or_default();
+        let used = self
+            .try_out(&planned.handler, &planned.version, config)
+            .await?;
+        Ok(Tried { planned, used })
     }
 
     fn check_deploy(&self, deploy: &Deploy, former: Option<&Entry>) -> Result<(), Error> {
@@ -211,6 +253,12 @@ impl Service {
             let field = "schedules";
             return Err(Error::BadRequest { field, problem });
         }
+        if let Some(manifest) = &deploy.manifest
+            && let Err(problem) = self.0.policies.calls.check(&manifest.limits)
+        {
+            let field = "limits";
+            return Err(Error::BadRequest { field, problem });
+        }
         match &deploy.to {
             Some((share, failures_percent)) => check_share(share, *failures_percent, former),
             None => Ok(()),
@@ -224,7 +272,8 @@ impl Service {
         version: &Version,
         config: Configuration,
     ) -> Result<Used, Error> {
-        let deployment = Arc::new(handler.deployment(version, config));
+        let version = Arc::new(version.clone());
+        let deployment = Arc::new(handler.deployment(&version, config));
         let failure = match self.0.runtime.try_out(deployment).await {
             Ok(used) => return Ok(used),
             Err(error) => failure_of(error)?,
@@ -311,9 +360,18 @@ impl Service {
         drop(runs);
         let mut deployed = self.deployed();
         deployed.handlers.remove(name);
-        self.0.catalogue.replace(deployed);
+        self.has_serve(deployed);
         self.retain_components().await;
         Ok(())
+    }
+
+    /// Has this serve from now on. No instance stays that was kept for what has changed.
+    fn has_serve(&self, deployed: Deployed) {
+        self.0.catalogue.replace(deployed);
+        let now = self.0.catalogue.now();
+        self.0
+            .runtime
+            .forget_unserved(&|account| now.deployment_of(account).cloned());
     }
 
     fn deployed(&self) -> Deployed {
@@ -350,14 +408,43 @@ impl Service {
         let handler = Arc::clone(&entry.handler);
         let mut deployed = self.deployed();
         deployed.put(entry);
-        self.0.catalogue.replace(deployed);
+        self.has_serve(deployed);
         Ok(handler)
     }
 
     async fn retain_components(&self) {
-        let components = self.0.catalogue.now().components();
+        let components = self.0.catalogue.components();
         self.0.runtime.retain(&components).await;
     }
+}
+
+/// What a deployment is going to make.
+struct Planned {
+    handler: Handler,
+    version: Version,
+    change: DeployChange,
+    /// None when the name is new.
+    config: Option<Arc<Layers>>,
+}
+
+/// What was planned, and what the call that tried it out used.
+struct Tried {
+    planned: Planned,
+    used: Used,
+}
+
+impl Tried {
+    /// Whether what was tried out is what this would run.
+    fn holds_for(&self, now: &Planned) -> bool {
+        self.planned.version.manifest == now.version.manifest
+            && self.planned.config.as_ref().map(Arc::as_ptr) == now.config.as_ref().map(Arc::as_ptr)
+    }
+}
+
+/// Only bots serve accounts.
+fn check_world(version: &Version) -> Result<(), Error> {
+    let fits = version.manifest.check_world(&version.world);
+    fits.map_err(|(field, problem)| Error::BadRequest { field, problem })
 }
 
 /// The handler with a new version, and what that changes.

@@ -9,6 +9,8 @@
 mod accounts;
 mod clients;
 mod contacts;
+mod handlers;
+mod instances;
 mod native;
 mod sockets;
 mod speed;
@@ -45,6 +47,10 @@ enum Command {
     Contacts,
     /// Measures native clients alone.
     Clients,
+    /// Measures handlers alone: hostile ones, deploying, and a thousand of them.
+    Handlers,
+    /// Measures fresh instances against kept ones alone.
+    Instances,
     /// Keeps a host with one bot busy, for a profiler to look at.
     Busy {
         /// Which guest answers: `echo` or `faq`.
@@ -78,6 +84,10 @@ pub struct Plan {
     pub clients: u32,
     /// How long they are left alone.
     pub idle: Duration,
+    /// How many handlers are deployed at a time.
+    pub handlers: u32,
+    /// How often one is replaced.
+    pub deploys: u32,
 }
 
 impl Plan {
@@ -90,6 +100,8 @@ impl Plan {
         pushes: 4_000,
         clients: 100,
         idle: Duration::from_secs(20),
+        handlers: 1_000,
+        deploys: 21,
     };
     const QUICK: Self = Self {
         rounds: 3,
@@ -100,6 +112,8 @@ impl Plan {
         pushes: 400,
         clients: 20,
         idle: Duration::from_secs(3),
+        handlers: 20,
+        deploys: 5,
     };
 }
 
@@ -108,8 +122,7 @@ fn main() -> Result<()> {
     let mut runtime = match &arguments.command {
         // The handler has all cores, as the host has; the generator has one.
         Some(Command::Native) => tokio::runtime::Builder::new_multi_thread(),
-        Some(Command::Sockets | Command::Contacts | Command::Clients | Command::Busy { .. })
-        | None => tokio::runtime::Builder::new_current_thread(),
+        Some(_) | None => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build()?;
     match &arguments.command {
@@ -122,9 +135,7 @@ fn main() -> Result<()> {
             let time = Duration::from_secs(*seconds);
             runtime.block_on(speed::busy(guest, time, set))
         }
-        Some(Command::Sockets | Command::Contacts | Command::Clients) | None => {
-            runtime.block_on(bench(&arguments))
-        }
+        Some(_) | None => runtime.block_on(bench(&arguments)),
     }
 }
 
@@ -148,6 +159,12 @@ async fn bench(arguments: &Arguments) -> Result<()> {
     }
     if all || matches!(arguments.command, Some(Command::Clients)) {
         clients::measure(plan, &mut table).await?;
+    }
+    if all || matches!(arguments.command, Some(Command::Handlers)) {
+        handlers::measure(plan, &mut table).await?;
+    }
+    if all || matches!(arguments.command, Some(Command::Instances)) {
+        instances::measure(plan, &mut table).await?;
     }
     table.print();
     if let Some(file) = &arguments.json {

@@ -41,6 +41,11 @@ impl Contender {
         Self { name, load, rounds }
     }
 
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Answers per second, the median of the rounds.
     pub fn per_second(&self) -> f64 {
         let mut all: Vec<_> = self.rounds.iter().map(Measured::per_second).collect();

@@ -142,7 +142,7 @@ async fn a_cursor_of_nobody_is_refused() {
 fn sharing(limits: Limits, shared_bucket: bool) -> CallState {
     let mut call = convert::trial_call(convert::nameless());
     let mut bot = (*call.bot).clone();
-    bot.version.manifest.shared_bucket = shared_bucket;
+    Arc::make_mut(&mut bot.version).manifest.shared_bucket = shared_bucket;
     call.bot = Arc::new(bot);
     let host = invoke::Host {
         limits: Arc::new(limits),
@@ -279,7 +279,7 @@ async fn what_was_read_of_the_shared_bucket_goes_with_its_writes() {
     // The own bucket is another.
     let own = state.value(Which::Own, "count").await;
     assert_eq!(own.unwrap().unwrap(), None);
-    let effects = state.into_effects();
+    let effects = state.take_asked();
     assert_eq!(effects.key_values, []);
     let change = effects.shared.unwrap();
     assert_eq!(change.handler, HandlerName::trial());

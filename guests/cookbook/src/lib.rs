@@ -1,0 +1,1 @@
+//! Ten small bots, one file each: see `README.md` and `examples/`.

@@ -1,0 +1,146 @@
+//! Where calls go on that compute for long.
+//!
+//! A call begins on the thread that its event is on: most are over in less time than it
+//! takes to wake another. One that computes for longer goes on here, on threads of its
+//! own kind: fewer than there are cores, and with less of a claim to them. So guests that
+//! compute without end share what is left over, and neither the host's own work nor a
+//! short call of another account waits in line behind them.
+
+use std::{
+    future::{Future, poll_fn},
+    io, panic,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    thread,
+    time::Duration,
+};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::task::AbortOnDropHandle;
+
+/// By how much these threads step back behind the host's others, of at most 19. One of
+/// them gets a tenth of a core that another thread wants too.
+const NICE: i32 = 10;
+
+/// How long a thread for look-ups is kept that nobody needs.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Threads for what can't be waited for otherwise: reading the store, looking up names.
+const BLOCKING_THREADS_MAX: usize = 64;
+
+/// The threads for calls that compute for long.
+#[derive(Debug)]
+pub struct SlowLane(Option<Runtime>);
+
+/// A call is given up because the host ends.
+#[derive(Debug)]
+pub struct Ending;
+
+impl SlowLane {
+    /// Starts the threads.
+    pub fn open() -> io::Result<Self> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(cores.saturating_sub(1).max(1))
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .thread_keep_alive(KEEP_ALIVE)
+            .thread_name("wasm-slow")
+            .on_thread_start(step_back)
+            .enable_all()
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// Runs a call to its end: here, and from when `computes` says so, over there.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = T> + Send + 'static,
+        computes: &Arc<AtomicBool>,
+    ) -> Result<T, Ending> {
+        let mut call = Box::pin(call);
+        let begun = poll_fn(|context| match call.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if computes.load(Ordering::Relaxed) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        if let Some(done) = begun.await {
+            return Ok(done);
+        }
+        let runtime = self.0.as_ref().ok_or(Ending)?;
+        // Whoever gives up the call here ends it there.
+        match AbortOnDropHandle::new(runtime.spawn(call)).await {
+            Ok(done) => Ok(done),
+            Err(error) if error.is_panic() => panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(Ending),
+        }
+    }
+}
+
+/// Has this thread wait for the host's others. Without it, it is as they are, which costs
+/// them some of their speed.
+pub fn step_back() {
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::debug!(%error, "a thread for long work keeps its priority");
+    }
+}
+
+impl Drop for SlowLane {
+    /// Calls have ended by now, or are given up: waiting for them is not for whoever
+    /// drops this, who may be a thread that must not wait.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn thread_name() -> String {
+        thread::current().name().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_short_call_stays_and_a_long_one_goes_elsewhere() {
+        let lane = SlowLane::open().unwrap();
+        let computes = Arc::new(AtomicBool::new(false));
+        let here = thread_name();
+        let short = lane.run(async { thread_name() }, &computes).await.unwrap();
+        assert_eq!(short, here);
+        let flag = Arc::clone(&computes);
+        let long = async move {
+            tokio::task::yield_now().await;
+            let before = thread_name();
+            flag.store(true, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            (before, thread_name())
+        };
+        let (before, after) = lane.run(long, &computes).await.unwrap();
+        assert_eq!(before, here);
+        assert_eq!(after, "wasm-slow");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_given_up_ends() {
+        let lane = SlowLane::open().unwrap();
+        let computes = Arc::new(AtomicBool::new(true));
+        let (ended, mut end) = tokio::sync::oneshot::channel::<()>();
+        let endless = async move {
+            let _ended = ended;
+            loop {
+                tokio::task::yield_now().await;
+            }
+        };
+        let run = lane.run::<()>(endless, &computes);
+        let given_up = tokio::time::timeout(Duration::from_millis(50), run).await;
+        assert!(given_up.is_err());
+        // The sender is dropped with the call.
+        let closed = tokio::time::timeout(Duration::from_secs(10), &mut end).await;
+        assert!(closed.unwrap().is_err());
+    }
+}
