@@ -132,6 +132,7 @@ fn endless_body(answer: ResponseOutparam) {
     while stream.blocking_write_and_flush(&PIECE).is_ok() {}
 }
 
+/// The host ends it on the way.
 fn huge_headers(answer: ResponseOutparam) {
     let headers = Fields::new();
     let value = vec![b'x'; 1024];

@@ -328,6 +328,11 @@ mod tests {
             assert!(problem.contains(BOT_WORLD), "{problem}");
             assert!(problem.contains(CALLBACK_WORLD), "{problem}");
         }
+        let endpoint = handler(ENDPOINT_WORLD);
+        for scope in [Scope::All, Scope::Callback] {
+            let problem = check(scope, &endpoint).unwrap_err();
+            assert!(problem.contains("is an endpoint"), "{problem}");
+        }
     }
 
     #[test]

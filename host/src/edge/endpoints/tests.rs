@@ -107,3 +107,25 @@ fn the_path_of_an_address_is_what_follows_its_host() {
     assert_eq!(base_path("http://127.0.0.1:2000"), "");
     assert_eq!(base_path("https://bots.example/wx"), "/wx");
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_follows_the_name_is_passed_on_as_it_came(below in "(/[a-zA-Z0-9._~%/-]{0,40})?") {
+        let text = format!("/x/hook{below}");
+        let passed = if below.is_empty() { "/" } else { below.as_str() };
+        proptest::prop_assert_eq!(path(&text), Some(("hook".to_owned(), passed.to_owned())));
+    }
+
+    #[test]
+    fn what_is_left_of_a_query_is_in_its_order_and_holds_no_token(
+        pairs in proptest::collection::vec("(token|tokens|a|)(=[a-z0-9%]{0,4})?", 0..6),
+    ) {
+        let query = pairs.join("&");
+        let (tokens, rest) = inward::split_tokens(Some(&query));
+        let left: Vec<_> = pairs.iter().filter(|it| !it.starts_with("token=")).collect();
+        // An empty query is one pair that is empty.
+        proptest::prop_assert_eq!(tokens.len(), pairs.len() - left.len());
+        let rest = rest.unwrap_or_default();
+        proptest::prop_assert!(rest.split('&').all(|pair| !pair.starts_with("token=")));
+    }
+}

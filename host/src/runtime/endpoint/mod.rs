@@ -268,9 +268,10 @@ impl Running {
         let call = call(&mut self.wasm, &self.guest, request);
         let ended = tokio::select! {
             biased;
+            // Before the rest: a body that has found something goes right after.
+            fault = self.line.fault() => at_fault(fault, self.wasm.data()),
             () = self.gone.cancelled() => Ended::Gone,
             () = self.ending.cancelled() => Ended::Ending,
-            fault = self.line.fault() => at_fault(fault, self.wasm.data()),
             ended = call => ended_with(ended, &mut self.wasm),
             () = self.line.unanswered(self.head_time) => {
                 let ms = self.head_time.as_millis();

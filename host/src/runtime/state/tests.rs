@@ -152,6 +152,7 @@ async fn nothing_of_a_call_is_there_in_the_next() {
         store: Arc::clone(&state.store),
         check: |client, action| action.check(client),
         egress: Default::default(),
+        endpoints: Default::default(),
     };
     state.act(text(10)).unwrap();
     write(&mut state, "key", Some(vec![1])).await.unwrap();
@@ -233,6 +234,7 @@ fn a_version_s_own_limits_are_in_force() {
         store: store::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
         egress: Default::default(),
+        endpoints: Default::default(),
     };
     let mut state = CallState::new(host, call);
     assert_eq!(state.deadline_ms, 1 + 7);
