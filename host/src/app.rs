@@ -25,7 +25,7 @@ use crate::{
         Action, ClientKind,
         action::Refused,
         client::Wanted,
-        ports::{Clients, ComponentError, KEPT, Store, StoreError},
+        ports::{Clients, ComponentError, GuestLogs, KEPT, Store, StoreError},
     },
     edge::{
         self,
@@ -35,7 +35,7 @@ use crate::{
         server::Open,
         wehub::{Callback, Offers, Sockets, TicketKey, TicketKeyError},
     },
-    files,
+    files, guestlog,
     runtime::Wasm,
     service::{self, Service},
     store, supervisor, vault,
@@ -186,8 +186,19 @@ async fn parts(
         config.policies(),
     )
     .await?;
+    service.keep_logs(logs(config, store)?);
     let wanted = service.know_clients().await?;
     Ok((service, wanted))
+}
+
+/// Where what handlers log is kept.
+fn logs(config: &Config, store: &Arc<dyn Store>) -> Result<Arc<dyn GuestLogs>, AppError> {
+    let store = Arc::clone(store);
+    let clock: guestlog::Clock = Arc::new(move || store.now());
+    guestlog::open(&config.handler_logs, &config.data, clock).map_err(|error| AppError::File {
+        path: config.data.join("logs"),
+        error,
+    })
 }
 
 /// Everything that serves, wired.
@@ -259,6 +270,7 @@ impl<'a> Host<'a> {
         self.service.native().end().await;
         part(driver).await;
         self.service.drain().await;
+        self.service.close_logs().await;
         drop(file);
         self.store.health()?;
         tracing::info!("ended");

@@ -15,7 +15,7 @@ use crate::{
         client::ClientPolicy, endpoint::EndpointPolicy, file::FilePolicy, login::LoginPolicy,
         pacing::PacingPolicy, task::TaskPolicy,
     },
-    edge, runtime,
+    edge, guestlog, runtime,
     service::Policies,
     store, telemetry, vault,
 };
@@ -53,6 +53,8 @@ pub struct Config {
     pub egress: runtime::egress::Config,
     /// What calls of endpoints may take beside what every call may.
     pub endpoints: EndpointPolicy,
+    /// The logs of handlers.
+    pub handler_logs: guestlog::Config,
     /// The secrets that handlers are given.
     pub secrets: vault::Config,
     /// The store.
@@ -75,6 +77,7 @@ impl Default for Config {
             limits: Default::default(),
             egress: Default::default(),
             endpoints: Default::default(),
+            handler_logs: Default::default(),
             secrets: Default::default(),
             store: Default::default(),
             log: Default::default(),
@@ -138,6 +141,7 @@ impl Config {
         self.limits.check().map_err(ConfigError::Unfit)?;
         self.egress.check().map_err(ConfigError::Unfit)?;
         self.endpoints.check().map_err(ConfigError::Unfit)?;
+        self.handler_logs.check().map_err(ConfigError::Unfit)?;
         self.openwx.check().map_err(ConfigError::Unfit)?;
         self.openwx
             .check_served_at(self.server.listen)

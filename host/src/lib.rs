@@ -11,6 +11,7 @@ pub mod config;
 pub mod domain;
 pub mod edge;
 mod files;
+pub mod guestlog;
 pub mod runtime;
 pub mod service;
 pub mod store;

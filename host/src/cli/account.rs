@@ -314,14 +314,14 @@ fn session_facts(account: &AccountView, style: &Style) -> Vec<(&'static str, Str
 }
 
 fn failure_text(failure: &BotFailure, style: &Style) -> String {
-    let kind = serde_json::to_value(failure.kind);
-    let kind = kind.as_ref().ok().and_then(|kind| kind.as_str());
+    let id = failure.id.as_ref();
+    let id = id.map_or_else(String::new, |id| format!("{id}, "));
     format!(
-        "{}, {} at event {}: {}\n{}\n{}",
+        "{id}{}, {} at event {}: {}\n{}\n{}",
         style.when(failure.at_ms),
         failure.handler,
         failure.event,
-        kind.unwrap_or_default(),
+        failure.kind.as_str(),
         failure.message.trim_end(),
         failure.output.trim_end(),
     )
@@ -354,6 +354,9 @@ mod tests {
             last_logout: None,
             handler: None,
             failures: Some(vec![BotFailure {
+                id: None,
+                account: None,
+                limits: None,
                 event: "msg-1".into(),
                 handler: "echo".try_into().unwrap(),
                 version: VersionNumber(3),

@@ -27,6 +27,10 @@ const DOWNLOAD_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// How long an answer may take that goes on as something happens: the host ends it
 /// before.
 const FOLLOW_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// How long events may be followed without a break.
+const EVENTS_LIMIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long there may be no sign of a host that sends events: it gives one each 15 s.
+const EVENTS_STALL_LIMIT: Duration = Duration::from_secs(45);
 /// How long a file may rest between two pieces.
 const STALL_LIMIT: Duration = Duration::from_secs(30);
 
@@ -226,6 +230,13 @@ impl Client {
     /// Reads what goes on as something happens, which may be nothing for long.
     pub async fn follow(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Download, Failure> {
         let limits = (FOLLOW_LIMIT, FOLLOW_LIMIT);
+        self.open(path, query, limits).await
+    }
+
+    /// Reads server-sent events, for as long as the host sends any: it sends something
+    /// now and then.
+    pub async fn events(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Download, Failure> {
+        let limits = (EVENTS_LIMIT, EVENTS_STALL_LIMIT);
         self.open(path, query, limits).await
     }
 

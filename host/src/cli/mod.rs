@@ -18,6 +18,7 @@ mod pauses;
 pub mod qr;
 mod screen;
 mod serve;
+mod sse;
 pub mod target;
 pub mod task;
 mod timers;

@@ -108,7 +108,8 @@ impl Style {
         self.colours
     }
 
-    fn paint(&self, text: &str, paint: Paint) -> String {
+    /// The text set off like this.
+    pub fn paint(&self, text: &str, paint: Paint) -> String {
         match paint.code().filter(|_| self.colours && !text.is_empty()) {
             Some(code) => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
             None => text.to_owned(),

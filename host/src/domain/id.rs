@@ -181,6 +181,61 @@ impl TryFrom<String> for LoginId {
     }
 }
 
+/// How many random bits the id of a failure has: with a hundred failures of each of a
+/// hundred thousand accounts two are the same once in 10^10 hosts, and nobody finds one by
+/// trying.
+const FAILURE_ID_BITS: usize = 80;
+/// The longest id of a failure taken; ours have 18 characters.
+pub const FAILURE_ID_MAX_BYTES: usize = 64;
+/// What it is written in, 5 bits each: no two of these look alike.
+const FAILURE_ID_ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// The name of a failure, short enough to be read out.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FailureId(Arc<str>);
+
+impl FailureId {
+    /// An id that no other failure has.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; FAILURE_ID_BITS.div_ceil(5)];
+        getrandom::fill(&mut bytes)?;
+        let letter = |byte: u8| {
+            let index = usize::from(byte) % FAILURE_ID_ALPHABET.len();
+            FAILURE_ID_ALPHABET.get(index).copied().map(char::from)
+        };
+        let text: String = bytes.into_iter().filter_map(letter).collect();
+        Ok(Self(format!("f-{text}").into()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for FailureId {
+    type Error = BadId;
+
+    fn try_from(text: &str) -> Result<Self, BadId> {
+        let ok = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if text.is_empty() || text.len() > FAILURE_ID_MAX_BYTES || !text.chars().all(ok) {
+            return Err(BadId(
+                "a failure's id has 1 to 64 characters: letters, digits and hyphens",
+            ));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for FailureId {
+    type Error = BadId;
+
+    fn try_from(text: String) -> Result<Self, BadId> {
+        Self::try_from(text.as_str())
+    }
+}
+
 /// What makes two deliveries the same event, unique within the account: the
 /// peer's message id where it has one, else a digest of the content.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -322,8 +377,16 @@ macro_rules! shown_as_its_text {
     )* };
 }
 
-textual!(AccountId, HandlerName, LoginId, EventKey, TaskId, Digest);
-shown_as_its_text!(AccountId, HandlerName, LoginId, EventKey);
+textual!(
+    AccountId,
+    HandlerName,
+    LoginId,
+    FailureId,
+    EventKey,
+    TaskId,
+    Digest
+);
+shown_as_its_text!(AccountId, HandlerName, LoginId, FailureId, EventKey);
 
 #[cfg(test)]
 mod tests {
@@ -365,6 +428,21 @@ mod tests {
         assert!(AccountId::try_from("x".repeat(257)).is_err());
         for text in ["", "A", "a b", "-a", "a-", "ä", "../a", "*"] {
             assert!(HandlerName::try_from(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn failures_have_ids_of_their_own() {
+        let ids: std::collections::BTreeSet<_> = (0..100)
+            .map(|_| FailureId::random().expect("there is randomness"))
+            .collect();
+        assert_eq!(ids.len(), 100);
+        for id in ids {
+            assert_eq!(id.as_str().len(), 18, "{id}");
+            assert_eq!(FailureId::try_from(id.as_str()), Ok(id));
+        }
+        for text in ["", "f/a", "f a", "f\n", "ä"] {
+            assert!(FailureId::try_from(text).is_err(), "{text:?}");
         }
     }
 

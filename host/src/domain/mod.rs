@@ -33,7 +33,7 @@ pub use contact::{Contact, ContactKind, Group, Member, User};
 pub use event::{Event, Happening, Message};
 pub use file::FileRequest;
 pub use handler::{Binding, Deployment, Failure, FailureKind, Handler};
-pub use id::{AccountId, Digest, EventKey, HandlerName, LoginId, TaskId, TaskNumber};
+pub use id::{AccountId, Digest, EventKey, FailureId, HandlerName, LoginId, TaskId, TaskNumber};
 pub use login::{Login, LoginState};
 pub use pacing::Pause;
 pub use secret::Secret;

@@ -337,7 +337,9 @@ pub(super) fn failed<E: Errand>(
         kind,
         message,
         output: state.output.tail(),
+        lines: state.output.take_lines(),
         used: state.used(),
+        limits: Some(state.limits.of_a_call()),
     })
 }
 

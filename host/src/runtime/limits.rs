@@ -9,7 +9,8 @@ use crate::domain::{
     Usage,
     bucket::BucketLimits,
     handler::{
-        CallLimit, CallLimits, EFFECT_CHANGES_MAX, LimitBounds, TIMER_CHANGES, effect_changes,
+        CallLimit, CallLimits, EFFECT_CHANGES_MAX, LimitBounds, LimitsInForce, TIMER_CHANGES,
+        effect_changes,
     },
     ports::COMMIT_BYTES_MAX,
 };
@@ -234,6 +235,16 @@ impl Limits {
             limits.set(limit, self.ceiling(limit));
         }
         Arc::new(limits)
+    }
+
+    /// What one call may use, as it is told of a call that failed.
+    pub fn of_a_call(&self) -> LimitsInForce {
+        LimitsInForce {
+            wall_ms: self.call_wall_ms,
+            cpu_ms: self.call_cpu_ms,
+            memory_bytes: self.call_memory_bytes,
+            host_calls: self.call_host_calls,
+        }
     }
 
     /// How long an event waits for room.

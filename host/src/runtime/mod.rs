@@ -167,15 +167,9 @@ impl Wasm {
 
 /// Bindings are checked when they are made: it takes a mistake of ours.
 fn of_another_world(deployment: &Deployment) -> CallError {
-    CallError::Failed(CallFailure {
-        kind: FailureKind::Host,
-        message: format!(
-            "a component of {} can't be asked this",
-            deployment.version.world
-        ),
-        output: String::new(),
-        used: Used::default(),
-    })
+    let world = &deployment.version.world;
+    let message = format!("a component of {world} can't be asked this");
+    CallError::Failed(CallFailure::new(FailureKind::Host, message))
 }
 
 impl fmt::Debug for Wasm {

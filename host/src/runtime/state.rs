@@ -214,7 +214,7 @@ pub struct CallState<E: Errand = Call> {
 impl<E: Errand> CallState<E> {
     pub fn new(host: Host, call: E) -> Self {
         let limits = host.limits_of(call.deployment());
-        let output = Output::new(limits.call_log_bytes);
+        let output = Output::new(limits.call_log_bytes, host.store.now());
         Self::with(host, call, limits, output)
     }
 
@@ -224,7 +224,7 @@ impl<E: Errand> CallState<E> {
     pub fn renew(&mut self, host: Host, call: E) {
         let limits = host.limits_of(call.deployment());
         let output = self.output.clone();
-        output.begin_anew(limits.call_log_bytes);
+        output.begin_anew(limits.call_log_bytes, host.store.now());
         let new = Self::with(host, call, limits, output);
         let former = std::mem::replace(self, new);
         let handles_max = self.table.max_capacity();
@@ -260,7 +260,7 @@ impl<E: Errand> CallState<E> {
         let wall = call.wall(&limits, &endpoints);
         let wasi = WasiCtx::builder()
             .stdout(output.clone())
-            .stderr(output.clone())
+            .stderr(output.stderr())
             .allow_tcp(false)
             .allow_udp(false)
             .max_random_size(RANDOM_BYTES_MAX)
@@ -430,6 +430,7 @@ impl CallState {
                 .collect(),
             timers: std::mem::take(&mut self.timers).into_changes(&handler),
             output: self.output.tail(),
+            lines: self.output.take_lines(),
             used: self.used(),
             key_values: self.take_writes(),
             shared: self.take_shared(),
@@ -443,6 +444,7 @@ impl CallState<CallbackErrand> {
         Answer {
             verdict,
             output: self.output.tail(),
+            lines: self.output.take_lines(),
             used: self.used(),
             key_values: self.take_writes(),
         }

@@ -18,14 +18,17 @@ use std::{
 use tokio::sync::{Mutex, MutexGuard};
 
 use self::places::Places;
-use super::{Error, Service, deliver::over_the_limit};
+use super::{
+    Error, Service,
+    deliver::over_the_limit,
+    failures::{failure_log, kept_failure},
+};
 use crate::domain::{
-    AccountId, Deployment, FailureKind, Login, LoginId,
+    AccountId, Deployment, FailureId, FailureKind, Login, LoginId,
     callback::{
         ActionAnswer, Exits, LoginAttempt, LoginDecision, LogoutNotice, Question, UnknownCall,
         Verdict,
     },
-    handler::Used,
     ports::{Answer, Ask, CallError, CallFailure, Commit, Committed, Epoch, StoreError},
 };
 
@@ -167,18 +170,24 @@ impl Service {
         let (account, known) = asker(&question);
         let _place = self.0.desk.places.take(account, known)?;
         let mut held = self.0.desk.held().await?;
+        let about = named(&question);
         let ask = Ask {
             component: Arc::clone(&component),
             question,
         };
+        let asking = Asking {
+            component: &component,
+            about,
+        };
         match self.0.runtime.ask(ask).await {
-            Ok(answer) => self.keep(&mut held, &component, answer).await,
-            Err(CallError::Failed(failure)) => Ok(self.failed(&component, failure)),
+            Ok(answer) => self.keep(&mut held, &asking, answer).await,
+            Err(CallError::Failed(failure)) => Ok(self.failed(&mut held, &asking, failure).await),
             Err(busy @ CallError::Busy { .. }) => Err(Error::Busy {
                 reason: busy.to_string(),
             }),
             Err(unloaded @ CallError::Unloaded(_)) => {
-                Ok(self.failed(&component, no_fault_of_its(unloaded.to_string())))
+                let failure = no_fault_of_its(unloaded.to_string());
+                Ok(self.failed(&mut held, &asking, failure).await)
             }
             Err(CallError::Store(error)) => Err(error.into()),
         }
@@ -188,14 +197,16 @@ impl Service {
     async fn keep(
         &self,
         held: &mut Held,
-        component: &Deployment,
+        asking: &Asking<'_>,
         answer: Answer,
     ) -> Result<Asked<Verdict>, Error> {
         let Answer {
             verdict,
             key_values,
+            lines,
             ..
         } = answer;
+        self.log_question(asking.component, &asking.about, lines);
         if key_values.is_empty() {
             return Ok(Asked::Decided(verdict));
         }
@@ -206,7 +217,8 @@ impl Service {
         match self.commit_held(held, commit).await {
             Ok(()) => Ok(Asked::Decided(verdict)),
             Err(Error::Store(error @ StoreError::TooLarge { .. })) => {
-                Ok(self.failed(component, over_the_limit(error.to_string())))
+                let failure = over_the_limit(error.to_string());
+                Ok(self.failed(held, asking, failure).await)
             }
             Err(error) => Err(error),
         }
@@ -229,19 +241,56 @@ impl Service {
         }
     }
 
-    fn failed(&self, component: &Deployment, failure: CallFailure) -> Asked<Verdict> {
+    /// Keeps the failure. Where it can't be kept, the answer is the same.
+    async fn failed(
+        &self,
+        held: &mut Held,
+        asking: &Asking<'_>,
+        mut failure: CallFailure,
+    ) -> Asked<Verdict> {
+        let Asking { component, about } = asking;
         let failures = self.0.desk.failed.fetch_add(1, Ordering::Relaxed) + 1;
+        self.log_question(component, about, std::mem::take(&mut failure.lines));
+        let now_ms = self.0.store.now();
+        let failure = kept_failure(component, None, about.clone(), failure, now_ms);
         tracing::warn!(
+            failure = failure.id.as_ref().map(FailureId::as_str),
             handler = %component.handler,
             kind = ?failure.kind,
-            reason = failure.message.lines().next().unwrap_or_default(),
+            reason = failure.reason(),
             output = failure.output,
             failures,
             "the callback component failed and decides nothing: \
              wehub.callback_failure says what becomes of a login"
         );
+        let log = failure_log(&failure);
+        let commit = Commit {
+            failure: Some(failure),
+            ..Commit::default()
+        };
+        match self.commit_held(held, commit).await {
+            Ok(()) => self.append_log(log),
+            Err(error) => tracing::warn!(%error, "the failure could not be kept"),
+        }
         Asked::Failed
     }
+}
+
+/// A question that is asked.
+struct Asking<'a> {
+    component: &'a Deployment,
+    /// What it is called in logs and failures.
+    about: String,
+}
+
+/// What a question is called: its kind and whom it is about, as keys of events are.
+fn named(question: &Question) -> String {
+    let kind = match question {
+        Question::Login(_) => "login",
+        Question::Logout(_) => "logout",
+        Question::UnknownAction(_) => "unknown-action",
+    };
+    format!("{kind}-{}", asker(question).0)
 }
 
 /// Whom a question is about, and whether this host knows them. Only logins are
@@ -265,12 +314,7 @@ fn vouches(login: &Login, account: &AccountId) -> bool {
 }
 
 fn no_fault_of_its(message: String) -> CallFailure {
-    CallFailure {
-        kind: FailureKind::Host,
-        message,
-        output: String::new(),
-        used: Used::default(),
-    }
+    CallFailure::new(FailureKind::Host, message)
 }
 
 impl Desk {

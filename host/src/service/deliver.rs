@@ -7,11 +7,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{ContactReport, Error, Service, error::failure_of, guard, reruns, turn::Turn};
+use super::{
+    ContactReport, Error, Service,
+    error::failure_of,
+    failures::{failure_log, kept_failure},
+    guard, reruns,
+    turn::Turn,
+};
 use crate::domain::{
-    Account, AccountId, Action, ClientKind, Contact, Deployment, Event, Failure, HandlerName,
-    Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
-    handler::{FailureKind, Used},
+    Account, AccountId, Action, ClientKind, Contact, Deployment, Event, Failure, FailureId,
+    HandlerName, Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
+    handler::FailureKind,
     ports::{
         Call, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord, PauseChange,
         Seen, StoreError, TaskFilter,
@@ -289,7 +295,14 @@ impl Service {
         let later = effects.tasks.len().saturating_sub(at_once);
         match self.check_queue(&event.account, later).await {
             Ok(()) => Ok((Called::Handled(bot, effects), at_once)),
-            Err(Error::Busy { reason }) => Ok((Called::Failed(bot, over_the_limit(reason)), 0)),
+            Err(Error::Busy { reason }) => {
+                let failure = CallFailure {
+                    output: effects.output,
+                    used: effects.used,
+                    ..over_the_limit(reason)
+                };
+                Ok((Called::Failed(bot, failure), 0))
+            }
             Err(error) => Err(error),
         }
     }
@@ -319,6 +332,7 @@ impl Service {
         let now_ms = self.0.store.now();
         let verdict = called.verdict();
         let mut commit = called.into_commit(settled, now_ms);
+        let failure_log = commit.failure.as_ref().map(failure_log);
         let asked = commit.tasks.clone();
         self.await_outcomes(&event.account, &mut commit, now_ms)
             .await?;
@@ -335,6 +349,9 @@ impl Service {
                 return Ok(Some(tasks));
             }
             Tried::SharedMoved => return Ok(None),
+        }
+        if let Some(log) = failure_log {
+            self.append_log(log);
         }
         // Once for each event: a run that is lost says nothing about its version.
         if let Some((bot, failed)) = verdict {
@@ -562,8 +579,15 @@ impl Service {
             is_trial: false,
         };
         match self.0.runtime.call(call).await {
-            Ok(effects) => Ok(Called::Handled(bot, effects)),
-            Err(error) => Ok(Called::Failed(bot, failure_of(error)?)),
+            Ok(mut effects) => {
+                self.log_call(&bot, event, std::mem::take(&mut effects.lines));
+                Ok(Called::Handled(bot, effects))
+            }
+            Err(error) => {
+                let mut failure = failure_of(error)?;
+                self.log_call(&bot, event, std::mem::take(&mut failure.lines));
+                Ok(Called::Failed(bot, failure))
+            }
         }
     }
 }
@@ -622,12 +646,7 @@ struct Settled<'a> {
 
 /// The bot asked for more than one event may cause.
 pub(super) fn over_the_limit(message: String) -> CallFailure {
-    CallFailure {
-        kind: FailureKind::Effects,
-        message,
-        output: String::new(),
-        used: Used::default(),
-    }
+    CallFailure::new(FailureKind::Effects, message)
 }
 
 /// How the call of a bot ended.
@@ -721,30 +740,18 @@ fn tasks(
 }
 
 fn record(event: &Event, bot: &Deployment, failure: CallFailure, now_ms: Millis) -> Failure {
-    let CallFailure {
-        kind,
-        message,
-        output,
-        used,
-    } = failure;
+    let event_key = event.key.as_str().to_owned();
+    let account = Some(event.account.clone());
+    let failure = kept_failure(bot, account, event_key, failure, now_ms);
     tracing::warn!(
+        failure = failure.id.as_ref().map(FailureId::as_str),
         account = %event.account,
         handler = %bot.handler,
         version = %bot.version.number,
         event = %event.key,
-        ?kind,
-        reason = message.lines().next().unwrap_or_default(),
+        kind = ?failure.kind,
+        reason = failure.reason(),
         "the bot failed; nothing that it asked for happens"
     );
-    Failure {
-        event: event.key.as_str().to_owned(),
-        handler: bot.handler.clone(),
-        version: bot.version.number,
-        digest: bot.version.digest,
-        kind,
-        message,
-        output,
-        used,
-        at_ms: now_ms,
-    }
+    failure
 }

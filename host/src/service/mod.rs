@@ -14,6 +14,7 @@ mod contacts;
 mod deliver;
 mod endpoints;
 mod error;
+mod failures;
 #[cfg(test)]
 pub(crate) mod fake;
 mod files;
@@ -21,6 +22,7 @@ mod guard;
 mod handlers;
 mod links;
 mod logins;
+mod logs;
 mod pauses;
 mod reruns;
 mod schedules;
@@ -33,7 +35,7 @@ mod turn;
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -64,7 +66,7 @@ use crate::domain::{
     handler::LimitBounds,
     login::LoginPolicy,
     pacing::PacingPolicy,
-    ports::{ActionCheck, Blobs, Clients, Runtime, Store, Vault},
+    ports::{ActionCheck, Blobs, Clients, GuestLogs, Runtime, Store, Vault},
     task::TaskPolicy,
 };
 
@@ -122,6 +124,8 @@ struct Inner {
     endpoint_failures: endpoints::Failures,
     /// Ends calls of endpoints: they may take much longer than others.
     ending: CancellationToken,
+    /// Where what guests say is kept, once there is such a place.
+    logs: OnceLock<Arc<dyn GuestLogs>>,
     /// Calls under way. They outlive the request that caused them, so that a
     /// client that goes away can't cut one off half-way.
     calls: TaskTracker,
@@ -151,6 +155,7 @@ impl Service {
             desk: callback::Desk::default(),
             endpoint_failures: endpoints::Failures::default(),
             ending: CancellationToken::new(),
+            logs: OnceLock::new(),
             calls: TaskTracker::new(),
             draining: AtomicBool::new(false),
             started_ms: store.now(),

@@ -13,8 +13,8 @@ use serde::{
 };
 
 use crate::domain::{
-    AccountId, Alarm, AlarmKind, Bucket, ClientName, ContactKind, Digest, EventKey, HandlerName,
-    LoginId, Millis, TaskNumber, TaskState, Timer,
+    AccountId, Alarm, AlarmKind, Bucket, ClientName, ContactKind, Digest, EventKey, FailureId,
+    HandlerName, LoginId, Millis, TaskNumber, TaskState, Timer,
     handler::{CALLBACK_SCOPE, ConfigScope, RunKey, Scope, VersionNumber},
     ports::StoreError,
 };
@@ -44,7 +44,8 @@ pub enum Table {
     Contact = 8,
     /// Account, group and user to member.
     Member = 9,
-    /// Account to how many failures it ever had.
+    /// Account to how many failures it ever had; `*handler/` and its name to how many a
+    /// handler ever had.
     FailureCount = 10,
     /// Name to wanted client.
     Client = 11,
@@ -79,6 +80,8 @@ pub enum Table {
     Usage = 25,
     /// Time and text of an alarm that wakes a bot to the alarm.
     Wakeup = 26,
+    /// Handler and count to where the failure is. Swept as well.
+    HandlerFailure = 27,
     /// Handler, schedule and timing to a schedule's times.
     Run = 30,
     /// Pieces of values too large for one record.
@@ -86,7 +89,7 @@ pub enum Table {
 }
 
 impl Table {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 29] = [
         Self::Meta,
         Self::Epoch,
         Self::Account,
@@ -114,6 +117,7 @@ impl Table {
         Self::Config,
         Self::Shared,
         Self::Usage,
+        Self::HandlerFailure,
         Self::Piece,
     ];
 
@@ -334,6 +338,21 @@ pub fn failure(account: &AccountId, count: u64) -> Key {
     of_account(Table::Failure, account).falling(count)
 }
 
+/// How many failures a handler ever had. No account's id has a slash in it.
+pub fn handler_failure_count(handler: &HandlerName) -> Key {
+    Key::of(Table::FailureCount).end(&format!("*handler/{handler}"))
+}
+
+/// The prefix of a handler's failures.
+pub fn failures_of(handler: &HandlerName) -> Key {
+    Key::of(Table::HandlerFailure).part(handler.as_str())
+}
+
+/// The so-many-th failure of a handler; newest first.
+pub fn failure_of(handler: &HandlerName, count: u64) -> Key {
+    failures_of(handler).falling(count)
+}
+
 /// What was answered to a request with an idempotency key.
 pub fn request(account: &AccountId, key: &str) -> Key {
     of_account(Table::Request, account).end(key)
@@ -436,6 +455,27 @@ pub struct RequestRecord {
     pub request: Digest,
     /// The tasks it made.
     pub tasks: Vec<TaskNumber>,
+}
+
+/// Where a failure of a handler is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailurePlace {
+    /// When it happened, in ms.
+    pub at_ms: Millis,
+    /// Its name.
+    pub id: FailureId,
+    /// For which account; none for a callback component.
+    pub account: Option<AccountId>,
+    /// Which of the account's failures it is.
+    pub count: u64,
+}
+
+impl FailurePlace {
+    /// Under which account the failure is kept.
+    pub fn kept_for(&self) -> AccountId {
+        self.account.clone().unwrap_or_else(AccountId::callback)
+    }
 }
 
 /// The few fields that tell whether a record has had its time. Reading only

@@ -12,14 +12,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    FAILURES_MAX,
-    codec::RequestRecord,
+    FAILURES_MAX, HANDLER_FAILURES_MAX,
+    codec::{FailurePlace, RequestRecord},
     time::{Clock, Time},
 };
 use crate::domain::{
     Account, AccountId, Alarm, AlarmKind, Binding, Bucket, ClientName, Contact, ContactKind,
-    Digest, EventKey, Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis,
-    Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
+    Digest, EventKey, Failure, FailureId, FileRequest, Handler, HandlerName, Login, LoginId,
+    Member, Millis, Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
     client::Wanted,
     handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
     ports::{
@@ -51,6 +51,7 @@ struct State {
     alarms: BTreeSet<(Millis, Alarm)>,
     runs: BTreeMap<RunKey, Run>,
     shared: BTreeMap<HandlerName, Entries>,
+    failures: BTreeMap<HandlerName, Vec<FailurePlace>>,
     of: BTreeMap<AccountId, Held>,
 }
 
@@ -77,7 +78,8 @@ struct Held {
     key_values: BTreeMap<HandlerName, Entries>,
     contacts: BTreeMap<String, Contact>,
     members: BTreeMap<String, BTreeMap<String, Member>>,
-    failures: Vec<Failure>,
+    failures: BTreeMap<u64, Failure>,
+    failure_count: u64,
     requests: BTreeMap<String, RequestRecord>,
     pauses: BTreeMap<String, Pause>,
     timers: BTreeMap<String, Timer>,
@@ -218,9 +220,23 @@ impl Held {
             };
         }
         if let Some(failure) = commit.failure {
-            self.failures.insert(0, failure);
-            self.failures.truncate(FAILURES_MAX as usize);
+            self.failures.insert(self.failure_count, failure);
+            if let Some(old) = self.failure_count.checked_sub(FAILURES_MAX) {
+                self.failures.remove(&old);
+            }
+            self.failure_count += 1;
         }
+    }
+
+    /// Where a failure is going to be, for its handler.
+    fn place_of(&self, failure: &Failure) -> Option<(HandlerName, FailurePlace)> {
+        let place = FailurePlace {
+            at_ms: failure.at_ms,
+            id: failure.id.clone()?,
+            account: failure.account.clone(),
+            count: self.failure_count,
+        };
+        Some((failure.handler.clone(), place))
     }
 
     fn put_tasks(&mut self, tasks: Vec<Task>) {
@@ -249,7 +265,7 @@ impl Held {
     fn sweep(&mut self, before: Millis) {
         self.events.retain(|_, event| event.at_ms >= before);
         self.tasks.retain(|_, task| !is_over(task.ended_ms, before));
-        self.failures.retain(|failure| failure.at_ms >= before);
+        self.failures.retain(|_, failure| failure.at_ms >= before);
         self.requests.retain(|_, request| request.at_ms >= before);
         self.pauses.retain(|_, pause| pause.until_ms >= before);
     }
@@ -391,7 +407,14 @@ impl Store for MemoryStore {
             let files = mem::take(&mut commit.files);
             let alarms = mem::take(&mut commit.alarms);
             let timers = mem::take(&mut commit.timers);
+            let place = commit.failure.as_ref().and_then(|it| held.place_of(it));
             held.apply(commit);
+            if let Some((handler, place)) = place {
+                let places = state.failures.entry(handler).or_default();
+                places.push(place);
+                let excess = places.len().saturating_sub(HANDLER_FAILURES_MAX as usize);
+                places.drain(..excess);
+            }
             for change in timers {
                 state.change_timer(account, change);
             }
@@ -580,7 +603,36 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<Vec<Failure>, StoreError> {
         self.of(account, |held| {
-            held.failures.iter().take(limit).cloned().collect()
+            let newest = held.failures.values().rev();
+            newest.take(limit).cloned().collect()
+        })
+    }
+
+    async fn failures_of(
+        &self,
+        handler: &HandlerName,
+        before: Option<&FailureId>,
+        limit: usize,
+    ) -> Result<Vec<Failure>, StoreError> {
+        self.with(|state| {
+            let places = state.failures.get(handler).map_or(&[][..], Vec::as_slice);
+            let newest = places.iter().rev();
+            let later = newest.skip_while(|place| before.is_some_and(|id| place.id != *id));
+            let skipped = usize::from(before.is_some());
+            let failures = later.skip(skipped).filter_map(|it| state.failure_at(it));
+            Ok(failures.take(limit).collect())
+        })
+    }
+
+    async fn failure(
+        &self,
+        handler: &HandlerName,
+        id: &FailureId,
+    ) -> Result<Option<Failure>, StoreError> {
+        self.with(|state| {
+            let places = state.failures.get(handler).map_or(&[][..], Vec::as_slice);
+            let place = places.iter().rev().find(|place| place.id == *id);
+            Ok(place.and_then(|place| state.failure_at(place)))
         })
     }
 
@@ -789,6 +841,9 @@ impl Store for MemoryStore {
     async fn sweep(&self, before_ms: Millis) -> Result<bool, StoreError> {
         self.with(|state| {
             state.of.values_mut().for_each(|held| held.sweep(before_ms));
+            for places in state.failures.values_mut() {
+                places.retain(|place| place.at_ms >= before_ms);
+            }
             let logins = &mut state.logins.records;
             logins.retain(|_, login| !is_over(login.ended_ms, before_ms));
             let files = &mut state.files;
@@ -810,6 +865,11 @@ impl Store for MemoryStore {
 }
 
 impl State {
+    fn failure_at(&self, place: &FailurePlace) -> Option<Failure> {
+        let held = self.of.get(&place.kept_for())?;
+        held.failures.get(&place.count).cloned()
+    }
+
     fn put_asked(&mut self, files: Vec<FileRequest>, alarms: Vec<(Millis, Alarm)>) {
         let keyed = |file: FileRequest| ((file.file.clone(), file.account.clone()), file);
         self.files.extend(files.into_iter().map(keyed));

@@ -23,6 +23,9 @@ use crate::domain::ports::{Store, StoreError};
 /// How many failures of its bot are kept per account: enough to see what is
 /// wrong, and a bot that always fails can't fill the disk.
 const FAILURES_MAX: u64 = 100;
+/// How many failures of a handler can be found by its name: each place is some dozens of
+/// bytes, and is looked through for one failure.
+const HANDLER_FAILURES_MAX: u64 = 1000;
 
 /// The smallest cache: with less, sled reads pages from disk again and again
 /// (and with next to nothing it panics).

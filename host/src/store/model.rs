@@ -10,8 +10,8 @@ use proptest::prelude::*;
 
 use super::suite::{self, Fixture, Kind, START, id, login_id, name, task, task_id};
 use crate::domain::{
-    Alarm, AlarmKind, Bucket, Digest, EventKey, FileRequest, Millis, Task, TaskNumber, TaskState,
-    TimerChange, Usage,
+    Alarm, AlarmKind, Bucket, Digest, EventKey, Failure, FileRequest, Millis, Task, TaskNumber,
+    TaskState, TimerChange, Usage,
     ports::{
         Commit, Committed, ContactChange, Enqueue, Enqueued, Epoch, ImageChange, KeyValueWrite,
         LoginChange, LoginChanged, PauseChange, SharedChange, Store, TaskFilter,
@@ -163,7 +163,10 @@ fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
     let span = proptest::option::of(Just(Duration::from_millis(3)));
     let seen = (of(&["m", "m1", "n"]), 0u64..9, span)
         .prop_map(|(key, at, span)| suite::seen(key, START + at, span));
-    let failure = (0u64..9).prop_map(|at| suite::failure("m", START + at));
+    let failure = (of(&["m", "n"]), 0u64..9).prop_map(move |(event, at)| Failure {
+        account: Some(id(account)),
+        ..suite::failure(event, START + at)
+    });
     (
         proptest::option::of(seen),
         proptest::collection::vec(some_task(account), 0..4),
@@ -295,6 +298,13 @@ async fn everything(store: &dyn Store) -> String {
     all.join("\n")
 }
 
+async fn failures_of(store: &dyn Store) -> (Vec<Failure>, Option<Failure>) {
+    let id = suite::failure("m", 0).id.unwrap();
+    let mut failures = store.failures_of(&name("h"), None, 9).await.unwrap();
+    failures.extend(store.failures_of(&name("h"), Some(&id), 9).await.unwrap());
+    (failures, store.failure(&name("h"), &id).await.unwrap())
+}
+
 async fn of_nobody(store: &dyn Store) -> String {
     let mut all = Vec::new();
     let kinds = AlarmKind::ALL.into_iter();
@@ -328,6 +338,7 @@ async fn of_account(store: &dyn Store, account: &str) -> String {
         format!("{:?}", store.events(&a, Some("m1"), 2).await.unwrap()),
         format!("{:?}", store.event(&a, &EventKey::new("m")).await.unwrap()),
         format!("{:?}", store.failures(&a, 5).await.unwrap()),
+        format!("{:?}", failures_of(store).await),
         format!("{:?}", store.next_queued(&a).await.unwrap()),
         format!("{:?}", store.queued(&a, 9).await.unwrap()),
         format!("{:?}", store.pauses(&a, None, 2).await.unwrap()),

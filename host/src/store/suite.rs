@@ -21,11 +21,13 @@ use super::{
 };
 use crate::domain::{
     Account, AccountId, Action, Alarm, AlarmKind, Binding, Bucket, ClientKind, Contact,
-    ContactKind, Digest, EventKey, Failure, FailureKind, FileRequest, Group, Handler, HandlerName,
-    Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange,
-    Usage, User,
+    ContactKind, Digest, EventKey, Failure, FailureId, FailureKind, FileRequest, Group, Handler,
+    HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber, TaskState, Timer,
+    TimerChange, Usage, User,
     client::{Over, Wanted},
-    handler::{ConfigEntries, ConfigScope, Run, Scope, Sealed, Used, Version, VersionNumber},
+    handler::{
+        ConfigEntries, ConfigScope, LimitsInForce, Run, Scope, Sealed, Used, Version, VersionNumber,
+    },
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, ClientChange, Commit, Committed,
         ContactChange, Enqueue, Enqueued, Epoch, EventOutcome, EventRecord, ImageChange,
@@ -294,6 +296,9 @@ fn logs_in(text: &str) -> Commit {
 
 pub fn failure(event: &str, at_ms: Millis) -> Failure {
     Failure {
+        id: FailureId::try_from(format!("f-{event}")).ok(),
+        account: None,
+        limits: Some(LimitsInForce::default()),
         event: event.to_owned(),
         handler: name("h"),
         version: VersionNumber::FIRST,
@@ -372,6 +377,8 @@ contract!(
     contacts_come_by_kind_and_page,
     members_belong_to_their_group,
     the_last_hundred_failures_are_kept,
+    failures_are_found_by_their_handler,
+    a_handlers_failures_have_a_bound,
     the_catalogue_changes_as_a_whole,
     versions_are_kept_until_they_are_not,
     a_configuration_is_kept_per_handler_and_scope,
@@ -1085,6 +1092,82 @@ async fn the_last_hundred_failures_are_kept(mut f: Fixture) {
     let newest = f.store.failures(&id("a"), 1).await.unwrap();
     assert_eq!(newest, vec![failure("m129", START + 129)]);
     assert_eq!(f.store.failures(&id("b"), 9).await.unwrap().len(), 1);
+}
+
+/// The events of a handler's failures.
+async fn failed_at(f: &Fixture, before: Option<&str>, limit: usize) -> Vec<String> {
+    let before = before.map(|event| failure(event, 0).id.unwrap());
+    let failures = f
+        .store
+        .failures_of(&name("h"), before.as_ref(), limit)
+        .await;
+    let events = failures.unwrap().into_iter().map(|failure| failure.event);
+    events.collect()
+}
+
+async fn failures_are_found_by_their_handler(mut f: Fixture) {
+    let fails = |account: &str, event: &str, at_ms| Commit {
+        failure: Some(Failure {
+            account: Some(id(account)),
+            ..failure(event, at_ms)
+        }),
+        ..Commit::default()
+    };
+    f.ok("a", fails("a", "m1", START - 1)).await;
+    f.ok("b", fails("b", "m2", START)).await;
+    f.ok("a", fails("a", "m3", START)).await;
+    let other = Failure {
+        handler: name("hh"),
+        ..failure("m4", START)
+    };
+    let commit = Commit {
+        failure: Some(other.clone()),
+        ..Commit::default()
+    };
+    // A callback component's, which is nobody's.
+    let nobody = AccountId::callback();
+    f.store.commit(&nobody, Epoch(0), commit).await.unwrap();
+    f.settle().await;
+    assert_eq!(failed_at(&f, None, 9).await, ["m3", "m2", "m1"]);
+    assert_eq!(failed_at(&f, None, 1).await, ["m3"]);
+    assert_eq!(failed_at(&f, Some("m3"), 9).await, ["m2", "m1"]);
+    assert_eq!(failed_at(&f, Some("m9"), 9).await, [""; 0]);
+    let one = |handler: &str, event: &str| {
+        let (handler, id) = (name(handler), failure(event, 0).id.unwrap());
+        let store = Arc::clone(&f.store);
+        async move { store.failure(&handler, &id).await.unwrap() }
+    };
+    assert_eq!(one("hh", "m4").await, Some(other));
+    assert_eq!(one("h", "m4").await, None);
+    assert_eq!(one("h", "m2").await.unwrap().account, Some(id("b")));
+    while f.store.sweep(START).await.unwrap() {}
+    assert_eq!(failed_at(&f, None, 9).await, ["m3", "m2"]);
+    assert_eq!(one("h", "m1").await, None);
+}
+
+async fn a_handlers_failures_have_a_bound(mut f: Fixture) {
+    let fails = |account: &str, event: &str| Commit {
+        failure: Some(Failure {
+            account: Some(id(account)),
+            ..failure(event, START)
+        }),
+        ..Commit::default()
+    };
+    f.ok("quiet", fails("quiet", "q")).await;
+    for n in 0..150 {
+        f.ok("loud", fails("loud", &format!("m{n}"))).await;
+    }
+    f.settle().await;
+    // What its account keeps no more is found no more.
+    let found = failed_at(&f, None, 1000).await;
+    assert_eq!(found.len(), 101);
+    assert_eq!(found.last().unwrap(), "q");
+    for n in 0..1000 - 150 {
+        let account = format!("a{}", n % 50);
+        f.ok(&account, fails(&account, &format!("n{n}"))).await;
+    }
+    let found = failed_at(&f, None, 2000).await;
+    assert!(!found.contains(&"q".to_owned()), "{}", found.len());
 }
 
 async fn the_catalogue_changes_as_a_whole(mut f: Fixture) {

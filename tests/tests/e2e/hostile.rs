@@ -227,12 +227,10 @@ async fn a_component_that_is_long_to_compile_keeps_nobody_waiting() -> Result<()
     let before = api.get("/handlers/echo").await?["version"].clone();
 
     let bombs = async {
-        let mut answers = Vec::new();
-        for seed in 0..2 {
-            let bomb = echo_with(&many_functions(seed), 1)?;
-            answers.push(api.deploy(&format!("bomb{seed}"), bomb));
-        }
-        futures_util::future::try_join_all(answers).await
+        let [first, second] = [0, 1].map(|seed| echo_with(&many_functions(seed), 1));
+        let (first, second) = (first?, second?);
+        let both = tokio::try_join!(api.deploy("bomb0", first), api.deploy("bomb1", second));
+        both.map(<[_; 2]>::from)
     };
     let began = Instant::now();
     // Meanwhile others are answered, and what is deployed already is changed.

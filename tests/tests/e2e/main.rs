@@ -38,6 +38,7 @@ mod openwx_stub;
 mod openwx_supervision;
 mod pacing;
 mod qr_login;
+mod seeing;
 mod socket;
 mod tasks;
 mod timers;

@@ -2,7 +2,9 @@
 
 mod config;
 mod deploy;
+mod failures;
 mod invoke;
+mod logs;
 mod schedules;
 mod secret;
 mod token;
@@ -19,7 +21,9 @@ use clap::{Args, Subcommand};
 use self::{
     config::ConfigArgs,
     deploy::DeployArgs,
+    failures::FailuresArgs,
     invoke::InvokeArgs,
+    logs::LogsArgs,
     schedules::FireArgs,
     secret::SecretArgs,
     versions::{RollbackArgs, RolloutArgs},
@@ -58,6 +62,8 @@ Examples:
   wxhost handler token hook                      a new token for those who call it
   wxhost handler config faq greeting='Hello!'    what the bot reads as its configuration
   wxhost handler config faq city=Bern --account wxid_a  and something else for one account
+  wxhost handler logs faq -f --account wxid_a    what it says, as it says it
+  wxhost handler failures faq                    how it failed; with an ID, one in full
   wxhost handler secret set faq api-key          asked for, or from stdin; never shown again";
 
 /// `wxhost handler`.
@@ -148,6 +154,13 @@ enum HandlerCommand {
     ///
     /// A change needs no deployment and takes effect with the next event.
     Config(ConfigArgs),
+    /// Show what a handler logs and prints; with --follow, as it comes
+    ///
+    /// The newest lines of each of its accounts are kept, those of failed calls too. What
+    /// is said while a bot is tried out (`deploy`, `invoke`) is not.
+    Logs(LogsArgs),
+    /// List how a handler failed, newest first, or show one failure in full
+    Failures(FailuresArgs),
     /// What only the bot may know: set, listed by key, removed, and never shown
     Secret(SecretArgs),
 }
@@ -215,6 +228,8 @@ impl HandlerArgs {
             HandlerCommand::Bind { name, whom } => bind(client, json, name, whom.scope()).await,
             HandlerCommand::Unbind { whom } => unbind(client, json, whom.scope()).await,
             HandlerCommand::Config(config) => config.run(client, style, json).await,
+            HandlerCommand::Logs(logs) => logs.run(client, style, json).await,
+            HandlerCommand::Failures(failures) => failures.run(client, style, json).await,
             HandlerCommand::Secret(secret) => secret.run(client, style, json).await,
         }
     }

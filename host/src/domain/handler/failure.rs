@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::VersionNumber;
-use crate::domain::{Digest, HandlerName, Millis};
+use crate::domain::{AccountId, Digest, FailureId, HandlerName, Millis};
 
 /// How a call of a guest ended badly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,7 +31,13 @@ pub enum FailureKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// For which event.
+    /// Its name; none for what failed before failures had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<FailureId>,
+    /// For which account; none for a callback component, which serves none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    /// For which event, or which question about the callback.
     pub event: String,
     /// Which handler.
     pub handler: HandlerName,
@@ -50,8 +56,48 @@ pub struct Failure {
     /// What the call used.
     #[serde(default)]
     pub used: Used,
+    /// What it was allowed to use; none where the host failed it without a call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsInForce>,
     /// When.
     pub at_ms: Millis,
+}
+
+impl FailureKind {
+    /// The kind as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Trap => "trap",
+            Self::CpuTime => "cpu-time",
+            Self::WallClock => "wall-clock",
+            Self::Memory => "memory",
+            Self::HostCalls => "host-calls",
+            Self::Effects => "effects",
+            Self::Host => "host",
+        }
+    }
+}
+
+impl Failure {
+    /// What went wrong, in one line.
+    pub fn reason(&self) -> &str {
+        self.message.lines().next().unwrap_or_default()
+    }
+}
+
+/// What one call may use, for each thing that [`Used`] counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LimitsInForce {
+    /// From its beginning to its end, in ms.
+    pub wall_ms: u64,
+    /// Of that, time that it computes, in ms.
+    pub cpu_ms: u64,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
+    /// Calls of the host's functions.
+    pub host_calls: u32,
 }
 
 /// What one call used of what it may use.
@@ -66,4 +112,26 @@ pub struct Used {
     pub memory_bytes: u64,
     /// Calls of the host's functions.
     pub host_calls: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn what_was_kept_before_failures_had_ids_reads_back() {
+        let digest = Digest::of(b"x");
+        let kept = format!(
+            r#"{{"event":"msg-1","handler":"echo","version":2,"digest":"{digest}",
+                "kind":"trap","message":"boom\n  at run","output":"","used":{{}},"at_ms":7}}"#
+        );
+        let failure: Failure = serde_json::from_str(&kept).unwrap();
+        assert_eq!((&failure.id, &failure.account), (&None, &None));
+        assert_eq!((failure.reason(), failure.limits), ("boom", None));
+        let again = serde_json::to_string(&failure).unwrap();
+        assert_eq!(serde_json::from_str::<Failure>(&again).unwrap(), failure);
+        let kind = serde_json::to_value(failure.kind).unwrap();
+        assert_eq!(kind, failure.kind.as_str());
+    }
 }

@@ -5,6 +5,7 @@ mod config;
 mod failure;
 mod host_rule;
 mod limits;
+mod log;
 mod manifest;
 mod rollout;
 mod schedule;
@@ -21,11 +22,12 @@ pub use self::{
         ConfigEntries, ConfigEntry, ConfigScope, ConfigValue, Configuration, Layer, Layers,
         SECRET_MAX_BYTES, Sealed, Setting, Unreadable, check_config_key,
     },
-    failure::{Failure, FailureKind, Used},
+    failure::{Failure, FailureKind, LimitsInForce, Used},
     host_rule::{BadHostRule, HOST_RULES_MAX, Host, HostRule, Origin, Reach, Scheme, sorted},
     limits::{
         CallLimit, CallLimits, EFFECT_CHANGES_MAX, LimitBounds, TIMER_CHANGES, effect_changes,
     },
+    log::{HOST, Line, LogLevel, LogLine, STDERR, STDOUT},
     manifest::{Instances, Manifest},
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
     schedule::{Fired, Run, RunKey, SCHEDULES_MAX, Schedule, ScheduleView},

@@ -3,12 +3,14 @@
 
 mod blobs;
 mod clients;
+mod logs;
 mod runtime;
 mod store;
 mod vault;
 
 pub use blobs::{Blob, BlobError, BlobReader, BlobWriter, Blobs, Room, Stored};
 pub use clients::*;
+pub use logs::{CallLog, Followed, GuestLogs, LogError, LogFollower, LogQuery};
 pub use runtime::{
     Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, Effects, EndpointEffects,
     InUse, Runtime, Visit, VisitError, Visited,

@@ -12,7 +12,7 @@ use crate::domain::{
     Account, AccountId, Action, ClientKind, Digest, Event, TaskId, TaskNumber, TimerChange,
     callback::{Question, Verdict},
     endpoint,
-    handler::{Deployment, FailureKind, Used},
+    handler::{Deployment, FailureKind, LimitsInForce, Line, Used},
 };
 
 /// What a component is, as found on deploy.
@@ -80,8 +80,10 @@ pub struct Effects {
     /// What it read in the bucket that the handler's accounts share, and writes to it;
     /// none when it did neither.
     pub shared: Option<SharedChange>,
-    /// The last lines that it logged or printed.
+    /// The end of what it logged or printed, as text.
     pub output: String,
+    /// All of it that there was room for, line by line.
+    pub lines: Vec<Line>,
     /// What the call used.
     pub used: Used,
 }
@@ -102,8 +104,10 @@ pub struct Answer {
     pub verdict: Verdict,
     /// Writes to its store, one per key.
     pub key_values: Vec<KeyValueWrite>,
-    /// The last lines that it logged or printed.
+    /// The end of what it logged or printed, as text.
     pub output: String,
+    /// All of it that there was room for, line by line.
+    pub lines: Vec<Line>,
     /// What the call used.
     pub used: Used,
 }
@@ -142,6 +146,8 @@ pub struct EndpointEffects {
     pub tasks: Vec<(TaskId, Action)>,
     /// What it read in its handler's bucket and writes to it; none when it did neither.
     pub shared: Option<SharedChange>,
+    /// What it logged and printed, line by line.
+    pub lines: Vec<Line>,
 }
 
 /// Why a request to an endpoint came to nothing.
@@ -168,10 +174,28 @@ pub struct CallFailure {
     pub kind: FailureKind,
     /// What the guest or the engine said.
     pub message: String,
-    /// The last lines that the guest logged or printed.
+    /// The end of what the guest logged or printed, as text.
     pub output: String,
+    /// All of it that there was room for, line by line.
+    pub lines: Vec<Line>,
     /// What the call used.
     pub used: Used,
+    /// What it was allowed to use; none where nothing was called.
+    pub limits: Option<LimitsInForce>,
+}
+
+impl CallFailure {
+    /// Of a call that said nothing and used nothing.
+    pub fn new(kind: FailureKind, message: String) -> Self {
+        Self {
+            kind,
+            message,
+            output: String::new(),
+            lines: Vec::new(),
+            used: Used::default(),
+            limits: None,
+        }
+    }
 }
 
 /// Why a call came to nothing.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Account, AccountId, Alarm, AlarmKind, Binding, Bucket, ClientName, Contact, ContactKind,
-    Digest, EventKey, Failure, FileRequest, Handler, HandlerName, Login, LoginId, Member, Millis,
-    Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
+    Digest, EventKey, Failure, FailureId, FileRequest, Handler, HandlerName, Login, LoginId,
+    Member, Millis, Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
     client::Wanted,
     handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
 };
@@ -474,6 +474,22 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Failures of an account's bot, newest first. At most `limit`.
     async fn failures(&self, account: &AccountId, limit: usize)
     -> Result<Vec<Failure>, StoreError>;
+
+    /// Failures of a handler for all of its accounts, newest first, beginning after this
+    /// one. At most `limit`. Only those that have an id, and are kept for their account.
+    async fn failures_of(
+        &self,
+        handler: &HandlerName,
+        before: Option<&FailureId>,
+        limit: usize,
+    ) -> Result<Vec<Failure>, StoreError>;
+
+    /// One failure of a handler.
+    async fn failure(
+        &self,
+        handler: &HandlerName,
+        id: &FailureId,
+    ) -> Result<Option<Failure>, StoreError>;
 
     /// What pauses the account's bot in a conversation.
     async fn pause(

@@ -140,7 +140,13 @@ impl Followers {
         }
     }
 
-    fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    /// Whose end all of them share.
+    pub(super) fn ending(&self) -> &CancellationToken {
+        &self.ending
+    }
+
+    /// A place for one more.
+    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let taken = Arc::clone(&self.room).try_acquire_owned();
         taken.map_err(|_| {
             let problem = format!("{FOLLOWERS_MAX} logs are followed already");
@@ -184,7 +190,8 @@ fn log_from(query: &Query) -> Result<LogFrom, Problem> {
     }
 }
 
-fn follows(query: &Query) -> Result<bool, Problem> {
+/// Whether the query says `follow=true`.
+pub(super) fn follows(query: &Query) -> Result<bool, Problem> {
     let spell = |follows| match follows {
         true => "true",
         false => "false",

@@ -15,9 +15,11 @@ mod buckets;
 pub mod clients;
 mod config;
 mod deploy;
+mod failures;
 mod files;
 mod handlers;
 mod logins;
+pub mod logs;
 mod pauses;
 mod schedules;
 mod tasks;
@@ -63,6 +65,7 @@ pub(crate) fn router(
     handler_routes(component_bytes)
         .merge(account_routes())
         .merge(login_routes())
+        .merge(seeing_routes(ending.clone()))
         .merge(client_routes(ending))
         .route("/bindings", get(bindings::list))
         .route(
@@ -110,6 +113,18 @@ fn handler_routes(component_bytes: u64) -> Router<Service> {
         .route("/handlers/{name}/rollout", put(handlers::rollout))
         .route("/handlers/{name}/shared", bucket_methods())
         .route("/handlers/{name}/shared/{key}", key_methods())
+}
+
+/// What handlers say, and how they fail.
+fn seeing_routes(ending: CancellationToken) -> Router<Service> {
+    let followers = clients::Followers::until(ending);
+    Router::new()
+        .route(
+            "/handlers/{name}/logs",
+            get(logs::log).layer(Extension(followers)),
+        )
+        .route("/handlers/{name}/failures", get(failures::list))
+        .route("/handlers/{name}/failures/{failure}", get(failures::show))
 }
 
 fn account_routes() -> Router<Service> {

@@ -23,7 +23,7 @@ use super::{
     policy::Target,
 };
 use crate::{
-    domain::Deployment,
+    domain::{Deployment, handler::LogLevel},
     runtime::{
         bindings::wxhost::bot::web::{Request as Asked, Response as Answered},
         output::Output,
@@ -106,7 +106,7 @@ impl Outgoing {
     pub fn say(&self, refusal: &Refusal) {
         // Dropped when the log is full, as all that the guest says.
         self.output
-            .add(format!("wasi:http: {refusal}\n").as_bytes());
+            .say(LogLevel::Warn, format!("wasi:http: {refusal}"));
     }
 
     /// Counts a request, if it may be made.

@@ -93,7 +93,13 @@ fn outgoing(config: Config, rules: &[String]) -> Outgoing {
         ..(*nameless).clone()
     };
     let egress = Arc::new(Egress::new(config));
-    Outgoing::new(egress, Arc::new(deployment), false, Output::new(1024), CALL)
+    Outgoing::new(
+        egress,
+        Arc::new(deployment),
+        false,
+        Output::new(1024, 0),
+        CALL,
+    )
 }
 
 fn get(url: impl Into<String>) -> Request {
@@ -299,7 +305,7 @@ async fn a_call_makes_so_many_requests_and_a_trial_none() {
         .unwrap_err();
     assert_eq!(refusal, Refusal::TooMany(2));
     let egress = Arc::new(Egress::default());
-    let mut trial = Outgoing::new(egress, convert::nameless(), true, Output::new(0), CALL);
+    let mut trial = Outgoing::new(egress, convert::nameless(), true, Output::new(0, 0), CALL);
     let refusal = trial.fetch(get("http://a.com")).await.unwrap_err();
     assert_eq!(refusal.code(), "denied");
     assert!(refusal.to_string().contains("tried out"), "{refusal}");

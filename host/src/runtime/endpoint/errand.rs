@@ -136,6 +136,7 @@ impl CallState<EndpointErrand> {
         EndpointEffects {
             tasks: self.take_tasks(),
             shared: self.take_shared(),
+            lines: self.output.take_lines(),
         }
     }
 }

@@ -186,12 +186,7 @@ fn failure_of_host(message: String) -> CallError {
 }
 
 fn host_failure(message: String) -> CallFailure {
-    CallFailure {
-        kind: FailureKind::Host,
-        message,
-        output: String::new(),
-        used: Used::default(),
-    }
+    CallFailure::new(FailureKind::Host, message)
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -288,6 +283,18 @@ impl Running {
             self.line.break_off();
         }
         // The instance goes only now.
+        self.with_its_time(ended)
+    }
+}
+
+impl Running {
+    /// Its time in all is another than that of other calls.
+    fn with_its_time(self, mut ended: Ended) -> Ended {
+        if let Ended::Badly(CallError::Failed(failure)) = &mut ended
+            && let Some(limits) = &mut failure.limits
+        {
+            limits.wall_ms = self.wall.as_millis() as u64;
+        }
         ended
     }
 }

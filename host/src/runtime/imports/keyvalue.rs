@@ -9,7 +9,7 @@ use wasmtime::component::Resource;
 
 use super::CallState;
 use crate::{
-    domain::bucket::check_key,
+    domain::{bucket::check_key, handler::LogLevel},
     runtime::{
         bindings::wasi::keyvalue::{
             atomics, batch,
@@ -64,7 +64,7 @@ impl<E: Errand> CallState<E> {
     fn note_no_grant(&mut self) {
         const HOW: &str = "the bucket `shared` was not granted: deploy the handler with \
              --shared-bucket (shared_bucket in its manifest)";
-        self.output.add(format!("{HOW}\n").as_bytes());
+        self.output.say(LogLevel::Warn, HOW);
         tracing::warn!(
             handler = %self.handler(),
             version = %self.call.deployment().version.number,

@@ -3,24 +3,36 @@
 use std::{borrow::Cow, fmt::Write};
 
 use super::CallState;
+use crate::domain::handler::LogLevel;
 use crate::runtime::{
     bindings::wasi::logging::logging::{Host, Level},
     state::Errand,
 };
 
 impl<E: Errand> Host for CallState<E> {
-    /// Goes to the host's own log, and is kept with a failure. What is over the
-    /// call's limit goes to neither. What it prints is only kept.
+    /// Goes to the host's own log and the handler's, and is kept with a failure. What is
+    /// over the call's limit goes to none of them. What it prints is only kept.
     fn log(&mut self, level: Level, context: String, message: String) -> wasmtime::Result<()> {
         self.enter()?;
         let line = match context.is_empty() {
-            true => format!("{message}\n"),
-            false => format!("{context}: {message}\n"),
+            true => message.clone(),
+            false => format!("{context}: {message}"),
         };
-        if self.output.add(line.as_bytes()) {
+        if self.output.log(level_of(level), context, message) {
             self.tell(level, &one_line(line.trim_end()));
         }
         Ok(())
+    }
+}
+
+fn level_of(level: Level) -> LogLevel {
+    match level {
+        Level::Trace => LogLevel::Trace,
+        Level::Debug => LogLevel::Debug,
+        Level::Info => LogLevel::Info,
+        Level::Warn => LogLevel::Warn,
+        Level::Error => LogLevel::Error,
+        Level::Critical => LogLevel::Critical,
     }
 }
 

@@ -5,7 +5,7 @@ use wasmtime::ResourceLimiter as _;
 use super::*;
 use crate::{
     domain::{
-        handler::CallLimit,
+        handler::{CallLimit, LogLevel},
         ports::{COMMIT_BYTES_MAX, Commit, Committed, Epoch},
     },
     runtime::{buckets::Which, convert},
@@ -161,7 +161,7 @@ async fn nothing_of_a_call_is_there_in_the_next() {
     let cursor = state.new_key_cursor("key".to_owned());
     state.enter().unwrap();
     state.ticks = 7;
-    state.output.add(b"said before");
+    state.output.say(LogLevel::Info, "said before");
     state.memory_growing(0, 4096, None).unwrap();
     let held = state.output.clone();
     assert!(state.is_fit_for_another());
@@ -187,8 +187,8 @@ async fn nothing_of_a_call_is_there_in_the_next() {
     );
     state.act(text(10)).unwrap();
     // What the guest holds to print with is heard in this call.
-    held.add(b"said now");
-    assert_eq!(state.output.tail(), "said now");
+    held.say(LogLevel::Info, "said now");
+    assert_eq!(state.output.tail(), "said now\n");
 }
 
 #[test]

@@ -99,6 +99,7 @@ impl Judge {
                 value: Some(after),
             }],
             output: String::new(),
+            lines: Vec::new(),
             used: Used::default(),
         }
     }

@@ -1,19 +1,23 @@
-//! How endpoints fail: logged, counted, and kept as those of bots are.
+//! How endpoints fail: logged, counted, and kept as the failures of other handlers are.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use super::Asked;
 use crate::{
     domain::{
-        Deployment, Failure, HandlerName, Millis, TaskNumber,
+        FailureId, HandlerName, Millis,
         ports::{CallFailure, Commit},
     },
-    service::Service,
+    service::{
+        Service,
+        failures::{failure_log, kept_failure},
+    },
 };
 
 /// How many failures of one handler are kept within a minute. Whoever may ask an endpoint
@@ -60,17 +64,23 @@ impl Service {
     }
 
     /// Every failure of an endpoint goes through here.
-    pub(super) fn note_failure(&self, deployment: &Arc<Deployment>, failure: CallFailure) {
+    pub(super) fn note_failure(&self, asked: &Asked, mut failure: CallFailure) {
+        let Asked {
+            deployment,
+            request,
+        } = asked;
         let now_ms = self.0.store.now();
         let name = &deployment.handler;
         let (failures, is_kept) = self.0.endpoint_failures.add(name, now_ms);
-        let failure = self.failure_of_endpoint(deployment, failure, now_ms);
+        self.log_question(deployment, request, std::mem::take(&mut failure.lines));
+        let failure = kept_failure(deployment, None, request.clone(), failure, now_ms);
         tracing::warn!(
+            failure = failure.id.as_ref().map(FailureId::as_str),
             handler = %name,
             version = %failure.version,
-            request = failure.event,
+            request,
             kind = ?failure.kind,
-            reason = failure.message.lines().next().unwrap_or_default(),
+            reason = failure.reason(),
             failures,
             "the endpoint failed"
         );
@@ -79,35 +89,18 @@ impl Service {
         }
         let service = self.clone();
         self.0.calls.spawn(async move {
+            let log = failure_log(&failure);
             let commit = Commit {
                 failure: Some(failure),
                 ..Commit::default()
             };
-            if let Err(error) = service.commit_for_endpoints(commit).await {
-                tracing::warn!(%error, "a failure of an endpoint could not be kept");
+            match service.commit_for_endpoints(commit).await {
+                Ok(()) => service.append_log(log),
+                Err(error) => {
+                    tracing::warn!(%error, "a failure of an endpoint could not be kept");
+                }
             }
         });
-    }
-
-    /// Its request has no id of its own, so it gets a number.
-    fn failure_of_endpoint(
-        &self,
-        deployment: &Deployment,
-        failure: CallFailure,
-        at_ms: Millis,
-    ) -> Failure {
-        let TaskNumber(number) = self.0.store.reserve(1);
-        Failure {
-            event: format!("request-{number}"),
-            handler: deployment.handler.clone(),
-            version: deployment.version.number,
-            digest: deployment.version.digest,
-            kind: failure.kind,
-            message: failure.message,
-            output: failure.output,
-            used: failure.used,
-            at_ms,
-        }
     }
 }
 

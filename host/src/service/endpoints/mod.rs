@@ -14,7 +14,8 @@ use futures_util::future::BoxFuture;
 pub(super) use self::{failures::Failures, token::first_token};
 use super::{Error, Service, error::failure_of};
 use crate::domain::{
-    AccountId, Action, Deployment, Digest, FailureKind, HandlerName, Task, TaskId, endpoint,
+    AccountId, Action, Deployment, Digest, FailureKind, HandlerName, Task, TaskId, TaskNumber,
+    endpoint,
     ports::{
         CallFailure, Commit, Committed, EndpointEffects, Enqueue, Enqueued, Visit, VisitError,
         Visited,
@@ -41,6 +42,14 @@ impl Entrance {
     }
 }
 
+/// A request that an endpoint was asked.
+#[derive(Debug, Clone)]
+struct Asked {
+    deployment: Arc<Deployment>,
+    /// Its name in failures and logs: requests have none of their own.
+    request: String,
+}
+
 impl Service {
     /// The endpoint of this name. What is no endpoint looks like what is not there.
     pub fn endpoint(&self, name: &HandlerName) -> Result<Entrance, Error> {
@@ -62,66 +71,71 @@ impl Service {
         request: endpoint::Request,
     ) -> Result<endpoint::Response, Error> {
         self.check_ready()?;
-        let deployment = Arc::clone(&entrance.deployment);
+        let asked = self.asked(Arc::clone(&entrance.deployment));
         let visit = Visit {
-            endpoint: Arc::clone(&deployment),
+            endpoint: Arc::clone(&asked.deployment),
             request,
             ending: self.0.ending.clone(),
         };
         let visited = match self.0.runtime.visit(visit).await {
             Ok(visited) => visited,
-            Err(error) => return Err(self.unanswered(&deployment, error)),
+            Err(error) => return Err(self.unanswered(&asked, error)),
         };
         let service = self.clone();
-        self.detached(async move { service.answer(deployment, visited).await })
+        self.detached(async move { service.answer(asked, visited).await })
             .await
     }
 
+    fn asked(&self, deployment: Arc<Deployment>) -> Asked {
+        // Numbers that rise over the life of the store.
+        let TaskNumber(number) = self.0.store.reserve(1);
+        Asked {
+            deployment,
+            request: format!("request-{number}"),
+        }
+    }
+
     /// Makes durable what was asked for; only then the answer holds.
-    async fn answer(
-        &self,
-        deployment: Arc<Deployment>,
-        visited: Visited,
-    ) -> Result<endpoint::Response, Error> {
+    async fn answer(&self, asked: Asked, visited: Visited) -> Result<endpoint::Response, Error> {
         let Visited {
             response,
             effects,
             go_on,
             rest,
         } = visited;
-        self.keep_asked(&deployment, effects).await?;
+        self.keep_asked(&asked, effects).await?;
         go_on();
         let service = self.clone();
         self.0
             .calls
-            .spawn(async move { service.see_to_the_rest(&deployment, rest).await });
+            .spawn(async move { service.see_to_the_rest(&asked, rest).await });
         Ok(response)
     }
 
     async fn see_to_the_rest(
         &self,
-        deployment: &Arc<Deployment>,
+        asked: &Asked,
         rest: BoxFuture<'static, Result<EndpointEffects, CallFailure>>,
     ) {
         match rest.await {
             Ok(effects) => {
-                if let Err(error) = self.keep_asked(deployment, effects).await {
+                if let Err(error) = self.keep_asked(asked, effects).await {
                     tracing::warn!(
-                        handler = %deployment.handler, %error,
+                        handler = %asked.deployment.handler, %error,
                         "what an endpoint asked for after it had answered is lost"
                     );
                 }
-                self.judge(deployment, false);
+                self.judge(&asked.deployment, false);
             }
             Err(failure) => {
-                self.judge(deployment, true);
-                self.note_failure(deployment, failure);
+                self.judge(&asked.deployment, true);
+                self.note_failure(asked, failure);
             }
         }
     }
 
     /// Why a client gets no answer. What the guest said is for those who run it.
-    fn unanswered(&self, deployment: &Arc<Deployment>, error: VisitError) -> Error {
+    fn unanswered(&self, asked: &Asked, error: VisitError) -> Error {
         let error = match error {
             VisitError::Call(error) => error,
             VisitError::BodyTooLarge(bytes) => return Error::BodyTooLarge(bytes),
@@ -132,10 +146,10 @@ impl Service {
             Ok(failure) => failure,
             Err(error) => return error,
         };
-        let name = deployment.handler.clone();
+        let name = asked.deployment.handler.clone();
         let late = failure.kind == FailureKind::WallClock;
-        self.judge(deployment, true);
-        self.note_failure(deployment, failure);
+        self.judge(&asked.deployment, true);
+        self.note_failure(asked, failure);
         match late {
             true => Error::EndpointLate(name),
             false => Error::EndpointFailed(name),
@@ -144,12 +158,13 @@ impl Service {
 
     /// Makes durable what an endpoint asked for: first its writes, which may come to
     /// nothing, then its tasks, account by account.
-    async fn keep_asked(
-        &self,
-        deployment: &Deployment,
-        effects: EndpointEffects,
-    ) -> Result<(), Error> {
-        let EndpointEffects { tasks, shared } = effects;
+    async fn keep_asked(&self, asked: &Asked, effects: EndpointEffects) -> Result<(), Error> {
+        let EndpointEffects {
+            tasks,
+            shared,
+            lines,
+        } = effects;
+        self.log_question(&asked.deployment, &asked.request, lines);
         let tasks = by_account(tasks);
         for (account, tasks) in &tasks {
             self.check_queue(account, tasks.len()).await?;
@@ -162,7 +177,8 @@ impl Service {
             self.commit_for_endpoints(commit).await?;
         }
         for (account, tasks) in tasks {
-            self.queue_for(&deployment.handler, account, tasks).await?;
+            self.queue_for(&asked.deployment.handler, account, tasks)
+                .await?;
         }
         Ok(())
     }

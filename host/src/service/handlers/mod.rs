@@ -362,6 +362,7 @@ impl Service {
         deployed.handlers.remove(name);
         self.has_serve(deployed);
         self.retain_components().await;
+        self.forget_logs(name);
         Ok(())
     }
 

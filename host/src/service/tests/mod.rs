@@ -327,10 +327,8 @@ async fn what_has_no_id_is_the_same_for_a_minute_and_new_after_it() {
 #[tokio::test]
 async fn a_bot_that_fails_settles_the_event_without_effects() {
     let failure = CallFailure {
-        kind: FailureKind::Trap,
-        message: "boom".to_owned(),
         output: "last words".to_owned(),
-        used: Used::default(),
+        ..CallFailure::new(FailureKind::Trap, "boom".to_owned())
     };
     let rig = rig(Some(CallError::Failed(failure))).await;
     assert_eq!(rig.service.deliver(said("1")).await.unwrap(), []);

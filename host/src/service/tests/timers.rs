@@ -157,12 +157,7 @@ async fn a_bot_without_room_is_called_later() {
 
 #[tokio::test]
 async fn a_bot_that_fails_at_a_timer_has_had_it() {
-    let failure = CallFailure {
-        kind: FailureKind::Trap,
-        message: "boom".to_owned(),
-        output: String::new(),
-        used: Used::default(),
-    };
+    let failure = CallFailure::new(FailureKind::Trap, "boom".to_owned());
     let rig = rig(Some(CallError::Failed(failure))).await;
     rig.log_in("wxid_a", None).await.unwrap();
     let set = Commit {

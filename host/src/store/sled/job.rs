@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 use super::pieces;
 use crate::{
     domain::{
-        Account, AccountId, Alarm, Bucket, Digest, FileRequest, Millis, Task, TaskState,
-        TimerChange, Usage,
+        Account, AccountId, Alarm, Bucket, Digest, Failure, FailureId, FileRequest, HandlerName,
+        Millis, Task, TaskState, TimerChange, Usage,
         ports::{
             COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, ClientChange, Commit, Committed,
             ContactChange, Enqueue, Enqueued, Epoch, ImageChange, KeyValueWrite, LoginChange,
@@ -200,8 +200,32 @@ pub enum Change {
     },
     /// An account, which may be new.
     Account(IVec, IVec),
-    /// One more failure of the commit's account.
-    Failure(IVec),
+    /// One more failure of the commit's account, and whose else it is.
+    Failure(IVec, Option<HandlerFailure>),
+}
+
+/// A failure as it is found by its handler. Where it is the writer knows.
+#[derive(Debug)]
+pub struct HandlerFailure {
+    /// The handler.
+    pub handler: HandlerName,
+    /// The failure's name.
+    pub id: FailureId,
+    /// For which account it is shown.
+    pub account: Option<AccountId>,
+    /// When it happened, in ms.
+    pub at_ms: Millis,
+}
+
+impl HandlerFailure {
+    fn of(failure: &Failure) -> Option<Self> {
+        Some(Self {
+            handler: failure.handler.clone(),
+            id: failure.id.clone()?,
+            account: failure.account.clone(),
+            at_ms: failure.at_ms,
+        })
+    }
 }
 
 /// Encoded changes, with what the writer must know of them as a whole.
@@ -492,7 +516,7 @@ fn encode_changes(
     }
     if let Some(failure) = &commit.failure {
         let value = to.record(failure)?;
-        to.push(Change::Failure(value));
+        to.push(Change::Failure(value, HandlerFailure::of(failure)));
     }
     Ok(())
 }

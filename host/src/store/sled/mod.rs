@@ -37,8 +37,8 @@ use super::{
 };
 use crate::domain::{
     Account, AccountId, Alarm, AlarmKind, Bucket, Contact, ContactKind, EventKey, Failure,
-    FileRequest, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber,
-    Timer, Usage,
+    FailureId, FileRequest, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId,
+    TaskNumber, Timer, Usage,
     client::Wanted,
     handler::{ConfigEntries, ConfigScope, Run, Version},
     ports::{
@@ -399,6 +399,23 @@ impl Store for SledStore {
         limit: usize,
     ) -> Result<Vec<Failure>, StoreError> {
         self.read(|read| read.failures(account, limit))
+    }
+
+    async fn failures_of(
+        &self,
+        handler: &HandlerName,
+        before: Option<&FailureId>,
+        limit: usize,
+    ) -> Result<Vec<Failure>, StoreError> {
+        self.read(|read| read.failures_of(handler, before, limit))
+    }
+
+    async fn failure(
+        &self,
+        handler: &HandlerName,
+        id: &FailureId,
+    ) -> Result<Option<Failure>, StoreError> {
+        self.read(|read| read.failure(handler, id))
     }
 
     async fn pause(

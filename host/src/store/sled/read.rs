@@ -11,13 +11,13 @@ use super::{failed, pieces};
 use crate::{
     domain::{
         Account, AccountId, Alarm, AlarmKind, Bucket, Contact, ContactKind, EventKey, Failure,
-        FileRequest, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskState,
-        Timer, Usage,
+        FailureId, FileRequest, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId,
+        TaskState, Timer, Usage,
         client::Wanted,
         handler::{ConfigEntries, ConfigScope, Run, Version},
         ports::{Catalogue, EventRecord, Page, StoreError, TaskFilter},
     },
-    store::codec::{self, Key, Kind, Standing, Table},
+    store::codec::{self, FailurePlace, Key, Kind, Standing, Table},
 };
 
 /// How often a value in pieces is read again when it was replaced meanwhile.
@@ -206,6 +206,51 @@ impl Read<'_> {
     pub fn failures(self, account: &AccountId, limit: usize) -> Result<Vec<Failure>, StoreError> {
         let prefix = codec::of_account(Table::Failure, account);
         self.list(self.under(&prefix, None), limit, |_, _| Ok(true))
+    }
+
+    /// Failures of a handler, newest first. A failure that its account keeps no more is
+    /// passed over.
+    pub fn failures_of(
+        self,
+        handler: &HandlerName,
+        before: Option<&FailureId>,
+        limit: usize,
+    ) -> Result<Vec<Failure>, StoreError> {
+        let mut failures = Vec::new();
+        let mut begun = before.is_none();
+        for item in self.under(&codec::failures_of(handler), None) {
+            if failures.len() >= limit {
+                break;
+            }
+            let (key, value) = item.map_err(failed)?;
+            let place: FailurePlace = codec::decode(&key, &value)?;
+            if begun {
+                failures.extend(self.failure_at(&place)?);
+            } else {
+                begun = before == Some(&place.id);
+            }
+        }
+        Ok(failures)
+    }
+
+    /// One failure of a handler.
+    pub fn failure(
+        self,
+        handler: &HandlerName,
+        id: &FailureId,
+    ) -> Result<Option<Failure>, StoreError> {
+        for item in self.under(&codec::failures_of(handler), None) {
+            let (key, value) = item.map_err(failed)?;
+            let place: FailurePlace = codec::decode(&key, &value)?;
+            if place.id == *id {
+                return self.failure_at(&place);
+            }
+        }
+        Ok(None)
+    }
+
+    fn failure_at(self, place: &FailurePlace) -> Result<Option<Failure>, StoreError> {
+        self.record(codec::failure(&place.kept_for(), place.count).as_bytes())
     }
 
     /// What pauses an account's bot in a conversation.

@@ -9,8 +9,8 @@ use sled::{Batch, Db, IVec};
 use super::{
     failed,
     job::{
-        BucketPlace, Change, Changes, CommitJob, EnqueueJob, LoginJob, LoginStep, SeenJob,
-        SharedStep,
+        BucketPlace, Change, Changes, CommitJob, EnqueueJob, HandlerFailure, LoginJob, LoginStep,
+        SeenJob, SharedStep,
     },
     pieces,
     read::Read,
@@ -21,8 +21,8 @@ use crate::{
         ports::{Committed, Enqueued, Epoch, EventRecord, LoginChanged, StoreError},
     },
     store::{
-        FAILURES_MAX,
-        codec::{self, RequestRecord, Revision},
+        FAILURES_MAX, HANDLER_FAILURES_MAX,
+        codec::{self, FailurePlace, RequestRecord, Revision},
     },
 };
 
@@ -171,9 +171,9 @@ impl<'a> Stage<'a> {
                     queued,
                 } => self.put_task(key, value, place, queued)?,
                 Change::Account(key, value) => self.put_account(key, value)?,
-                Change::Failure(value) => {
+                Change::Failure(value, of) => {
                     if let Some(account) = account {
-                        self.put_failure(account, value)?;
+                        self.put_failure(account, value, of)?;
                     }
                 }
             }
@@ -307,13 +307,45 @@ impl<'a> Stage<'a> {
     }
 
     /// Failures are counted, so that the one too old is known without a scan.
-    fn put_failure(&mut self, account: &AccountId, value: IVec) -> Result<(), StoreError> {
+    fn put_failure(
+        &mut self,
+        account: &AccountId,
+        value: IVec,
+        of: Option<HandlerFailure>,
+    ) -> Result<(), StoreError> {
         let count = self.number(codec::failure_count(account))?;
         let key = codec::failure(account, count).into_bytes();
         self.put(key.into(), value)?;
         self.put_record(codec::failure_count(account), &count.saturating_add(1))?;
         if let Some(old) = count.checked_sub(FAILURES_MAX) {
             self.remove(codec::failure(account, old).into_bytes().into())?;
+        }
+        match of {
+            Some(of) => self.put_failure_of(of, count),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the failure with this count is, for its handler; counted in the same way.
+    fn put_failure_of(&mut self, of: HandlerFailure, count: u64) -> Result<(), StoreError> {
+        let HandlerFailure {
+            handler,
+            id,
+            account,
+            at_ms,
+        } = of;
+        let nth = self.number(codec::handler_failure_count(&handler))?;
+        let place = FailurePlace {
+            at_ms,
+            id,
+            account,
+            count,
+        };
+        self.put_record(codec::failure_of(&handler, nth), &place)?;
+        let counted = nth.saturating_add(1);
+        self.put_record(codec::handler_failure_count(&handler), &counted)?;
+        if let Some(old) = nth.checked_sub(HANDLER_FAILURES_MAX) {
+            self.remove(codec::failure_of(&handler, old).into_bytes().into())?;
         }
         Ok(())
     }

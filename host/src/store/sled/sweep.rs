@@ -17,6 +17,13 @@ const EXAMINED_MAX: usize = 4096;
 /// in between.
 pub const FORGOTTEN_AT_ONCE: usize = 256;
 
+/// The tables that are swept, those next to each other together: events, tasks, failures,
+/// requests, logins, files and pauses; where handlers' failures are.
+const SWEPT: [(Table, Table); 2] = [
+    (Table::Event, Table::Pause),
+    (Table::HandlerFailure, Table::HandlerFailure),
+];
+
 /// A stretch of the tables.
 #[derive(Debug)]
 pub struct Stretch {
@@ -28,17 +35,12 @@ pub struct Stretch {
 
 /// Looks at the records after this key, or at the first ones.
 pub fn look(db: &Db, after: Option<IVec>, before_ms: Millis) -> Result<Stretch, StoreError> {
-    // These tables lie next to each other: events, tasks, failures, requests,
-    // logins, files, pauses.
-    let first = codec::table(Table::Event).into_bytes();
-    let end = codec::table(Table::Pause).after_all();
-    let start = match after {
-        Some(key) => Bound::Excluded(key.to_vec()),
-        None => Bound::Included(first),
-    };
     let mut over = Vec::new();
     let mut last = None;
-    for (count, item) in db.range((start, Bound::Excluded(end))).enumerate() {
+    let items = SWEPT
+        .into_iter()
+        .flat_map(|tables| rest_of(db, tables, &after));
+    for (count, item) in items.enumerate() {
         if count >= EXAMINED_MAX {
             return Ok(Stretch { over, last });
         }
@@ -49,6 +51,25 @@ pub fn look(db: &Db, after: Option<IVec>, before_ms: Millis) -> Result<Stretch, 
         last = Some(key);
     }
     Ok(Stretch { over, last: None })
+}
+
+/// What is left of these tables after this key.
+fn rest_of(
+    db: &Db,
+    (first, last): (Table, Table),
+    after: &Option<IVec>,
+) -> impl Iterator<Item = sled::Result<(IVec, IVec)>> + use<> {
+    let begin = codec::table(first).into_bytes();
+    let end = codec::table(last).after_all();
+    let start = match after {
+        Some(key) if key.as_ref() >= end.as_slice() => Bound::Excluded(end.clone()),
+        Some(key) if key.as_ref() >= begin.as_slice() => Bound::Excluded(key.to_vec()),
+        _ => Bound::Included(begin),
+    };
+    // sled panics at a range whose ends are the same and both left out.
+    let is_past = start == Bound::Excluded(end.clone());
+    let items = (!is_past).then(|| db.range((start, Bound::Excluded(end))));
+    items.into_iter().flatten()
 }
 
 fn is_over(db: &Db, key: &IVec, value: &IVec, before_ms: Millis) -> Result<bool, StoreError> {

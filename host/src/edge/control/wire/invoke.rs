@@ -160,6 +160,7 @@ impl From<Invoked> for InvokeView {
                 message,
                 output,
                 used,
+                ..
             }) => Self {
                 version,
                 actions: Vec::new(),

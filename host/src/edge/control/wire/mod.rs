@@ -7,6 +7,7 @@
 
 mod buckets;
 mod config;
+mod failures;
 mod handlers;
 mod invoke;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     buckets::{BucketView, Emptied, EntryView, KeyValueView, ValueRequest},
     config::{ConfigItemView, ConfigKeys},
+    failures::FailureItem,
     handlers::{
         DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
         TokenView,
