@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{
         client::ClientPolicy, endpoint::EndpointPolicy, file::FilePolicy, login::LoginPolicy,
-        pacing::PacingPolicy, task::TaskPolicy,
+        pacing::PacingPolicy, record::RecordPolicy, task::TaskPolicy,
     },
     edge, guestlog, runtime,
     service::Policies,
@@ -47,6 +47,8 @@ pub struct Config {
     pub files: FilePolicy,
     /// How fast accounts write, and when a bot talks to another bot.
     pub pacing: PacingPolicy,
+    /// What is recorded to be replayed.
+    pub record: RecordPolicy,
     /// What one call of a guest may use.
     pub limits: runtime::Limits,
     /// What guests' requests to other systems may use.
@@ -74,6 +76,7 @@ impl Default for Config {
             logins: Default::default(),
             files: Default::default(),
             pacing: Default::default(),
+            record: Default::default(),
             limits: Default::default(),
             egress: Default::default(),
             endpoints: Default::default(),
@@ -128,6 +131,8 @@ impl Config {
             pacing: self.pacing.clone(),
             clients: self.openwx.clone(),
             buckets: self.limits.buckets(),
+            failing: self.limits.failing(),
+            record: self.record.clone(),
             calls: self.limits.bounds(),
         }
     }
@@ -138,6 +143,7 @@ impl Config {
         self.logins.check().map_err(ConfigError::Unfit)?;
         self.files.check().map_err(ConfigError::Unfit)?;
         self.pacing.check().map_err(ConfigError::Unfit)?;
+        self.record.check().map_err(ConfigError::Unfit)?;
         self.limits.check().map_err(ConfigError::Unfit)?;
         self.egress.check().map_err(ConfigError::Unfit)?;
         self.endpoints.check().map_err(ConfigError::Unfit)?;

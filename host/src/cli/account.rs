@@ -11,7 +11,7 @@ use super::{
     pauses, timers,
 };
 use crate::{
-    domain::{AccountId, ContactKind, Failure as BotFailure, Pause, id::BadId},
+    domain::{AccountId, ContactKind, Failure as BotFailure, Pause, handler::Failing, id::BadId},
     edge::control::{
         input::{LIMIT_DEFAULT, LIMIT_MAX},
         wire::{AccountView, List},
@@ -262,6 +262,8 @@ fn about(account: &AccountView, paused: Option<usize>, style: &Style) -> String 
         let list = format!("`wxhost account pauses {}`", word(account.id.as_str()));
         ("paused", format!("in {count} conversations: {list}"))
     }));
+    let failing = account.failing.iter();
+    known.extend(failing.map(|it| ("failing", failing_text(it, style))));
     let failures = account.failures.as_deref().unwrap_or_default();
     known.extend(
         failures
@@ -313,6 +315,28 @@ fn session_facts(account: &AccountView, style: &Style) -> Vec<(&'static str, Str
     known
 }
 
+fn failing_text(failing: &Failing, style: &Style) -> String {
+    let Failing {
+        handler,
+        account,
+        failures,
+        ..
+    } = failing;
+    let mut text = format!("{handler}: {failures} calls in a row");
+    if let Some(pause) = &failing.pause {
+        let (until, account) = (style.ago(pause.until_ms), word(account.as_str()));
+        text.push_str(&format!(
+            "; paused, tried again {until}; {} events passed by\n\
+             now: `wxhost handler resume {handler} --account {account}`",
+            failing.passed_by
+        ));
+    }
+    if failing.waiting.events > 0 {
+        text.push_str(&format!("\n{} events wait", failing.waiting.events));
+    }
+    text
+}
+
 fn failure_text(failure: &BotFailure, style: &Style) -> String {
     let id = failure.id.as_ref();
     let id = id.map_or_else(String::new, |id| format!("{id}, "));
@@ -353,6 +377,7 @@ mod tests {
             session: None,
             last_logout: None,
             handler: None,
+            failing: None,
             failures: Some(vec![BotFailure {
                 id: None,
                 account: None,

@@ -21,6 +21,8 @@ pub enum Alarm {
     Timer(AccountId, HandlerName, String),
     /// A schedule came due for an account.
     Schedule(ScheduleDue),
+    /// Events of an account may have waited long enough for its handler, which failed.
+    Waiting(AccountId, HandlerName),
 }
 
 /// What an alarm is for. Each kind is looked at by itself, so that bots that take long
@@ -43,14 +45,14 @@ impl Alarm {
     pub fn kind(&self) -> AlarmKind {
         match self {
             Self::Task(_) | Self::File(..) | Self::Login(_) => AlarmKind::Deadline,
-            Self::Timer(..) | Self::Schedule(_) => AlarmKind::Wakeup,
+            Self::Timer(..) | Self::Schedule(_) | Self::Waiting(..) => AlarmKind::Wakeup,
         }
     }
 
     /// The handler that it wakes.
     pub fn handler(&self) -> Option<&HandlerName> {
         match self {
-            Self::Timer(_, handler, _) => Some(handler),
+            Self::Timer(_, handler, _) | Self::Waiting(_, handler) => Some(handler),
             Self::Schedule(due) => Some(&due.handler),
             Self::Task(_) | Self::File(..) | Self::Login(_) => None,
         }
@@ -66,6 +68,7 @@ impl fmt::Display for Alarm {
             Self::File(account, file) => write!(f, "file/{account}/{file}"),
             Self::Login(id) => write!(f, "login/{id}"),
             Self::Timer(account, handler, id) => write!(f, "timer/{account}/{handler}/{id}"),
+            Self::Waiting(account, handler) => write!(f, "waiting/{account}/{handler}"),
             Self::Schedule(due) => write!(
                 f,
                 "schedule/{}/{}/{}/{}",

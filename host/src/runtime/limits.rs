@@ -9,8 +9,8 @@ use crate::domain::{
     Usage,
     bucket::BucketLimits,
     handler::{
-        CallLimit, CallLimits, EFFECT_CHANGES_MAX, LimitBounds, LimitsInForce, TIMER_CHANGES,
-        effect_changes,
+        CallLimit, CallLimits, EFFECT_CHANGES_MAX, FailingPolicy, LimitBounds, LimitsInForce,
+        TIMER_CHANGES, effect_changes,
     },
     ports::COMMIT_BYTES_MAX,
 };
@@ -25,6 +25,10 @@ const _: () = assert!((EFFECTS_BYTES_MAX as usize) < COMMIT_BYTES_MAX);
 
 /// The most that `account_timers` can be set to. They are read, and listed, as a whole.
 pub const ACCOUNT_TIMERS_MAX: u32 = 10_000;
+
+/// The most that `account_waiting_events` and `account_waiting_bytes` can be set to.
+const WAITING_EVENTS_MAX: u32 = 10_000;
+const WAITING_BYTES_MAX: u64 = 64 * MIB;
 
 /// The most that waiting for room and the call may take together. Waiting for
 /// the account's turn can take another 10 s, and WeHub waits 30 s for an answer.
@@ -95,6 +99,17 @@ pub struct Limits {
     pub shared_bucket_bytes: u64,
     /// Keys of that bucket.
     pub shared_bucket_keys: u64,
+    /// After so many failures in a row a handler is paused for the account; 0 for never.
+    pub failures_in_a_row: u32,
+    /// How long the first such pause is at the most, in ms; each further one is twice
+    /// as long.
+    pub failing_pause_ms: u64,
+    /// No such pause is longer, in ms.
+    pub failing_pause_max_ms: u64,
+    /// Events of an account that may wait meanwhile, if the handler wants them.
+    pub account_waiting_events: u32,
+    /// What they may have together, in bytes.
+    pub account_waiting_bytes: u64,
     /// Calls that may run at the same time.
     pub concurrent_calls: u32,
     /// How long an event waits for room to run its bot, in ms.
@@ -118,7 +133,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let buckets = BucketLimits::default();
+        let (buckets, failing) = (BucketLimits::default(), FailingPolicy::default());
         Self {
             call_memory_bytes: 64 * MIB,
             call_table_elements: 20_000,
@@ -137,6 +152,11 @@ impl Default for Limits {
             bucket_keys: buckets.own.keys,
             shared_bucket_bytes: buckets.shared.bytes,
             shared_bucket_keys: buckets.shared.keys,
+            failures_in_a_row: failing.failures_in_a_row,
+            failing_pause_ms: failing.pause_ms,
+            failing_pause_max_ms: failing.pause_max_ms,
+            account_waiting_events: failing.waiting_events,
+            account_waiting_bytes: failing.waiting_bytes,
             concurrent_calls: 64,
             queue_wait_ms: 5_000,
             component_bytes: 64 * MIB,
@@ -267,6 +287,17 @@ impl Limits {
         }
     }
 
+    /// When handlers that fail are paused.
+    pub fn failing(&self) -> FailingPolicy {
+        FailingPolicy {
+            failures_in_a_row: self.failures_in_a_row,
+            pause_ms: self.failing_pause_ms,
+            pause_max_ms: self.failing_pause_max_ms,
+            waiting_events: self.account_waiting_events,
+            waiting_bytes: self.account_waiting_bytes,
+        }
+    }
+
     /// Says which setting can't work, and why.
     pub fn check(&self) -> Result<(), String> {
         let positive = [
@@ -276,6 +307,8 @@ impl Limits {
             ("call_handles", self.call_handles.into()),
             ("concurrent_calls", self.concurrent_calls.into()),
             ("queue_wait_ms", self.queue_wait_ms),
+            ("failing_pause_ms", self.failing_pause_ms),
+            ("failing_pause_max_ms", self.failing_pause_max_ms),
             ("component_bytes", self.component_bytes),
             ("compile_ms", self.compile_ms),
         ];
@@ -290,6 +323,14 @@ impl Limits {
                 "limits.call_wall_ms and limits.queue_wait_ms: together at most \
                  {ANSWER_MS_MAX}, since waiting for the account's turn may take another \
                  10 s and WeHub waits 30 s for an answer"
+            ));
+        }
+        if self.account_waiting_events > WAITING_EVENTS_MAX
+            || self.account_waiting_bytes > WAITING_BYTES_MAX
+        {
+            return Err(format!(
+                "limits.account_waiting_events, limits.account_waiting_bytes: at most \
+                 {WAITING_EVENTS_MAX} and {WAITING_BYTES_MAX}, since each account may have them"
             ));
         }
         self.check_effects()?;
@@ -433,7 +474,7 @@ mod tests {
         let long = refusal(|it| it.queue_wait_ms = 10_001);
         assert!(long.contains("limits.queue_wait_ms"), "{long}");
         let many = refusal(|it| it.call_tasks = u32::MAX);
-        assert!(many.contains("at most 1016"), "{many}");
+        assert!(many.contains("at most 1008"), "{many}");
         let timers = refusal(|it| it.call_timers = 300);
         assert!(timers.contains("limits.call_timers"), "{timers}");
         let kept = refusal(|it| it.account_timers = 10_001);

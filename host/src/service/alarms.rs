@@ -120,6 +120,7 @@ impl Service {
             Alarm::Login(id) => self.login_overdue(id).await,
             Alarm::Timer(account, handler, id) => self.timer_due(account, handler, id).await,
             Alarm::Schedule(due) => self.schedule_due(due).await,
+            Alarm::Waiting(account, handler) => self.waiting_due(account, handler).await,
         }
     }
 
@@ -289,7 +290,9 @@ fn handler_of(row: &[Due]) -> Option<&HandlerName> {
 fn whose(alarm: &Alarm) -> String {
     match alarm {
         Alarm::Task(id) => id.account.as_str().to_owned(),
-        Alarm::File(account, _) | Alarm::Timer(account, ..) => account.as_str().to_owned(),
+        Alarm::File(account, _) | Alarm::Timer(account, ..) | Alarm::Waiting(account, _) => {
+            account.as_str().to_owned()
+        }
         Alarm::Schedule(due) => due.account.as_str().to_owned(),
         Alarm::Login(_) => alarm.to_string(),
     }

@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     ContactReport, Error, Service,
     error::failure_of,
+    failing::Waited,
     failures::{failure_log, kept_failure},
     guard, reruns,
     turn::Turn,
@@ -155,25 +156,43 @@ impl Service {
         Ok(answer)
     }
 
-    /// Runs the bot and commits what came of it.
+    /// Runs the bot and commits what came of it. While the bot is paused for the
+    /// account, the event passes by or waits.
     pub(super) async fn settle(
         &self,
         turn: &mut Turn,
         settling: Settling,
     ) -> Result<Vec<Task>, Error> {
+        self.settle_waited(turn, settling, None).await
+    }
+
+    /// The same, for an event that has waited, too.
+    pub(super) async fn settle_waited(
+        &self,
+        turn: &mut Turn,
+        mut settling: Settling,
+        waited: Option<Waited>,
+    ) -> Result<Vec<Task>, Error> {
+        if settling.event.at_ms == 0 {
+            settling.event.at_ms = self.0.store.now();
+        }
+        let bot = self.bot_for(&settling.event, settling.only.as_ref());
+        if waited.is_none() {
+            guard::note_heard(turn, &settling.event);
+            if let Some(bot) = &bot
+                && let Some(when) = self.held(turn, bot)
+            {
+                return self.hold(turn, bot, settling, when).await;
+            }
+        }
         let Settling {
             mut event,
             client,
             repeats_within,
             reply,
-            only,
             also,
+            ..
         } = settling;
-        if event.at_ms == 0 {
-            event.at_ms = self.0.store.now();
-        }
-        guard::note_heard(turn, &event);
-        let bot = self.bot_for(&event, only.as_ref());
         let (silent, hushed) = match &bot {
             Some(bot) => {
                 let hush = self.hush(turn, bot, &event);
@@ -197,6 +216,8 @@ impl Service {
             repeats_within,
             also,
             hushed,
+            waited,
+            client,
         };
         self.run_until_settled(turn, &asked, settled).await
     }
@@ -331,8 +352,22 @@ impl Service {
         let Settled { event, reply, .. } = *settled;
         let now_ms = self.0.store.now();
         let verdict = called.verdict();
+        let bot = called.bot();
+        let failing = self.failing_after(turn, &called, settled, now_ms);
         let mut commit = called.into_commit(settled, now_ms);
         let failure_log = commit.failure.as_ref().map(failure_log);
+        if let (Some(bot), Some(seen)) = (bot, &commit.seen) {
+            let (outcome, tasks) = (seen.record.outcome, &seen.record.tasks);
+            let (client, recorded) = (settled.client, (outcome, tasks.as_slice()));
+            commit.recorded = self
+                .recorded_as(turn, &bot, client, event, recorded)
+                .await?;
+        }
+        if let Some(waited) = &settled.waited {
+            waited.settle(&mut commit);
+        }
+        failing.add_to(&mut commit);
+        let was_recorded = commit.recorded.is_some();
         let asked = commit.tasks.clone();
         self.await_outcomes(&event.account, &mut commit, now_ms)
             .await?;
@@ -357,6 +392,8 @@ impl Service {
         if let Some((bot, failed)) = verdict {
             self.judge(&bot, failed);
         }
+        failing.note(turn, event);
+        self.note_recorded(turn, was_recorded);
         let actions = asked.iter().map(|task| &task.action);
         self.note_settled(turn, event, actions, settled.hushed.clone());
         if let Some(last) = asked.last().filter(|_| asked.len() > settled.at_once) {
@@ -382,7 +419,7 @@ impl Service {
         }
     }
 
-    async fn try_commit(
+    pub(super) async fn try_commit(
         &self,
         turn: &Turn,
         account: &AccountId,
@@ -406,6 +443,7 @@ impl Service {
         if turn.epoch.is_none() {
             turn.account = self.0.store.account(account).await?.map(Arc::new);
             turn.pauses = self.all_pauses(account).await?;
+            turn.failing = self.0.store.failing(account).await?.map(Box::new);
             turn.deferred = self.last_queued(account).await?;
             turn.epoch = Some(self.0.store.own(account, false).await?);
         }
@@ -448,7 +486,7 @@ impl Service {
     }
 
     /// The tasks that went out with the answer to an event before.
-    async fn tasks_of(
+    pub(super) async fn tasks_of(
         &self,
         account: &AccountId,
         record: &EventRecord,
@@ -624,7 +662,7 @@ struct Asked<'a> {
 }
 
 /// How a commit ended that is of the account's present owner.
-enum Tried {
+pub(super) enum Tried {
     Done,
     /// The event was settled before, like this.
     Duplicate(EventRecord),
@@ -633,8 +671,8 @@ enum Tried {
 }
 
 /// What a commit that settles an event needs besides the call.
-struct Settled<'a> {
-    event: &'a Event,
+pub(super) struct Settled<'a> {
+    pub event: &'a Event,
     /// How many tasks go with the answer.
     at_once: usize,
     reply: Reply,
@@ -642,6 +680,9 @@ struct Settled<'a> {
     also: Commit,
     /// What changes about where the bot is silent.
     hushed: Option<PauseChange>,
+    /// It has waited until now.
+    pub waited: Option<Waited>,
+    client: ClientKind,
 }
 
 /// The bot asked for more than one event may cause.
@@ -650,7 +691,7 @@ pub(super) fn over_the_limit(message: String) -> CallFailure {
 }
 
 /// How the call of a bot ended.
-enum Called {
+pub(super) enum Called {
     /// No bot was asked.
     Unhandled,
     /// The bot is silent here.
@@ -662,7 +703,7 @@ enum Called {
 }
 
 impl Called {
-    fn bot(&self) -> Option<Arc<Deployment>> {
+    pub fn bot(&self) -> Option<Arc<Deployment>> {
         match self {
             Self::Unhandled => None,
             Self::Paused(bot) | Self::Handled(bot, _) | Self::Failed(bot, _) => {
@@ -700,8 +741,9 @@ impl Called {
             }
         };
         let tasks = commit.tasks.iter().map(|task| task.id.number).collect();
+        let waited = settled.waited.as_ref();
         let record = EventRecord {
-            at_ms: now_ms,
+            at_ms: waited.map_or(now_ms, Waited::taken_ms),
             outcome,
             tasks,
         };

@@ -14,6 +14,7 @@ mod contacts;
 mod deliver;
 mod endpoints;
 mod error;
+mod failing;
 mod failures;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -24,6 +25,7 @@ mod links;
 mod logins;
 mod logs;
 mod pauses;
+mod record;
 mod reruns;
 mod schedules;
 mod tasks;
@@ -51,7 +53,10 @@ pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
 pub use endpoints::Entrance;
 pub use error::Error;
-pub use handlers::{ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployDone, Invoke, Invoked};
+pub use handlers::{
+    ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployDone, Invoke, Invoked, Replay, Replayed,
+    ReplayedEvent,
+};
 pub use links::{Link, Woken};
 pub use logins::{LoginRequest, QrSession};
 pub use tasks::{IDEMPOTENCY_KEY_MAX_BYTES, Next, Outcome, SUBMIT_MAX, Submission};
@@ -63,10 +68,11 @@ use crate::domain::{
     bucket::BucketLimits,
     client::ClientPolicy,
     file::FilePolicy,
-    handler::LimitBounds,
+    handler::{FailingPolicy, LimitBounds},
     login::LoginPolicy,
     pacing::PacingPolicy,
     ports::{ActionCheck, Blobs, Clients, GuestLogs, Runtime, Store, Vault},
+    record::RecordPolicy,
     task::TaskPolicy,
 };
 
@@ -95,6 +101,10 @@ pub struct Policies {
     pub clients: ClientPolicy,
     /// How much guests may keep.
     pub buckets: BucketLimits,
+    /// When handlers that fail are paused.
+    pub failing: FailingPolicy,
+    /// What is recorded to be replayed.
+    pub record: RecordPolicy,
     /// What versions may ask for their calls.
     pub calls: LimitBounds,
 }
@@ -126,6 +136,8 @@ struct Inner {
     ending: CancellationToken,
     /// Where what guests say is kept, once there is such a place.
     logs: OnceLock<Arc<dyn GuestLogs>>,
+    /// Held by the replay that is under way.
+    replaying: tokio::sync::Mutex<()>,
     /// Calls under way. They outlive the request that caused them, so that a
     /// client that goes away can't cut one off half-way.
     calls: TaskTracker,
@@ -156,6 +168,7 @@ impl Service {
             endpoint_failures: endpoints::Failures::default(),
             ending: CancellationToken::new(),
             logs: OnceLock::new(),
+            replaying: tokio::sync::Mutex::default(),
             calls: TaskTracker::new(),
             draining: AtomicBool::new(false),
             started_ms: store.now(),

@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::Error;
 use crate::domain::{
     Account, AccountId, EventKey, Millis, Pause, TaskNumber,
+    handler::Failing,
     pacing::{Guard, Pace},
     ports::Epoch,
 };
@@ -47,6 +48,10 @@ pub struct Slot {
     pub guard: Guard,
     /// Where its bot is silent, as it is in the store.
     pub pauses: HashMap<String, Pause>,
+    /// How its handler fails, as it is in the store.
+    pub failing: Option<Box<Failing>>,
+    /// The number of the next event that is recorded; none before the first.
+    pub recorded: Option<u64>,
 }
 
 impl Slot {

@@ -82,14 +82,20 @@ pub enum Table {
     Wakeup = 26,
     /// Handler and count to where the failure is. Swept as well.
     HandlerFailure = 27,
+    /// Account to how its handler fails.
+    Failing = 28,
+    /// Account and number to an event that waits for its handler.
+    Waiting = 29,
     /// Handler, schedule and timing to a schedule's times.
     Run = 30,
+    /// Account and place in the ring to an event that can be replayed. Swept, too.
+    Recorded = 31,
     /// Pieces of values too large for one record.
     Piece = 32,
 }
 
 impl Table {
-    const ALL: [Self; 29] = [
+    const ALL: [Self; 32] = [
         Self::Meta,
         Self::Epoch,
         Self::Account,
@@ -118,6 +124,9 @@ impl Table {
         Self::Shared,
         Self::Usage,
         Self::HandlerFailure,
+        Self::Failing,
+        Self::Waiting,
+        Self::Recorded,
         Self::Piece,
     ];
 
@@ -374,6 +383,21 @@ pub fn timer(account: &AccountId, handler: &HandlerName, id: &str) -> Key {
     of_account(Table::Timer, account).end(&Timer::name(handler, id))
 }
 
+/// How an account's handler fails.
+pub fn failing(account: &AccountId) -> Key {
+    Key::of(Table::Failing).end(account.as_str())
+}
+
+/// An event that waits for its account's handler; oldest first.
+pub fn waiting(account: &AccountId, number: u64) -> Key {
+    of_account(Table::Waiting, account).rising(number)
+}
+
+/// A place in the ring of an account's events that can be replayed.
+pub fn recorded(account: &AccountId, place: u32) -> Key {
+    of_account(Table::Recorded, account).rising(place.into())
+}
+
 /// A schedule's times.
 pub fn run((handler, schedule, timing): &RunKey) -> Key {
     Key::of(Table::Run)
@@ -407,9 +431,11 @@ pub fn file(account: &AccountId, file: &str) -> Key {
 pub fn alarm(at_ms: Millis, alarm: &Alarm) -> Key {
     let text = match alarm {
         Alarm::File(account, file) => format!("file/{account}/{}", Digest::of(file.as_bytes())),
-        Alarm::Task(_) | Alarm::Login(_) | Alarm::Timer(..) | Alarm::Schedule(_) => {
-            alarm.to_string()
-        }
+        Alarm::Task(_)
+        | Alarm::Login(_)
+        | Alarm::Timer(..)
+        | Alarm::Schedule(_)
+        | Alarm::Waiting(..) => alarm.to_string(),
     };
     alarms_at(alarm.kind(), at_ms).end(&text)
 }
@@ -513,6 +539,13 @@ pub struct Standing {
 pub struct Revision {
     /// Which.
     pub revision: u64,
+}
+
+/// Only whose failures they are.
+#[derive(Debug, serde::Deserialize)]
+pub struct Fails {
+    /// Which handler's.
+    pub handler: HandlerName,
 }
 
 /// Only the kind of a contact.

@@ -19,14 +19,15 @@ use super::{
 use crate::domain::{
     Account, AccountId, Alarm, AlarmKind, Binding, Bucket, ClientName, Contact, ContactKind,
     Digest, EventKey, Failure, FailureId, FileRequest, Handler, HandlerName, Login, LoginId,
-    Member, Millis, Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
+    Member, Millis, Pause, Recorded, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange,
+    Usage, WaitingEvent,
     client::Wanted,
-    handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
+    handler::{ConfigEntries, ConfigScope, Failing, Run, RunKey, Scope, Version, VersionNumber},
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, Catalogue, CatalogueChange, ClientChange, Commit,
-        Committed, ContactChange, Enqueue, Enqueued, Epoch, EventRecord, ImageChange,
-        KeyValueWrite, LoginChange, LoginChanged, Page, PauseChange, Seen, SharedChange, Store,
-        StoreError, TaskFilter,
+        Committed, ContactChange, Enqueue, Enqueued, Epoch, EventRecord, FailingChange,
+        ImageChange, KeyValueWrite, LoginChange, LoginChanged, Page, PauseChange, Seen,
+        SharedChange, Store, StoreError, TaskFilter, WaitingChange,
     },
 };
 
@@ -83,6 +84,9 @@ struct Held {
     requests: BTreeMap<String, RequestRecord>,
     pauses: BTreeMap<String, Pause>,
     timers: BTreeMap<String, Timer>,
+    failing: Option<Failing>,
+    waiting: BTreeMap<u64, WaitingEvent>,
+    recorded: BTreeMap<u32, Recorded>,
 }
 
 impl MemoryStore {
@@ -171,6 +175,16 @@ fn commit_sizes(account: &AccountId, commit: &Commit) -> Vec<usize> {
             sizes.extend([size(timer), size(&alarm)]);
         }
     }
+    if let Some(FailingChange::Put(failing)) = &commit.failing {
+        sizes.push(size(failing));
+    }
+    let waiting = |change: &WaitingChange| match change {
+        WaitingChange::Put(waiting) => Some(size(waiting)),
+        WaitingChange::Settle { record, .. } => Some(size(record)),
+        WaitingChange::Remove(_) => None,
+    };
+    sizes.extend(commit.waiting.iter().filter_map(waiting));
+    sizes.extend(commit.recorded.iter().map(|at| size(&at.recorded)));
     sizes.extend(commit.files.iter().map(size));
     sizes.extend(commit.alarms.iter().map(|(_, alarm)| size(alarm)));
     sizes.extend(commit.login.iter().flat_map(login_sizes));
@@ -219,6 +233,17 @@ impl Held {
                 PauseChange::Lift(conversation) => self.pauses.remove(&conversation),
             };
         }
+        match commit.failing {
+            Some(FailingChange::Put(failing)) => self.failing = Some(*failing),
+            Some(FailingChange::End) => self.failing = None,
+            None => {}
+        }
+        for change in commit.waiting {
+            self.change_waiting(change);
+        }
+        if let Some(at) = commit.recorded {
+            self.recorded.insert(at.place, at.recorded);
+        }
         if let Some(failure) = commit.failure {
             self.failures.insert(self.failure_count, failure);
             if let Some(old) = self.failure_count.checked_sub(FAILURES_MAX) {
@@ -237,6 +262,25 @@ impl Held {
             count: self.failure_count,
         };
         Some((failure.handler.clone(), place))
+    }
+
+    fn change_waiting(&mut self, change: WaitingChange) {
+        match change {
+            WaitingChange::Put(waiting) => {
+                self.waiting.insert(waiting.number, *waiting);
+            }
+            WaitingChange::Remove(number) => {
+                self.waiting.remove(&number);
+            }
+            WaitingChange::Settle {
+                number,
+                key,
+                record,
+            } => {
+                self.waiting.remove(&number);
+                self.events.insert(key.as_str().to_owned(), record);
+            }
+        }
     }
 
     fn put_tasks(&mut self, tasks: Vec<Task>) {
@@ -268,6 +312,7 @@ impl Held {
         self.failures.retain(|_, failure| failure.at_ms >= before);
         self.requests.retain(|_, request| request.at_ms >= before);
         self.pauses.retain(|_, pause| pause.until_ms >= before);
+        self.recorded.retain(|_, recorded| recorded.at_ms >= before);
     }
 }
 
@@ -652,6 +697,47 @@ impl Store for MemoryStore {
     ) -> Result<Page<Pause>, StoreError> {
         let found = self.of(account, |held| Some(page(&held.pauses, after, limit, all)))?;
         Ok(found.unwrap_or_else(empty))
+    }
+
+    async fn failing(&self, account: &AccountId) -> Result<Option<Failing>, StoreError> {
+        self.of(account, |held| held.failing.clone())
+    }
+
+    async fn failings(
+        &self,
+        handler: Option<&HandlerName>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Failing>, StoreError> {
+        self.with(|state| {
+            let named =
+                |(id, held): (&AccountId, &Held)| (id.as_str().to_owned(), held.failing.clone());
+            let by_account: BTreeMap<String, Option<Failing>> =
+                state.of.iter().map(named).collect();
+            let wanted = |_: &String, failing: &Option<Failing>| {
+                let of = |it: &&Failing| handler.is_none_or(|handler| it.handler == *handler);
+                failing.as_ref().filter(of).cloned()
+            };
+            Ok(page(&by_account, after, limit, wanted))
+        })
+    }
+
+    async fn waiting(
+        &self,
+        account: &AccountId,
+        limit: usize,
+    ) -> Result<Vec<WaitingEvent>, StoreError> {
+        self.of(account, |held| {
+            held.waiting.values().take(limit).cloned().collect()
+        })
+    }
+
+    async fn recorded(&self, account: &AccountId) -> Result<Vec<Recorded>, StoreError> {
+        self.of(account, |held| {
+            let mut all: Vec<_> = held.recorded.values().cloned().collect();
+            all.sort_by_key(|it| it.number);
+            all
+        })
     }
 
     async fn timer(

@@ -13,8 +13,9 @@ use crate::domain::{
     Alarm, AlarmKind, Bucket, Digest, EventKey, Failure, FileRequest, Millis, Task, TaskNumber,
     TaskState, TimerChange, Usage,
     ports::{
-        Commit, Committed, ContactChange, Enqueue, Enqueued, Epoch, ImageChange, KeyValueWrite,
-        LoginChange, LoginChanged, PauseChange, SharedChange, Store, TaskFilter,
+        Commit, Committed, ContactChange, Enqueue, Enqueued, Epoch, FailingChange, ImageChange,
+        KeyValueWrite, LoginChange, LoginChanged, PauseChange, RecordedAt, SharedChange, Store,
+        TaskFilter, WaitingChange,
     },
 };
 
@@ -111,6 +112,33 @@ fn some_pause() -> impl Strategy<Value = PauseChange> {
     ]
 }
 
+fn some_failing(account: &'static str) -> impl Strategy<Value = FailingChange> {
+    prop_oneof![
+        2 => (of(&["h", "hh"]), 0u32..9).prop_map(move |(handler, failures)| {
+            suite::puts_failing(suite::failing(account, handler, failures))
+        }),
+        1 => Just(FailingChange::End),
+    ]
+}
+
+fn some_waiting() -> impl Strategy<Value = WaitingChange> {
+    prop_oneof![
+        2 => (1u64..5, of(&[1usize, 9000]))
+            .prop_map(|(number, bytes)| WaitingChange::Put(Box::new(suite::waits(number, bytes)))),
+        1 => (1u64..5).prop_map(WaitingChange::Remove),
+        1 => (1u64..5, 0u64..9).prop_map(|(number, at)| {
+            let seen = suite::seen("m", START + at, None);
+            WaitingChange::Settle { number, key: seen.key, record: seen.record }
+        }),
+    ]
+}
+
+fn some_recorded() -> impl Strategy<Value = Option<Box<RecordedAt>>> {
+    let recorded = (0u64..9, 0u64..9, of(&[1usize, 9000]));
+    recorded
+        .prop_map(|(number, at, bytes)| suite::records(suite::recorded(number, START + at, bytes)))
+}
+
 fn some_timer() -> impl Strategy<Value = TimerChange> {
     let named = || (of(&["h", "h-h"]), of(&["t", "t/t", "u"]), 0u64..9);
     prop_oneof![
@@ -182,7 +210,12 @@ fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
         proptest::collection::vec(some_file(account), 0..3),
         proptest::collection::vec(some_pause(), 0..3),
         proptest::collection::vec(some_timer(), 0..3),
-        proptest::collection::vec(some_alarm(), 0..3),
+        (
+            proptest::collection::vec(some_alarm(), 0..3),
+            proptest::option::weighted(0.3, some_failing(account)),
+            proptest::collection::vec(some_waiting(), 0..2),
+            some_recorded(),
+        ),
     )
         .prop_map(
             |(
@@ -196,7 +229,7 @@ fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
                 files,
                 pauses,
                 timers,
-                alarms,
+                (alarms, failing, waiting, recorded),
             )| Commit {
                 seen,
                 tasks,
@@ -210,6 +243,9 @@ fn some_commit(account: &'static str) -> impl Strategy<Value = Commit> {
                 pauses,
                 timers,
                 alarms,
+                failing,
+                waiting,
+                recorded,
             },
         )
 }
@@ -294,6 +330,10 @@ async fn everything(store: &dyn Store) -> String {
     for account in ACCOUNTS {
         all.push(of_account(store, account).await);
     }
+    for handler in [None, Some(name("h"))] {
+        let failings = store.failings(handler.as_ref(), Some("a"), 1).await;
+        all.push(format!("{:?}", failings.unwrap()));
+    }
     all.push(of_nobody(store).await);
     all.join("\n")
 }
@@ -344,6 +384,9 @@ async fn of_account(store: &dyn Store, account: &str) -> String {
         format!("{:?}", store.pauses(&a, None, 2).await.unwrap()),
         format!("{:?}", store.pauses(&a, Some("c"), 2).await.unwrap()),
         format!("{:?}", store.pause(&a, "c").await.unwrap()),
+        format!("{:?}", store.failing(&a).await.unwrap()),
+        format!("{:?}", store.waiting(&a, 3).await.unwrap()),
+        format!("{:?}", store.recorded(&a).await.unwrap()),
         format!("{:?}", store.timers(&a, None, 2).await.unwrap()),
         format!("{:?}", store.timers(&a, Some("h/t"), 2).await.unwrap()),
         format!("{:?}", store.file_request(&a, "f").await.unwrap()),

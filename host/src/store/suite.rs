@@ -22,17 +22,18 @@ use super::{
 use crate::domain::{
     Account, AccountId, Action, Alarm, AlarmKind, Binding, Bucket, ClientKind, Contact,
     ContactKind, Digest, EventKey, Failure, FailureId, FailureKind, FileRequest, Group, Handler,
-    HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId, TaskNumber, TaskState, Timer,
-    TimerChange, Usage, User,
+    HandlerName, Happening, KeptEvent, Login, LoginId, Member, Millis, Pause, Recorded, Task,
+    TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage, User, WaitingEvent,
     client::{Over, Wanted},
     handler::{
-        ConfigEntries, ConfigScope, LimitsInForce, Run, Scope, Sealed, Used, Version, VersionNumber,
+        ConfigEntries, ConfigScope, Failing, LimitsInForce, Run, Scope, Sealed, Used, Version,
+        VersionNumber, Waits,
     },
     ports::{
         COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, ClientChange, Commit, Committed,
-        ContactChange, Enqueue, Enqueued, Epoch, EventOutcome, EventRecord, ImageChange,
-        KeyValueWrite, LoginChange, LoginChanged, PauseChange, Seen, SharedChange, Store,
-        StoreError, TaskFilter,
+        ContactChange, Enqueue, Enqueued, Epoch, EventOutcome, EventRecord, FailingChange,
+        ImageChange, KeyValueWrite, LoginChange, LoginChanged, PauseChange, RecordedAt, Seen,
+        SharedChange, Store, StoreError, TaskFilter, WaitingChange,
     },
     task::Origin,
 };
@@ -210,6 +211,63 @@ pub fn pause(conversation: &str, until_ms: Millis) -> Pause {
         until_ms,
         reason: "answered 20 times in a row".to_owned(),
     }
+}
+
+pub fn failing(account: &str, handler: &str, failures: u32) -> Failing {
+    Failing {
+        account: id(account),
+        handler: name(handler),
+        version: VersionNumber(1),
+        failures,
+        reason: "boom".to_owned(),
+        pause: None,
+        passed_by: 0,
+        waiting: Waits::default(),
+    }
+}
+
+pub fn puts_failing(failing: Failing) -> FailingChange {
+    FailingChange::Put(Box::new(failing))
+}
+
+fn kept(key: &str, raw_bytes: usize) -> KeptEvent {
+    KeptEvent {
+        key: EventKey::new(key),
+        at_ms: START,
+        what: Happening::Other("x".to_owned()),
+        facts: vec![("a".to_owned(), "b".to_owned())],
+        raw: Some("x".repeat(raw_bytes)),
+    }
+}
+
+pub fn waits(number: u64, raw_bytes: usize) -> WaitingEvent {
+    WaitingEvent {
+        number,
+        taken_ms: START,
+        client: ClientKind::Wehub,
+        only: None,
+        bytes: 7,
+        event: kept("m", raw_bytes),
+    }
+}
+
+pub fn recorded(number: u64, at_ms: Millis, raw_bytes: usize) -> Recorded {
+    Recorded {
+        number,
+        at_ms,
+        client: ClientKind::Openwx,
+        handler: name("h"),
+        version: VersionNumber(2),
+        outcome: EventOutcome::Handled,
+        tasks: vec![TaskNumber(3)],
+        event: kept("m", raw_bytes),
+    }
+}
+
+/// In the place of its number in a ring of three.
+pub fn records(recorded: Recorded) -> Option<Box<RecordedAt>> {
+    let place = u32::try_from(recorded.number % 3).unwrap();
+    Some(Box::new(RecordedAt { place, recorded }))
 }
 
 pub fn timer(handler: &str, id: &str, due_ms: Millis) -> Timer {
@@ -391,6 +449,9 @@ contract!(
     a_logins_image_is_replaced_and_dropped,
     a_file_is_asked_of_several_accounts,
     pauses_come_by_conversation,
+    failures_in_a_row_come_by_account_and_handler,
+    what_waits_comes_in_order_until_it_is_settled,
+    a_ring_keeps_the_last_events_until_they_are_swept,
     a_timer_and_its_alarm_are_one,
     timers_come_by_handler_and_name,
     schedules_keep_their_times,
@@ -1554,6 +1615,100 @@ async fn pauses_come_by_conversation(mut f: Fixture) {
     assert_eq!(f.store.pause(&id("ab"), "u2").await.unwrap(), None);
     let nobody = f.store.pauses(&id("b"), None, 9).await.unwrap();
     assert_eq!((nobody.items, nobody.next), (vec![], None));
+}
+
+async fn failures_in_a_row_come_by_account_and_handler(mut f: Fixture) {
+    let fails = |account: &str, handler: &str, failures| Commit {
+        failing: Some(puts_failing(failing(account, handler, failures))),
+        ..Commit::default()
+    };
+    for (account, handler) in [("b", "h"), ("a", "h"), ("ab", "hh"), ("c", "h")] {
+        f.ok(account, fails(account, handler, 1)).await;
+    }
+    f.settle().await;
+    f.ok("b", fails("b", "h", 2)).await;
+    let ends = Commit {
+        failing: Some(FailingChange::End),
+        ..Commit::default()
+    };
+    f.ok("c", ends.clone()).await;
+    f.ok("never", ends).await;
+    f.settle().await;
+    let of_b = f.store.failing(&id("b")).await.unwrap();
+    assert_eq!(of_b, Some(failing("b", "h", 2)));
+    assert_eq!(f.store.failing(&id("c")).await.unwrap(), None);
+    let page = f.store.failings(None, None, 2).await.unwrap();
+    assert_eq!(page.items, [failing("a", "h", 1), failing("ab", "hh", 1)]);
+    let page = f
+        .store
+        .failings(None, page.next.as_deref(), 2)
+        .await
+        .unwrap();
+    assert_eq!((page.items, page.next), (vec![failing("b", "h", 2)], None));
+    let page = f.store.failings(Some(&name("h")), None, 9).await.unwrap();
+    let of_h = vec![failing("a", "h", 1), failing("b", "h", 2)];
+    assert_eq!((page.items, page.next), (of_h, None));
+}
+
+async fn what_waits_comes_in_order_until_it_is_settled(mut f: Fixture) {
+    let changes = |waiting| Commit {
+        waiting,
+        ..Commit::default()
+    };
+    let put = |number, bytes| WaitingChange::Put(Box::new(waits(number, bytes)));
+    f.ok("a", settles("m")).await;
+    let first = f.store.reserve(1).0;
+    let (second, third) = (first + 1, first + 2);
+    f.ok("a", changes(vec![put(second, 1), put(first, 9_000)]))
+        .await;
+    f.ok("a", changes(vec![put(third, 20_000)])).await;
+    f.ok("ab", changes(vec![put(5, 1)])).await;
+    f.settle().await;
+    let a = id("a");
+    let oldest = f.store.waiting(&a, 2).await.unwrap();
+    assert_eq!(oldest, [waits(first, 9_000), waits(second, 1)]);
+    let record = EventRecord {
+        at_ms: START,
+        outcome: EventOutcome::PassedBy,
+        tasks: Vec::new(),
+    };
+    let settle = WaitingChange::Settle {
+        number: first,
+        key: EventKey::new("m"),
+        record: record.clone(),
+    };
+    f.ok("a", changes(vec![settle, WaitingChange::Remove(second)]))
+        .await;
+    f.settle().await;
+    assert_eq!(
+        f.store.waiting(&a, 9).await.unwrap(),
+        [waits(third, 20_000)]
+    );
+    let known = f.store.event(&a, &EventKey::new("m")).await.unwrap();
+    assert_eq!(known, Some(record));
+    assert!(f.store.reserve(1).0 > third - 2);
+    assert_eq!(f.store.waiting(&id("b"), 9).await.unwrap(), []);
+}
+
+async fn a_ring_keeps_the_last_events_until_they_are_swept(mut f: Fixture) {
+    let commit = |number| Commit {
+        recorded: records(recorded(number, START + number, 9_000)),
+        ..Commit::default()
+    };
+    for number in 0..5 {
+        f.ok("a", commit(number)).await;
+    }
+    f.ok("ab", commit(0)).await;
+    f.settle().await;
+    let a = id("a");
+    let numbers = |all: Vec<Recorded>| all.iter().map(|it| it.number).collect::<Vec<_>>();
+    let all = f.store.recorded(&a).await.unwrap();
+    assert_eq!(all.last(), Some(&recorded(4, START + 4, 9_000)));
+    assert_eq!(numbers(all), [2, 3, 4]);
+    while f.store.sweep(START + 4).await.unwrap() {}
+    f.settle().await;
+    assert_eq!(numbers(f.store.recorded(&a).await.unwrap()), [4]);
+    assert_eq!(f.store.recorded(&id("ab")).await.unwrap(), []);
 }
 
 async fn alarms_come_in_order_until_they_are_dismissed(mut f: Fixture) {

@@ -76,9 +76,10 @@ async fn what_a_bot_says_is_kept_by_account_and_over_restarts() -> Result<()> {
     let said = json!({"message": {"author": "x", "content": {"text": "log.info trial"}}});
     let invoked = host
         .api()?
-        .post("/handlers/probe/invoke", &json!({"event": said}));
+        .post("/handlers/probe/invoke", &json!({"event": said}))
+        .await?;
     check!(
-        invoked.await?["output"].to_string().contains("trial"),
+        invoked["output"].to_string().contains("trial"),
         "it is shown"
     );
     host.terminate().await?;
@@ -102,8 +103,9 @@ async fn what_a_bot_says_is_kept_by_account_and_over_restarts() -> Result<()> {
     .await?;
     let gone = host
         .api()?
-        .request(Method::GET, "/handlers/probe/logs", None);
-    gone.await?.problem(404, "not-found")?;
+        .request(Method::GET, "/handlers/probe/logs", None)
+        .await?;
+    gone.problem(404, "not-found")?;
     host.end().await
 }
 

@@ -15,7 +15,7 @@ use crate::{
         AccountId, HandlerName,
         handler::{
             ActFor, BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest, Schedule,
-            Scope, sorted,
+            Scope, WhenFailing, sorted,
         },
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
@@ -69,6 +69,10 @@ struct GrantArgs {
     /// be given several times
     #[arg(long, value_name = "ID|*", value_parser = scope)]
     act_for: Vec<Scope>,
+    /// What becomes of an account's events while it is paused there since it keeps
+    /// failing: pass-by (unless told), or wait
+    #[arg(long, value_name = "pass-by|wait", value_parser = when_failing)]
+    when_failing: Option<WhenFailing>,
     /// What one of its calls may use, such as cpu_ms=200, in place of the host's setting;
     /// may be given several times. At most what the host's limits.ceiling allows
     #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
@@ -77,6 +81,11 @@ struct GrantArgs {
     /// what this one has left in the bot's memory
     #[arg(long, value_name = "fresh|per-account", value_parser = instances)]
     instances: Option<Instances>,
+}
+
+fn when_failing(text: &str) -> Result<WhenFailing, &'static str> {
+    let found = WhenFailing::ALL.into_iter().find(|it| it.as_str() == text);
+    found.ok_or("takes pass-by or wait")
 }
 
 fn limit(text: &str) -> Result<(CallLimit, u64), String> {
@@ -155,11 +164,12 @@ impl GrantArgs {
             schedules: self.schedule,
             public: self.public,
             act_for,
+            when_failing: self.when_failing.unwrap_or_default(),
             limits: self.limit.into_iter().collect(),
             instances: self.instances.unwrap_or_default(),
         };
-        let says = self.instances.is_some() || manifest != Manifest::default();
-        Ok(says.then_some(manifest))
+        let says = self.instances.is_some() || self.when_failing.is_some();
+        Ok((says || manifest != Manifest::default()).then_some(manifest))
     }
 }
 

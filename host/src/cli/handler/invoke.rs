@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use serde_json::Value;
 
-use super::{encode, handler_name, read_text, unreadable};
+use super::{encode, handler_name, read_text, replay, unreadable};
 use crate::{
     cli::{
         client::Client,
@@ -16,7 +16,7 @@ use crate::{
         AccountId, ClientKind, HandlerName, Happening, Message, event::Content,
         handler::VersionNumber, id::BadId,
     },
-    edge::control::wire::{InvokeRequest, InvokeView, WriteView},
+    edge::control::wire::{InvokeRequest, InvokeView, REPLAY_LAST, WriteView},
 };
 
 /// Who says a text of which nobody said who.
@@ -24,7 +24,7 @@ const SOMEBODY: &str = "wxid_somebody";
 
 /// `wxhost handler invoke`.
 #[derive(Args)]
-#[command(group(ArgGroup::new("what").required(true).args(["text", "event"])))]
+#[command(group(ArgGroup::new("what").required(true).args(["text", "event", "replay"])))]
 pub struct InvokeArgs {
     /// Which
     #[arg(value_parser = handler_name)]
@@ -41,6 +41,14 @@ pub struct InvokeArgs {
     /// A file with an event as JSON, or - for stdin: {"message": {…}}, {"friend-request": {…}} …
     #[arg(long, value_name = "FILE")]
     event: Option<PathBuf>,
+    /// The last recorded events of this account, one after the other: what would differ
+    /// from what was sent. Ends with status 1 if anything would. Each sees the store as
+    /// it is now
+    #[arg(long, value_name = "ACCOUNT", value_parser = account, conflicts_with_all = ["account", "client"])]
+    replay: Option<AccountId>,
+    /// How many of them (1 to 500)
+    #[arg(long, value_name = "N", requires = "replay", default_value_t = REPLAY_LAST)]
+    last: usize,
     /// For this account, with its contacts and what the bot keeps for it
     #[arg(long, value_name = "ID", value_parser = account)]
     account: Option<AccountId>,
@@ -64,6 +72,15 @@ fn client_kind(text: &str) -> Result<ClientKind, String> {
 impl InvokeArgs {
     /// Asks the host.
     pub async fn run(self, client: &Client, style: &Style, json: bool) -> Result<Printed, Failure> {
+        if let Some(account) = self.replay {
+            let wanted = replay::Wanted {
+                name: self.name,
+                account,
+                last: self.last,
+                version: self.version.map(VersionNumber),
+            };
+            return replay::replay(wanted, client, style, json).await;
+        }
         let path = ["handlers", self.name.as_str(), "invoke"];
         let request = InvokeRequest {
             event: self.happening()?,

@@ -5,6 +5,8 @@ mod deploy;
 mod failures;
 mod invoke;
 mod logs;
+mod pauses;
+mod replay;
 mod schedules;
 mod secret;
 mod token;
@@ -24,6 +26,7 @@ use self::{
     failures::FailuresArgs,
     invoke::InvokeArgs,
     logs::LogsArgs,
+    pauses::{PausesArgs, ResumeArgs},
     schedules::FireArgs,
     secret::SecretArgs,
     versions::{RollbackArgs, RolloutArgs},
@@ -36,7 +39,7 @@ use super::{
 use crate::{
     domain::{
         AccountId, HandlerName,
-        handler::{CALLBACK_WORLD, HostRule, Scope},
+        handler::{CALLBACK_WORLD, HostRule, Scope, WhenFailing},
         id::BadId,
     },
     edge::control::wire::{BindRequest, HandlerView, List},
@@ -50,6 +53,7 @@ Examples:
   wxhost handler deploy echo target/wasm32-wasip2/release/echo.wasm
   wxhost handler deploy faq faq.wasm --percent 10  a new version for one account in ten
   wxhost handler invoke faq --text price?          what it would do
+  wxhost handler invoke faq --replay wxid_a --version 7  what it would have said to the last events
   wxhost handler promote faq                     and then for all
   wxhost handler rollback faq                    or back to the version before
   wxhost handler deploy faq faq.wasm --schedule 'daily=0 8 * * 1-5@Asia/Shanghai'
@@ -84,7 +88,8 @@ enum HandlerCommand {
     /// Answers once it has been compiled, linked, started and called with an event that
     /// asks for nothing. Whatever fails before that changes nothing.
     Deploy(DeployArgs),
-    /// Call a bot with an event that you make up, and show what it would do: nothing is done
+    /// Call a bot with an event that you make up, or with recorded ones, and show what it
+    /// would do: nothing is done
     Invoke(InvokeArgs),
     /// List the versions that can be gone back to, newest first
     Versions {
@@ -121,6 +126,12 @@ enum HandlerCommand {
         #[arg(value_parser = handler_name)]
         name: HandlerName,
     },
+    /// List the accounts for which a handler is paused, since it keeps failing there
+    Pauses(PausesArgs),
+    /// Have a handler called for an account again, although it kept failing there
+    ///
+    /// Events that have waited come first.
+    Resume(ResumeArgs),
     /// List what is deployed
     List,
     /// Show one handler
@@ -222,6 +233,8 @@ impl HandlerArgs {
             }
             HandlerCommand::Fire(fire) => fire.run(client, json).await,
             HandlerCommand::Token { name } => token::renew(client, json, &name).await,
+            HandlerCommand::Pauses(pauses) => pauses.run(client, style, json).await,
+            HandlerCommand::Resume(resume) => resume.run(client, json).await,
             HandlerCommand::List => list(client, style, json).await,
             HandlerCommand::Show { name } => show(client, style, json, &name).await,
             HandlerCommand::Remove { name } => remove(client, json, &name).await,
@@ -259,10 +272,7 @@ async fn list(client: &Client, style: &Style, json: bool) -> Result<Printed, Fai
             size(handler.size_bytes).into(),
             handler.world.as_str().into(),
             style.ago(handler.deployed_ms).into(),
-            match &handler.path {
-                Some(path) => path.as_str().into(),
-                None => scopes(&handler.bindings, ", ").into(),
-            },
+            serves(handler).into(),
         ]);
     }
     Ok(Printed::ok(table.show(style)))
@@ -313,6 +323,10 @@ fn about(handler: &HandlerView, style: &Style) -> String {
         ("granted", or_none(granted(handler))),
         ("serves", serves),
     ];
+    if let Some(count) = handler.paused_accounts.filter(|count| *count > 0) {
+        let list = format!("`wxhost handler pauses {}`", handler.name);
+        known.push(("paused", format!("for {count} accounts: {list}")));
+    }
     if let Some(rollout) = &handler.rollout {
         known.push((
             "rollout",
@@ -343,6 +357,18 @@ fn endpoint(handler: &HandlerView, path: &str) -> String {
         false => "whoever has its token",
     };
     format!("{path} of this host, to {whom}")
+}
+
+/// Whom it serves, and for how many it is paused, in a table.
+fn serves(handler: &HandlerView) -> String {
+    if let Some(path) = &handler.path {
+        return path.clone();
+    }
+    let serves = scopes(&handler.bindings, ", ");
+    match handler.paused_accounts {
+        None | Some(0) => serves,
+        Some(count) => format!("{serves} (paused for {count})"),
+    }
 }
 
 fn version(handler: &HandlerView) -> String {
@@ -377,6 +403,9 @@ fn granted(handler: &HandlerView) -> String {
     granted.extend(schedules.map(|it| format!("schedule {} ({} {})", it.name, it.cron, it.zone)));
     let act_for = manifest.act_for.iter().cloned().map(String::from);
     granted.extend(act_for.map(|id| format!("act for {}", harmless(&id))));
+    if manifest.when_failing == WhenFailing::Wait {
+        granted.push("events wait while it keeps failing".to_owned());
+    }
     let limits = manifest.limits.iter();
     granted.extend(limits.map(|(limit, value)| format!("limit {limit}={value}")));
     granted.join("\n")

@@ -13,7 +13,7 @@ pub const TIMER_CHANGES: u64 = 3;
 
 /// Changes of a commit that are kept free for what settles the event: its
 /// record, its failure, the task and the account that it changes.
-const SETTLING_CHANGES: usize = 8;
+const SETTLING_CHANGES: usize = 16;
 
 /// How many changes the effects of one call may make: one commit holds them all.
 pub const EFFECT_CHANGES_MAX: u64 = (COMMIT_CHANGES_MAX - SETTLING_CHANGES) as u64;
@@ -230,7 +230,7 @@ mod tests {
     fn one_commit_holds_all_effects() {
         // 100 writes and 300 for the timers that were not asked about.
         assert_eq!(refusal(CallLimit::Tasks, 616), "");
-        assert!(refusal(CallLimit::Tasks, 617).contains("at most 1016"));
+        assert!(refusal(CallLimit::Tasks, 617).contains("at most 1008"));
         assert!(refusal(CallLimit::Timers, 273).contains("3 times timers (273)"));
     }
 

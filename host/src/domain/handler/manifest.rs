@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActFor, BOT_WORLD, CallLimit, CallLimits, ENDPOINT_WORLD, SCHEDULES_MAX, Schedule,
+    ActFor, BOT_WORLD, CallLimit, CallLimits, ENDPOINT_WORLD, SCHEDULES_MAX, Schedule, WhenFailing,
     host_rule::{HostRule, deserialize_rules},
 };
 
@@ -35,6 +35,10 @@ pub struct Manifest {
     /// Of an endpoint: for which accounts it may act.
     #[serde(skip_serializing_if = "ActFor::is_nobody")]
     pub act_for: ActFor,
+    /// What becomes of an account's events while it is paused there since it keeps
+    /// failing.
+    #[serde(skip_serializing_if = "is_default")]
+    pub when_failing: WhenFailing,
     /// What its calls may use, where that is not what the host's settings say.
     #[serde(skip_serializing_if = "CallLimits::is_empty")]
     pub limits: CallLimits,
@@ -87,6 +91,10 @@ impl Manifest {
     }
 }
 
+fn is_default(when: &WhenFailing) -> bool {
+    *when == WhenFailing::default()
+}
+
 impl Manifest {
     /// Says what of it a component of this world has no use for, by its field and why.
     pub fn check_world(&self, world: &str) -> Result<(), (&'static str, String)> {
@@ -109,6 +117,9 @@ impl Manifest {
                 "limits",
                 "wall_ms: the time of an endpoint is the host's endpoints.wall_ms".to_owned(),
             )),
+            () if world != BOT_WORLD && !is_default(&self.when_failing) => {
+                Err(("when_failing", serves_nobody.to_owned()))
+            }
             () if is_endpoint && self.own_messages => Err((
                 "own_messages",
                 "an endpoint gets no messages, so none of the account's own".to_owned(),

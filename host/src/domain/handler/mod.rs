@@ -2,6 +2,7 @@
 
 mod act_for;
 mod config;
+mod failing;
 mod failure;
 mod host_rule;
 mod limits;
@@ -22,6 +23,7 @@ pub use self::{
         ConfigEntries, ConfigEntry, ConfigScope, ConfigValue, Configuration, Layer, Layers,
         SECRET_MAX_BYTES, Sealed, Setting, Unreadable, check_config_key,
     },
+    failing::{Failing, FailingPause, FailingPolicy, Waits, WhenFailing},
     failure::{Failure, FailureKind, LimitsInForce, Used},
     host_rule::{BadHostRule, HOST_RULES_MAX, Host, HostRule, Origin, Reach, Scheme, sorted},
     limits::{

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     Account, AccountId, Alarm, AlarmKind, Binding, Bucket, ClientName, Contact, ContactKind,
     Digest, EventKey, Failure, FailureId, FileRequest, Handler, HandlerName, Login, LoginId,
-    Member, Millis, Pause, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage,
+    Member, Millis, Pause, Recorded, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange,
+    Usage, WaitingEvent,
     client::Wanted,
-    handler::{ConfigEntries, ConfigScope, Run, RunKey, Scope, Version, VersionNumber},
+    handler::{ConfigEntries, ConfigScope, Failing, Run, RunKey, Scope, Version, VersionNumber},
 };
 
 /// How many single changes one commit may hold. Larger reports are written in
@@ -55,6 +56,10 @@ pub enum EventOutcome {
     Unhandled,
     /// The bot was not asked, since it pauses in this conversation.
     Paused,
+    /// The bot was not asked, since it is paused for this account: it kept failing.
+    PassedBy,
+    /// The same, and the event waits until it works again.
+    Waiting,
 }
 
 /// The event that a commit settles.
@@ -153,9 +158,45 @@ pub enum PauseChange {
     Lift(String),
 }
 
+/// A change of how an account's handler fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FailingChange {
+    /// It is so from now on.
+    Put(Box<Failing>),
+    /// It does not fail any more.
+    End,
+}
+
+/// A change of the events that wait for an account's handler.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WaitingChange {
+    /// This one waits from now on.
+    Put(Box<WaitingEvent>),
+    /// The one of this number waits no more.
+    Remove(u64),
+    /// The same, and this became of it, whatever was remembered of it before.
+    Settle {
+        /// Which.
+        number: u64,
+        /// The event's key.
+        key: EventKey,
+        /// What to remember of it.
+        record: EventRecord,
+    },
+}
+
+/// An event that is recorded in a ring: it replaces what was in its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedAt {
+    /// The place in the ring.
+    pub place: u32,
+    /// The event.
+    pub recorded: Recorded,
+}
+
 /// What changes for one account in one atomic, durable step. Plain data: the
 /// same commit can be sent again when its outcome is unknown.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Commit {
     /// The event that this settles. If the store has it already, nothing of the
     /// commit happens and the answer is [`Committed::Duplicate`].
@@ -183,6 +224,12 @@ pub struct Commit {
     pub timers: Vec<TimerChange>,
     /// What to look at, and when.
     pub alarms: Vec<(Millis, Alarm)>,
+    /// How the account's handler fails from now on.
+    pub failing: Option<FailingChange>,
+    /// Changes of the events that wait for it, in order.
+    pub waiting: Vec<WaitingChange>,
+    /// The event, to be replayed.
+    pub recorded: Option<Box<RecordedAt>>,
 }
 
 impl Commit {
@@ -201,6 +248,9 @@ impl Commit {
         self.pauses.extend(other.pauses);
         self.timers.extend(other.timers);
         self.alarms.extend(other.alarms);
+        self.failing = other.failing.or(self.failing.take());
+        self.waiting.extend(other.waiting);
+        self.recorded = other.recorded.or(self.recorded.take());
     }
 
     /// How many single changes it holds.
@@ -217,6 +267,23 @@ impl Commit {
             + self.pauses.len()
             + self.timers.iter().map(TimerChange::changes).sum::<usize>()
             + self.alarms.len()
+            + usize::from(self.failing.is_some())
+            + self
+                .waiting
+                .iter()
+                .map(WaitingChange::changes)
+                .sum::<usize>()
+            + usize::from(self.recorded.is_some())
+    }
+}
+
+impl WaitingChange {
+    /// How many records it changes.
+    pub fn changes(&self) -> usize {
+        match self {
+            Self::Put(_) | Self::Remove(_) => 1,
+            Self::Settle { .. } => 2,
+        }
     }
 }
 
@@ -506,6 +573,28 @@ pub trait Store: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> Result<Page<Pause>, StoreError>;
 
+    /// How an account's handler fails; none when it does not and nothing waits for it.
+    async fn failing(&self, account: &AccountId) -> Result<Option<Failing>, StoreError>;
+
+    /// The same of all accounts, or of those where it is this handler that fails, by
+    /// account. At most `limit`.
+    async fn failings(
+        &self,
+        handler: Option<&HandlerName>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Failing>, StoreError>;
+
+    /// Events that wait for an account's handler, the oldest first. At most `limit`.
+    async fn waiting(
+        &self,
+        account: &AccountId,
+        limit: usize,
+    ) -> Result<Vec<WaitingEvent>, StoreError>;
+
+    /// The events of an account that can be replayed, the oldest first.
+    async fn recorded(&self, account: &AccountId) -> Result<Vec<Recorded>, StoreError>;
+
     /// One timer.
     async fn timer(
         &self,
@@ -599,7 +688,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Changes which clients are wanted; durable when it returns.
     async fn change_client(&self, change: ClientChange) -> Result<(), StoreError>;
 
-    /// Forgets events, ended tasks, failures, idempotency keys, pauses that are
+    /// Forgets events, recorded ones too, ended tasks, failures, idempotency keys, pauses that are
     /// over, and ended logins and requests for files older than
     /// `before_ms`, a bounded number of them at a time; true when there may be
     /// more. Meant for a slow background task.

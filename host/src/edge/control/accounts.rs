@@ -30,6 +30,7 @@ pub async fn show(
 ) -> Result<Answer<AccountView>, Problem> {
     let mut shown = view(&service, service.account(&id).await?);
     shown.failures = Some(service.failures(&id, FAILURES_SHOWN).await?);
+    shown.failing = service.failing(&id).await?;
     Ok(Answer(shown))
 }
 

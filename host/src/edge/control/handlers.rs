@@ -4,16 +4,16 @@ use axum::{Json as Answer, extract::State, http::StatusCode};
 
 use super::{
     deploy::Deployment,
-    input::{Json, OptionalJson, Path, Query},
+    input::{Json, OptionalJson, Path, Path2, Query},
     wire::{
-        DeployView, HandlerView, InvokeRequest, InvokeView, List, RollbackRequest, RolloutRequest,
-        TokenView,
+        DeployView, HandlerView, InvokeRequest, InvokeView, List, ReplayRequest, ReplayView,
+        RollbackRequest, RolloutRequest, TokenView,
     },
 };
 use crate::{
     domain::{
-        Handler, HandlerName,
-        handler::{DeployChange, Version},
+        AccountId, Handler, HandlerName,
+        handler::{DeployChange, Failing, Version},
     },
     edge::error::Problem,
     service::{ChangeRollout, Deploy, Service},
@@ -24,10 +24,14 @@ pub async fn list(
     query: Query,
 ) -> Result<Answer<List<HandlerView>>, Problem> {
     query.only(&[])?;
+    let paused = service.paused_accounts().await?;
     let all = service.handlers().into_iter();
     let views = all.map(|(handler, bound)| {
         let score = service.score(&handler.name);
-        HandlerView::new(&handler, service.config_keys(&handler.name), bound, score)
+        let keys = service.config_keys(&handler.name);
+        let mut view = HandlerView::new(&handler, keys, bound, score);
+        view.paused_accounts = Some(paused.get(&handler.name).copied().unwrap_or_default());
+        view
     });
     Ok(Answer(List::whole(views)))
 }
@@ -37,7 +41,10 @@ pub async fn show(
     Path(name): Path<HandlerName>,
 ) -> Result<Answer<HandlerView>, Problem> {
     let (handler, _) = service.handler(&name)?;
-    Ok(Answer(view(&service, &handler)))
+    let paused = service.paused_accounts().await?;
+    let mut view = view(&service, &handler);
+    view.paused_accounts = Some(paused.get(&name).copied().unwrap_or_default());
+    Ok(Answer(view))
 }
 
 /// The handler with what is bound to it. Somebody may have removed it by now: what
@@ -95,6 +102,33 @@ pub async fn token(
     Ok(Answer(TokenView {
         token: token.expose().to_owned(),
     }))
+}
+
+pub async fn replay(
+    State(service): State<Service>,
+    Path(name): Path<HandlerName>,
+    Json(request): Json<ReplayRequest>,
+) -> Result<Answer<ReplayView>, Problem> {
+    let replayed = service.replay(request.of(name)).await?;
+    Ok(Answer(replayed.into()))
+}
+
+pub async fn pauses(
+    State(service): State<Service>,
+    Path(name): Path<HandlerName>,
+    query: Query,
+) -> Result<Answer<List<Failing>>, Problem> {
+    let query = query.only(&["after", "limit"])?;
+    let (after, limit) = (query.after(), query.limit()?);
+    let page = service.handler_pauses(&name, after, limit).await?;
+    Ok(Answer(List::of(page, |failing| failing)))
+}
+
+pub async fn resume(
+    State(service): State<Service>,
+    Path2(name, account): Path2<HandlerName, AccountId>,
+) -> Result<Answer<Failing>, Problem> {
+    Ok(Answer(service.resume_handler(&name, &account).await?))
 }
 
 pub async fn versions(

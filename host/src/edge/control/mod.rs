@@ -106,6 +106,12 @@ fn handler_routes(component_bytes: u64) -> Router<Service> {
             post(schedules::fire),
         )
         .route("/handlers/{name}/invoke", post(handlers::invoke))
+        .route("/handlers/{name}/replay", post(handlers::replay))
+        .route("/handlers/{name}/pauses", get(handlers::pauses))
+        .route(
+            "/handlers/{name}/pauses/{account}",
+            delete(handlers::resume),
+        )
         .route("/handlers/{name}/versions", get(handlers::versions))
         .route("/handlers/{name}/token", post(handlers::token))
         .route("/handlers/{name}/rollback", post(handlers::rollback))

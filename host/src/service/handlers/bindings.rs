@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{AccountId, Binding, Deployment, HandlerName, handler::Scope, ports::CatalogueChange},
-    service::{Error, Service},
+    service::{Error, Service, failing::Ended},
 };
 use std::sync::Arc;
 
@@ -41,6 +41,7 @@ impl Service {
         let mut deployed = self.deployed();
         deployed.bind(binding.clone());
         self.has_serve(deployed);
+        self.end_pauses(Ended::Replaced);
         Ok(binding)
     }
 
@@ -60,6 +61,7 @@ impl Service {
         let change = CatalogueChange::RemoveBinding(account);
         self.0.store.change_catalogue(vec![change]).await?;
         self.has_serve(deployed);
+        self.end_pauses(Ended::Replaced);
         Ok(())
     }
 }

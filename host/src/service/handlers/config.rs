@@ -18,7 +18,7 @@ use crate::{
         },
         ports::{COMMIT_CHANGES_MAX, CatalogueChange, Place, VaultError},
     },
-    service::{Error, Service, catalogue::Entry},
+    service::{Error, Service, catalogue::Entry, failing::Ended},
 };
 
 /// How many secrets that can't be read an error names.
@@ -193,8 +193,13 @@ impl Service {
         };
         self.0.store.change_catalogue(vec![change]).await?;
         let mut deployed = self.deployed();
-        deployed.put(entry.with_config(scope, layer));
+        deployed.put(entry.with_config(scope.clone(), layer));
         self.has_serve(deployed);
+        let whose = match scope {
+            ConfigScope::Handler => None,
+            ConfigScope::Account(id) => Some(id),
+        };
+        self.end_pauses(Ended::Configured(name.clone(), whose));
         Ok(keys)
     }
 

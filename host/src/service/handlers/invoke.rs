@@ -53,7 +53,10 @@ impl Service {
     /// Calls a bot, and shows what it asks for. Nothing is committed, and the account's
     /// turn is not taken: its own events go on meanwhile.
     pub async fn invoke(&self, invoke: Invoke) -> Result<Invoked, Error> {
-        let bot = self.bot_to_invoke(&invoke).await?;
+        let whose = invoke.account.as_ref();
+        let bot = self
+            .bot_to_try(&invoke.handler, invoke.version, whose)
+            .await?;
         let me = match &invoke.account {
             Some(id) => self.0.store.account(id).await?.map(Arc::new),
             None => None,
@@ -75,16 +78,29 @@ impl Service {
             Ok(effects) => Ok(effects),
             Err(error) => Err(failure_of(error)?),
         };
-        // A version that serves nobody does not stay in memory. While somebody deploys
-        // they see to it.
-        if is_other_version && let Ok(_changing) = self.0.catalogue.changing.try_lock() {
-            self.retain_components().await;
+        if is_other_version {
+            self.retain_after_trial().await;
         }
         Ok(Invoked { bot, outcome })
     }
 
-    async fn bot_to_invoke(&self, invoke: &Invoke) -> Result<Arc<Deployment>, Error> {
-        let entry = self.entry(&invoke.handler)?;
+    /// A version that serves nobody does not stay in memory. While somebody deploys they
+    /// see to it.
+    pub(super) async fn retain_after_trial(&self) {
+        if let Ok(_changing) = self.0.catalogue.changing.try_lock() {
+            self.retain_components().await;
+        }
+    }
+
+    /// What is to be tried for an account: this version, or the one that serves it.
+    pub(super) async fn bot_to_try(
+        &self,
+        handler: &HandlerName,
+        version: Option<VersionNumber>,
+        account: Option<&AccountId>,
+    ) -> Result<Arc<Deployment>, Error> {
+        let whose = account.cloned().unwrap_or_else(AccountId::trial);
+        let entry = self.entry(handler)?;
         let handler = &entry.handler;
         if handler.is_callback() {
             return Err(Error::Conflict(format!(
@@ -98,11 +114,11 @@ impl Service {
                 name = handler.name
             )));
         }
-        let bot = match invoke.version {
-            None => Arc::clone(entry.deployment_for(&invoke.whose())),
+        let bot = match version {
+            None => Arc::clone(entry.deployment_for(&whose)),
             Some(number) => {
                 let version = self.version(handler, number).await?;
-                let config = entry.config.of(&invoke.whose());
+                let config = entry.config.of(&whose);
                 Arc::new(handler.deployment(&Arc::new(version), config))
             }
         };

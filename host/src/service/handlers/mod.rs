@@ -6,11 +6,13 @@
 mod bindings;
 mod config;
 mod invoke;
+mod replay;
 mod versions;
 
 pub use self::{
     config::{ConfigItem, ConfigShown},
     invoke::{Invoke, Invoked},
+    replay::{Replay, Replayed, ReplayedEvent},
     versions::ChangeRollout,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -22,6 +24,7 @@ use super::{
     catalogue::{Deployed, Entry},
     endpoints::first_token,
     error::failure_of,
+    failing::Ended,
 };
 use crate::domain::{
     Digest, Handler, HandlerName, Secret,
@@ -410,6 +413,7 @@ impl Service {
         let mut deployed = self.deployed();
         deployed.put(entry);
         self.has_serve(deployed);
+        self.end_pauses(Ended::Replaced);
         Ok(handler)
     }
 

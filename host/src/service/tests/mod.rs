@@ -8,8 +8,10 @@
 
 mod clients;
 mod config;
+mod failing;
 mod logins;
 mod pacing;
+mod replay;
 mod tasks;
 mod timers;
 
@@ -44,6 +46,12 @@ struct Bot {
     fails: Option<CallError>,
     /// There is no room to call it at the moment.
     busy: AtomicBool,
+    /// It traps at the moment.
+    breaks: AtomicBool,
+    /// The events that it was called with, trials not counted.
+    saw: Mutex<Vec<String>>,
+    /// What it says instead of the number of its call.
+    says: Mutex<Option<String>>,
     /// What the next call does about timers.
     timers: Mutex<Vec<TimerChange>>,
     /// The timers that came due: for whom, id and payload.
@@ -78,6 +86,18 @@ impl Runtime for Bot {
             return Err(CallError::Busy { waited_ms: 1 });
         }
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if !call.is_trial {
+            let key = call.event.key.as_str().to_owned();
+            self.saw.lock().unwrap().push(key);
+        }
+        if self.breaks.load(Ordering::SeqCst) {
+            return Err(CallError::Failed(CallFailure {
+                kind: FailureKind::Trap,
+                message: "boom".to_owned(),
+                output: String::new(),
+                used: Used::default(),
+            }));
+        }
         if let Happening::Timer { id, payload } = &call.event.what {
             let account = call.event.account.to_string();
             let fired = (account, id.clone(), payload.clone());
@@ -87,7 +107,8 @@ impl Runtime for Bot {
             return Err(error.clone());
         }
         tokio::task::yield_now().await;
-        let text = format!("call {number}");
+        let says = self.says.lock().unwrap().clone();
+        let text = says.unwrap_or_else(|| format!("call {number}"));
         let to = call.event.conversation().unwrap_or("wxid_bob");
         let tasks = vec![(self.store.reserve(1), Action::text(to, text))];
         Ok(Effects {
@@ -195,6 +216,9 @@ async fn rig_with(fails: Option<CallError>, policies: Policies) -> Rig {
         calls: AtomicUsize::new(0),
         fails,
         busy: AtomicBool::new(false),
+        breaks: AtomicBool::new(false),
+        saw: Mutex::default(),
+        says: Mutex::default(),
         timers: Mutex::default(),
         fired: Mutex::default(),
         store: Arc::clone(&store),

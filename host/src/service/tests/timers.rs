@@ -65,7 +65,7 @@ impl Rig {
     }
 
     /// The host ends, and another begins on the same data, in a moment.
-    async fn restart(self) -> Self {
+    pub(super) async fn restart(self) -> Self {
         let Inner {
             store,
             runtime,

@@ -11,8 +11,8 @@ use crate::{
         Millis, Task, TaskState, TimerChange, Usage,
         ports::{
             COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CatalogueChange, ClientChange, Commit, Committed,
-            ContactChange, Enqueue, Enqueued, Epoch, ImageChange, KeyValueWrite, LoginChange,
-            LoginChanged, PauseChange, Seen, SharedChange, StoreError,
+            ContactChange, Enqueue, Enqueued, Epoch, FailingChange, ImageChange, KeyValueWrite,
+            LoginChange, LoginChanged, PauseChange, Seen, SharedChange, StoreError, WaitingChange,
         },
     },
     store::{
@@ -405,6 +405,39 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
+    fn failing(&mut self, account: &AccountId, change: &FailingChange) -> Result<(), StoreError> {
+        let value = match change {
+            FailingChange::Put(failing) => Some(self.record(failing)?),
+            FailingChange::End => None,
+        };
+        self.put_or_remove(codec::failing(account), value);
+        Ok(())
+    }
+
+    fn waiting(&mut self, account: &AccountId, change: &WaitingChange) -> Result<(), StoreError> {
+        match change {
+            WaitingChange::Put(waiting) => {
+                // No later one may get a number below it.
+                self.changes.top = self.changes.top.max(waiting.number);
+                let value = self.record(waiting)?;
+                self.put_or_remove(codec::waiting(account, waiting.number), Some(value));
+            }
+            WaitingChange::Remove(number) => {
+                self.put_or_remove(codec::waiting(account, *number), None);
+            }
+            WaitingChange::Settle {
+                number,
+                key,
+                record,
+            } => {
+                self.put_or_remove(codec::waiting(account, *number), None);
+                let value = self.record(record)?;
+                self.put_or_remove(codec::event(account, key), Some(value));
+            }
+        }
+        Ok(())
+    }
+
     /// A timer, and with it the alarm that wakes the host.
     fn timer(&mut self, account: &AccountId, change: &TimerChange) -> Result<(), StoreError> {
         let (handler, id) = match change {
@@ -510,6 +543,16 @@ fn encode_changes(
     }
     for change in &commit.timers {
         to.timer(account, change)?;
+    }
+    if let Some(change) = &commit.failing {
+        to.failing(account, change)?;
+    }
+    for change in &commit.waiting {
+        to.waiting(account, change)?;
+    }
+    if let Some(at) = &commit.recorded {
+        let value = to.record(&at.recorded)?;
+        to.put_or_remove(codec::recorded(account, at.place), Some(value));
     }
     if let Some(account) = &commit.account {
         to.account(account)?;

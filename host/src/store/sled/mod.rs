@@ -37,10 +37,10 @@ use super::{
 };
 use crate::domain::{
     Account, AccountId, Alarm, AlarmKind, Bucket, Contact, ContactKind, EventKey, Failure,
-    FailureId, FileRequest, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId,
-    TaskNumber, Timer, Usage,
+    FailureId, FileRequest, HandlerName, Login, LoginId, Member, Millis, Pause, Recorded, Task,
+    TaskId, TaskNumber, Timer, Usage, WaitingEvent,
     client::Wanted,
-    handler::{ConfigEntries, ConfigScope, Run, Version},
+    handler::{ConfigEntries, ConfigScope, Failing, Run, Version},
     ports::{
         Catalogue, CatalogueChange, ClientChange, Commit, Committed, Enqueue, Enqueued, Epoch,
         EventRecord, LoginChange, LoginChanged, Page, Store, StoreError, TaskFilter,
@@ -433,6 +433,31 @@ impl Store for SledStore {
         limit: usize,
     ) -> Result<Page<Pause>, StoreError> {
         self.read(|read| read.pauses(account, after, limit))
+    }
+
+    async fn failing(&self, account: &AccountId) -> Result<Option<Failing>, StoreError> {
+        self.read(|read| read.failing(account))
+    }
+
+    async fn failings(
+        &self,
+        handler: Option<&HandlerName>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Failing>, StoreError> {
+        self.read(|read| read.failings(handler, after, limit))
+    }
+
+    async fn waiting(
+        &self,
+        account: &AccountId,
+        limit: usize,
+    ) -> Result<Vec<WaitingEvent>, StoreError> {
+        self.read(|read| read.waiting(account, limit))
+    }
+
+    async fn recorded(&self, account: &AccountId) -> Result<Vec<Recorded>, StoreError> {
+        self.read(|read| read.recorded(account))
     }
 
     async fn timer(

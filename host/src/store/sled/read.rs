@@ -11,13 +11,13 @@ use super::{failed, pieces};
 use crate::{
     domain::{
         Account, AccountId, Alarm, AlarmKind, Bucket, Contact, ContactKind, EventKey, Failure,
-        FailureId, FileRequest, HandlerName, Login, LoginId, Member, Millis, Pause, Task, TaskId,
-        TaskState, Timer, Usage,
+        FailureId, FileRequest, HandlerName, Login, LoginId, Member, Millis, Pause, Recorded, Task,
+        TaskId, TaskState, Timer, Usage, WaitingEvent,
         client::Wanted,
-        handler::{ConfigEntries, ConfigScope, Run, Version},
+        handler::{ConfigEntries, ConfigScope, Failing, Run, Version},
         ports::{Catalogue, EventRecord, Page, StoreError, TaskFilter},
     },
-    store::codec::{self, FailurePlace, Key, Kind, Standing, Table},
+    store::codec::{self, Fails, FailurePlace, Key, Kind, Standing, Table},
 };
 
 /// How often a value in pieces is read again when it was replaced meanwhile.
@@ -272,6 +272,45 @@ impl Read<'_> {
         let prefix = codec::of_account(Table::Pause, account);
         self.page(&prefix, after, limit, |_, _| Ok(true))
             .map(unnamed)
+    }
+
+    /// How an account's handler fails.
+    pub fn failing(self, account: &AccountId) -> Result<Option<Failing>, StoreError> {
+        self.record(codec::failing(account).as_bytes())
+    }
+
+    /// Whose handlers fail, by account.
+    pub fn failings(
+        self,
+        handler: Option<&HandlerName>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Failing>, StoreError> {
+        let prefix = codec::table(Table::Failing);
+        self.page(&prefix, after, limit, |key, value| match handler {
+            Some(handler) => Ok(codec::decode::<Fails>(key, value)?.handler == *handler),
+            None => Ok(true),
+        })
+        .map(unnamed)
+    }
+
+    /// What waits for an account's handler, the oldest first.
+    pub fn waiting(
+        self,
+        account: &AccountId,
+        limit: usize,
+    ) -> Result<Vec<WaitingEvent>, StoreError> {
+        let prefix = codec::of_account(Table::Waiting, account);
+        self.list(self.under(&prefix, None), limit, |_, _| Ok(true))
+    }
+
+    /// What can be replayed of an account.
+    pub fn recorded(self, account: &AccountId) -> Result<Vec<Recorded>, StoreError> {
+        let prefix = codec::of_account(Table::Recorded, account);
+        let items = self.under(&prefix, None);
+        let mut all: Vec<Recorded> = self.list(items, usize::MAX, |_, _| Ok(true))?;
+        all.sort_by_key(|it| it.number);
+        Ok(all)
     }
 
     /// One timer.

@@ -18,10 +18,11 @@ const EXAMINED_MAX: usize = 4096;
 pub const FORGOTTEN_AT_ONCE: usize = 256;
 
 /// The tables that are swept, those next to each other together: events, tasks, failures,
-/// requests, logins, files and pauses; where handlers' failures are.
-const SWEPT: [(Table, Table); 2] = [
+/// requests, logins, files and pauses; where handlers' failures are; recorded events.
+const SWEPT: [(Table, Table); 3] = [
     (Table::Event, Table::Pause),
     (Table::HandlerFailure, Table::HandlerFailure),
+    (Table::Recorded, Table::Recorded),
 ];
 
 /// A stretch of the tables.

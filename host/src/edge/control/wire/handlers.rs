@@ -51,6 +51,10 @@ pub struct HandlerView {
     pub config_keys: Vec<String>,
     /// Which accounts it serves.
     pub bindings: Vec<Scope>,
+    /// For how many accounts it is paused, since it keeps failing there, or has events
+    /// waiting; not after a change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_accounts: Option<u64>,
     /// Where an endpoint answers, below the address of this host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -123,6 +127,7 @@ impl HandlerView {
             returned: handler.returned.clone(),
             config_keys,
             bindings,
+            paused_accounts: None,
             path: handler
                 .is_endpoint()
                 .then(|| format!("{MOUNT}{}/", handler.name)),

@@ -10,6 +10,7 @@ mod config;
 mod failures;
 mod handlers;
 mod invoke;
+mod replay;
 
 use std::collections::BTreeMap;
 
@@ -23,11 +24,13 @@ pub use self::{
         DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
         TokenView,
     },
-    invoke::{InvokeRequest, InvokeView, WriteView},
+    invoke::{FailureView, InvokeRequest, InvokeView, WriteView},
+    replay::{REPLAY_LAST, ReplayRequest, ReplayView, ReplayedView},
 };
 use crate::domain::{
     Account, AccountId, ClientKind, ClientName, EventKey, Failure, HandlerName, LoginId, Logout,
     Millis, Session, Task, TaskId,
+    handler::Failing,
     ports::{EventOutcome, EventRecord, Page},
 };
 
@@ -95,6 +98,9 @@ pub struct AccountView {
     /// Its bot's last failures; not in listings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<Vec<Failure>>,
+    /// How its bot fails at the moment, and what waits for it; not in listings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
 }
 
 impl AccountView {
@@ -112,6 +118,7 @@ impl AccountView {
             last_logout: account.last_logout,
             handler,
             failures: None,
+            failing: None,
         }
     }
 }
