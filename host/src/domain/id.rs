@@ -46,7 +46,7 @@ impl AccountId {
         Self("*callback".into())
     }
 
-    /// The name under which it is kept what endpoints do, and how they fail. No
+    /// The name under which endpoints' writes to their buckets are committed. No
     /// account's: none begins with `*`.
     pub fn endpoint() -> Self {
         Self("*endpoint".into())

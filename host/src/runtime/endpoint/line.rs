@@ -63,6 +63,11 @@ impl Line {
         }
     }
 
+    /// What a body has found so far.
+    pub fn fault_so_far(&self) -> Option<&Fault> {
+        self.fault.get()
+    }
+
     /// The call has come to a bad end: a response that is not whole must not look so.
     /// Said before the instance goes, since that closes the response's other end.
     pub fn break_off(&self) {

@@ -279,6 +279,11 @@ impl Running {
                 Ended::Badly(invoke::failed(FailureKind::WallClock, problem, self.wasm.data()))
             }
         };
+        // A guest may have returned because its body was taken away for that.
+        let ended = match (ended, self.line.fault_so_far()) {
+            (Ended::Well(..), Some(fault)) => at_fault(fault.clone(), self.wasm.data()),
+            (ended, _) => ended,
+        };
         if !matches!(ended, Ended::Well(..)) {
             self.line.break_off();
         }

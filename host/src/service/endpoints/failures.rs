@@ -11,7 +11,7 @@ use std::{
 use super::Asked;
 use crate::{
     domain::{
-        FailureId, HandlerName, Millis,
+        AccountId, FailureId, HandlerName, Millis,
         ports::{CallFailure, Commit},
     },
     service::{
@@ -94,7 +94,9 @@ impl Service {
                 failure: Some(failure),
                 ..Commit::default()
             };
-            match service.commit_for_endpoints(commit).await {
+            // Where all failures are kept that are for no account.
+            let nobody = AccountId::callback();
+            match service.commit_as(nobody, commit).await {
                 Ok(()) => service.append_log(log),
                 Err(error) => {
                     tracing::warn!(%error, "a failure of an endpoint could not be kept");

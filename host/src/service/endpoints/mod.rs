@@ -174,7 +174,7 @@ impl Service {
                 shared: Some(shared),
                 ..Commit::default()
             };
-            self.commit_for_endpoints(commit).await?;
+            self.commit_as(AccountId::endpoint(), commit).await?;
         }
         for (account, tasks) in tasks {
             self.queue_for(&asked.deployment.handler, account, tasks)
@@ -183,9 +183,10 @@ impl Service {
         Ok(())
     }
 
-    /// Several of these at once are no harm: each is decided on top of the one before.
-    async fn commit_for_endpoints(&self, commit: Commit) -> Result<(), Error> {
-        let (store, nobody) = (&self.0.store, AccountId::endpoint());
+    /// Commits under a name that no account has. Several of these at once are no harm:
+    /// each is decided on top of the one before.
+    async fn commit_as(&self, nobody: AccountId, commit: Commit) -> Result<(), Error> {
+        let store = &self.0.store;
         let epoch = store.own(&nobody, false).await?;
         match store.commit(&nobody, epoch, commit).await? {
             Committed::Ok => Ok(()),
