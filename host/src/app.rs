@@ -29,8 +29,9 @@ use crate::{
     },
     edge::{
         self,
-        auth::{AdminToken, ControllerToken},
+        auth::{AdminToken, ControllerToken, MetricsToken},
         error::{Kind, Problem},
+        metrics::Readers,
         openwx::{Door, Openwx},
         server::Open,
         wehub::{Callback, Offers, Sockets, TicketKey, TicketKeyError},
@@ -141,6 +142,7 @@ async fn serve_on(
 struct Keys {
     admin: AdminToken,
     controller: ControllerToken,
+    metrics: MetricsToken,
     tickets: TicketKey,
 }
 
@@ -150,6 +152,7 @@ impl Keys {
         Ok(Self {
             admin: AdminToken::load_or_create(data).map_err(token)?,
             controller: ControllerToken::load_or_create(data).map_err(token)?,
+            metrics: MetricsToken::load_or_create(data).map_err(token)?,
             tickets: TicketKey::load_or_create(data)?,
         })
     }
@@ -227,8 +230,10 @@ impl<'a> Host<'a> {
         let openwx = Openwx::new(&config.openwx, service.clone(), door);
         let base_url = config.server.base_url(address);
         let endpoints = edge::endpoints::router(service.clone(), &base_url, &config.endpoints);
-        let router = router(config, &service, keys.admin, wehub, &openwx, &open);
-        let router = router.merge(endpoints);
+        let readers = Readers::new(&config.metrics, keys.admin.clone(), keys.metrics);
+        let router = router(config, &service, keys.admin, wehub, &openwx, &open)
+            .merge(edge::metrics::router(service.clone(), readers))
+            .merge(endpoints);
         Self {
             config,
             store,

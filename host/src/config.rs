@@ -59,10 +59,14 @@ pub struct Config {
     pub handler_logs: guestlog::Config,
     /// The secrets that handlers are given.
     pub secrets: vault::Config,
+    /// What is counted and measured.
+    pub metrics: edge::metrics::Config,
     /// The store.
     pub store: store::Config,
     /// The log.
     pub log: telemetry::Config,
+    /// What goes elsewhere: traces.
+    pub telemetry: telemetry::Telemetry,
 }
 
 impl Default for Config {
@@ -82,8 +86,10 @@ impl Default for Config {
             endpoints: Default::default(),
             handler_logs: Default::default(),
             secrets: Default::default(),
+            metrics: Default::default(),
             store: Default::default(),
             log: Default::default(),
+            telemetry: Default::default(),
         }
     }
 }
@@ -150,6 +156,10 @@ impl Config {
         self.handler_logs.check().map_err(ConfigError::Unfit)?;
         self.openwx.check().map_err(ConfigError::Unfit)?;
         self.openwx
+            .check_served_at(self.server.listen)
+            .map_err(ConfigError::Unfit)?;
+        self.telemetry.otlp.check().map_err(ConfigError::Unfit)?;
+        self.metrics
             .check_served_at(self.server.listen)
             .map_err(ConfigError::Unfit)?;
         self.wehub.check().map_err(ConfigError::Unfit)?;

@@ -12,6 +12,7 @@ pub mod domain;
 pub mod edge;
 mod files;
 pub mod guestlog;
+pub mod metrics;
 pub mod runtime;
 pub mod service;
 pub mod store;

@@ -1,9 +1,13 @@
-//! The log: lines on stderr, for people or for machines.
+//! The log: lines on stderr, for people or for machines. And traces, for who wants them.
+
+mod traces;
 
 use std::io;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+pub use self::traces::{Otlp, TARGET, Traces};
 
 /// Settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +19,14 @@ pub struct Config {
     pub level: String,
     /// In which form.
     pub format: Format,
+}
+
+/// Settings of what goes elsewhere.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// Traces.
+    pub otlp: Otlp,
 }
 
 /// The form of the log.
@@ -36,18 +48,23 @@ impl Default for Config {
     }
 }
 
-/// Starts logging, once per process.
-pub fn start(config: &Config) -> Result<(), String> {
+/// Starts logging, once per process. Spans of the traces are none of the log's: without
+/// traces they are not even made.
+pub fn start(config: &Config, traces: Option<&Traces>) -> Result<(), String> {
     let filter =
         EnvFilter::try_new(&config.level).map_err(|error| format!("log.level: {error}"))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    let started = match config.format {
+    let silent = format!("{TARGET}=off").parse();
+    let silent = silent.map_err(|error| format!("{TARGET}: {error}"))?;
+    let log = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let log = match config.format {
         Format::Text => log
             .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-            .try_init(),
-        Format::Json => log.json().flatten_event(true).try_init(),
+            .boxed(),
+        Format::Json => log.json().flatten_event(true).boxed(),
     };
-    started.map_err(|error| error.to_string())
+    tracing_subscriber::registry()
+        .with(log.with_filter(filter.add_directive(silent)))
+        .with(traces.map(Traces::layer))
+        .try_init()
+        .map_err(|error| error.to_string())
 }

@@ -6,12 +6,14 @@ use super::{
     client::{Client, Reply},
     contacts,
     failure::Failure,
-    file,
+    file, labels,
     output::{Cell, Paint, Printed, Style, Table, facts, quoted, word},
     pauses, timers,
 };
 use crate::{
-    domain::{AccountId, ContactKind, Failure as BotFailure, Pause, handler::Failing, id::BadId},
+    domain::{
+        AccountId, ContactKind, Failure as BotFailure, Label, Pause, handler::Failing, id::BadId,
+    },
     edge::control::{
         input::{LIMIT_DEFAULT, LIMIT_MAX},
         wire::{AccountView, List},
@@ -22,6 +24,8 @@ const EXAMPLES: &str = "\
 Examples:
   wxhost account list
   wxhost account show wxid_a                        with the last failures of its bot
+  wxhost account label wxid_a +shop -test           what it is called
+  wxhost account list --label shop
   wxhost account contacts wxid_a --kind user        its friends
   wxhost account pauses wxid_a                      where its bot is silent, since it seemed to talk
                                                     to another bot
@@ -42,8 +46,23 @@ pub struct AccountArgs {
 enum AccountCommand {
     /// List the accounts that logged in at least once
     List {
+        /// Only those with this label
+        #[arg(long, value_parser = label)]
+        label: Option<Label>,
         #[command(flatten)]
         page: Page,
+    },
+    /// Give an account labels, or take some away; shows those that it has
+    ///
+    /// What is bound to a label (`wxhost handler bind NAME --account label:shop`) serves
+    /// the account's next event. An account that never logged in can have labels too.
+    Label {
+        /// Which
+        #[arg(value_parser = account_id)]
+        id: AccountId,
+        /// +LABEL to add one, -LABEL to take it away
+        #[arg(value_name = "+LABEL|-LABEL", value_parser = labels::change, allow_hyphen_values = true)]
+        changes: Vec<labels::Change>,
     },
     /// Show one account: its session, its bot, and how the bot failed lately
     Show {
@@ -130,6 +149,10 @@ impl Page {
     }
 }
 
+fn label(text: &str) -> Result<Label, BadId> {
+    text.try_into()
+}
+
 /// An account's id, as an argument.
 pub(super) fn account_id(text: &str) -> Result<AccountId, BadId> {
     text.try_into()
@@ -152,7 +175,11 @@ impl AccountArgs {
 impl AccountCommand {
     async fn ask(&self, client: &Client) -> Result<Reply, Failure> {
         match self {
-            Self::List { page } => page.get(client, &["accounts"], None).await,
+            Self::List { page, label } => {
+                let label = label.as_ref().map(|label| ("label", label.as_str()));
+                page.get(client, &["accounts"], label).await
+            }
+            Self::Label { id, changes } => labels::ask(client, id, changes).await,
             Self::Show { id } => client.get(&["accounts", id.as_str()], &[]).await,
             Self::Contacts { id, kind, page } => {
                 let kind = kind.as_deref().map(|kind| ("kind", kind));
@@ -186,7 +213,8 @@ impl AccountCommand {
 
     async fn show(&self, client: &Client, reply: &Reply, style: &Style) -> Result<String, Failure> {
         Ok(match self {
-            Self::List { .. } => table(&reply.read()?, style),
+            Self::List { label, .. } => table(&reply.read()?, label.as_ref(), style),
+            Self::Label { .. } => labels::about(&reply.read()?),
             Self::Show { id } => about(&reply.read()?, paused(client, id).await?, style),
             Self::Contacts { .. } => contacts::contacts(&reply.read()?, style),
             Self::Groups { .. } => contacts::groups(&reply.read()?, style),
@@ -210,11 +238,17 @@ async fn paused(client: &Client, id: &AccountId) -> Result<Option<usize>, Failur
     }
 }
 
-fn table(list: &List<AccountView>, style: &Style) -> String {
+fn table(list: &List<AccountView>, label: Option<&Label>, style: &Style) -> String {
     if list.items.is_empty() {
-        return "no account has logged in yet".to_owned();
+        return match label {
+            None => "no account has logged in yet".to_owned(),
+            Some(label) => format!("no account with the label {label} has logged in yet"),
+        };
     }
-    let mut table = Table::new(["ID", "NAME", "CLIENT", "SESSION", "SINCE", "HANDLER"]);
+    let columns = [
+        "ID", "NAME", "CLIENT", "SESSION", "SINCE", "HANDLER", "LABELS",
+    ];
+    let mut table = Table::new(columns);
     for account in &list.items {
         let (session, since) = session(account, style);
         let handler = account.handler.as_ref().map(ToString::to_string);
@@ -225,6 +259,7 @@ fn table(list: &List<AccountView>, style: &Style) -> String {
             session,
             since.into(),
             handler.unwrap_or_else(|| "none".to_owned()).into(),
+            labels::words(account.labels.iter()).into(),
         ]);
     }
     let mut text = table.show(style);
@@ -253,6 +288,9 @@ fn about(account: &AccountView, paused: Option<usize>, style: &Style) -> String 
         ("first login", style.when(account.first_login_ms)),
         ("handler", handler(account)),
     ];
+    if !account.labels.is_empty() {
+        known.push(("labels", labels::words(account.labels.iter())));
+    }
     known.extend(account.appid.clone().map(|appid| ("appid", appid)));
     if !account.alias.is_empty() {
         known.push(("alias", account.alias.clone()));
@@ -376,6 +414,7 @@ mod tests {
             first_login_ms: 0,
             session: None,
             last_logout: None,
+            labels: ["shop".try_into().unwrap()].into(),
             handler: None,
             failing: None,
             failures: Some(vec![BotFailure {
@@ -447,7 +486,7 @@ mod tests {
             items: vec![account],
             next: Some(evil.to_owned()),
         };
-        let table = table(&list, &Style::plain(0));
+        let table = table(&list, None, &Style::plain(0));
         assert_eq!(table.lines().count(), 3, "{table}");
         assert!(table.ends_with("'a\u{fffd}[2J\u{fffd}\u{fffd}'\\''; id'\n"));
         for text in [shown, table] {
@@ -462,9 +501,9 @@ mod tests {
             next: Some("wxid_a".into()),
         };
         assert_eq!(
-            table(&list, &Style::plain(0)),
-            "ID      NAME  CLIENT  SESSION  SINCE  HANDLER\n\
-             wxid_a  小明  wehub   offline         none\n\
+            table(&list, None, &Style::plain(0)),
+            "ID      NAME  CLIENT  SESSION  SINCE  HANDLER  LABELS\n\
+             wxid_a  小明  wehub   offline         none     shop\n\
              there are more: add --after 'wxid_a'\n"
         );
     }

@@ -11,6 +11,7 @@ pub mod failure;
 pub mod file;
 pub mod handler;
 pub mod kv;
+mod labels;
 pub mod launch;
 pub mod login;
 pub mod output;

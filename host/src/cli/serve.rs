@@ -7,9 +7,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
 
-use crate::{app, config::Config, telemetry};
+use crate::{
+    app,
+    config::Config,
+    telemetry::{self, Traces},
+};
 
 /// How long threads that still work may take once everything is closed.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
@@ -32,11 +39,16 @@ pub fn serve(file: Option<&Path>, overrides: Overrides) -> ExitCode {
         Ok(config) => config,
         Err(problem) => return fail(&problem, 2),
     };
-    if let Err(problem) = telemetry::start(&config.log) {
-        return fail(&problem, 2);
-    }
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(problem) => return fail(&problem, 1),
+    };
+    let traces = match start_telemetry(&config, &runtime) {
+        Ok(traces) => traces,
+        Err(problem) => return fail(&problem, 2),
+    };
     allow_many_sockets(sockets_max(&config));
-    match run(config) {
+    match run(runtime, config, traces) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => fail(&problem, 1),
     }
@@ -66,6 +78,8 @@ fn load(file: Option<&Path>, overrides: Overrides) -> Result<Config, String> {
     let mut config = Config::load(file).map_err(|error| error.to_string())?;
     config.data = overrides.data.unwrap_or(config.data);
     config.server.listen = overrides.listen.unwrap_or(config.server.listen);
+    // What may be open to everybody depends on the address.
+    config.check().map_err(|error| error.to_string())?;
     Ok(config)
 }
 
@@ -102,16 +116,29 @@ fn allow_many_sockets(sockets_max: u64) {
     }
 }
 
-fn run(config: Config) -> Result<(), String> {
+fn runtime() -> Result<Runtime, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
+        .build();
+    runtime.map_err(|error| error.to_string())
+}
+
+/// Starts the log, and traces if somebody wants them.
+fn start_telemetry(config: &Config, runtime: &Runtime) -> Result<Option<Traces>, String> {
+    let _inside = runtime.enter();
+    let traces = Traces::start(&config.telemetry.otlp)?;
+    telemetry::start(&config.log, traces.as_ref())?;
+    Ok(traces)
+}
+
+fn run(runtime: Runtime, config: Config, traces: Option<Traces>) -> Result<(), String> {
     let served = runtime.block_on(async {
         let end = told_to_end().map_err(|error| error.to_string())?;
-        app::serve(config, end)
-            .await
-            .map_err(|error| error.to_string())
+        let served = app::serve(config, end).await;
+        if let Some(traces) = traces {
+            traces.end().await;
+        }
+        served.map_err(|error| error.to_string())
     });
     // What hangs in the kernel must not keep the process from ending.
     runtime.shutdown_timeout(SHUTDOWN_MAX);

@@ -6,6 +6,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
+use super::label::LABEL_PREFIX;
+
 /// The longest account id taken. WeChat's own ids have at most 20 characters,
 /// an Openwx client's name at most 64; group ids that end in `@im.chatroom` 30.
 pub const ACCOUNT_ID_MAX_BYTES: usize = 256;
@@ -80,6 +82,11 @@ impl TryFrom<&str> for AccountId {
         if text.starts_with('*') {
             return Err(BadId(
                 "`*` stands for all accounts: no account id begins with it",
+            ));
+        }
+        if text.starts_with(LABEL_PREFIX) {
+            return Err(BadId(
+                "`label:` stands before labels: no account id begins with it",
             ));
         }
         Ok(Self(text.into()))

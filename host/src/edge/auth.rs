@@ -1,5 +1,5 @@
 //! Who may use the control API: whoever has the admin token. And whose token opens
-//! the controller API for Openwx clients, and nothing else.
+//! the controller API for Openwx clients, or the metrics, and nothing else.
 //!
 //! Each token lies in a file that only the host's user can read, so that the
 //! command line on the same machine finds it. In memory there is its digest
@@ -28,10 +28,14 @@ use super::{
 pub const TOKEN_FILE: &str = "admin-token";
 /// The file of the controller API's token.
 pub const CONTROLLER_TOKEN_FILE: &str = "openwx-token";
+/// The file of the token that reads metrics.
+pub const METRICS_TOKEN_FILE: &str = "metrics-token";
 /// What admin tokens begin with, so that one that leaked is recognised.
 const PREFIX: &str = "wxh_";
 /// What tokens of the controller API begin with.
 const CONTROLLER_PREFIX: &str = "wxo_";
+/// What tokens that read metrics begin with.
+const METRICS_PREFIX: &str = "wxm_";
 /// How many random bytes a token has.
 const RANDOM_BYTES: usize = 32;
 /// The shortest token taken from a file that somebody else wrote.
@@ -44,6 +48,10 @@ pub struct AdminToken(Token);
 /// The token that lets its bearer use the controller API. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ControllerToken(Token);
+
+/// The token that lets its bearer read metrics. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct MetricsToken(Token);
 
 /// The digest of a token.
 #[derive(Clone)]
@@ -87,6 +95,18 @@ impl ControllerToken {
     /// The token of this data directory, made the first time.
     pub fn load_or_create(data: &Path) -> Result<Self, TokenError> {
         Token::load_or_create(data.join(CONTROLLER_TOKEN_FILE), CONTROLLER_PREFIX).map(Self)
+    }
+
+    /// Whether this is the token. Takes the same time whatever differs.
+    pub fn verify(&self, token: &str) -> bool {
+        self.0.verify(token)
+    }
+}
+
+impl MetricsToken {
+    /// The token of this data directory, made the first time.
+    pub fn load_or_create(data: &Path) -> Result<Self, TokenError> {
+        Token::load_or_create(data.join(METRICS_TOKEN_FILE), METRICS_PREFIX).map(Self)
     }
 
     /// Whether this is the token. Takes the same time whatever differs.

@@ -10,6 +10,7 @@ mod keyfile;
 pub(crate) mod linger;
 pub(crate) mod loopback;
 pub(crate) mod loose;
+pub mod metrics;
 pub(crate) mod openwx;
 pub(crate) mod server;
 #[cfg(test)]

@@ -66,7 +66,7 @@ pub fn lost_line(lines: u64, at_ms: u64, account: Option<AccountId>) -> LogLine 
         event: String::new(),
         level: LogLevel::Warn,
         context: HOST.to_owned(),
-        text: format!("{lines} lines lost: more came than could be written"),
+        text: format!("{lines} lines lost: the disk did not take them in time"),
     }
 }
 

@@ -1,15 +1,7 @@
 //! The wasmtime engine, its pool, its clock, and the room in front of it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use dashmap::DashMap;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig,
@@ -20,18 +12,16 @@ use super::{
     Limits, bindings,
     endpoint::{self, EndpointErrand},
     requests,
+    shares::Shares,
     slow::SlowLane,
     state::{Acts, CallState, CallbackErrand, Errand},
+    ticker::Ticker,
 };
 use crate::domain::{
     HandlerName,
     handler::CallLimit,
     ports::{CallError, ComponentError},
 };
-
-/// How often a computing guest is interrupted, to let others run and to count
-/// its time.
-pub const TICK: Duration = Duration::from_millis(10);
 
 /// Memory of a slot that is wiped and kept instead of given back: what most
 /// guests touch. Only worth it where the kernel can say which pages were
@@ -64,11 +54,10 @@ pub struct Engine {
     endpoints: Arc<Semaphore>,
     /// Room for the calls of one handler: never all of it, so that a bot that
     /// waits in every call leaves some for the others.
-    shares: DashMap<HandlerName, Arc<Semaphore>>,
-    share: usize,
-    /// The same of an endpoint, whose clients may keep it busy for long.
-    endpoint_share: usize,
-    _ticker: Ticker,
+    shares: Shares,
+    /// The same of endpoints, whose clients may keep them busy for long.
+    endpoint_shares: Shares,
+    ticker: Ticker,
 }
 
 /// Room for one call, given back when it is dropped. By then the call's instance is gone.
@@ -84,9 +73,12 @@ impl Engine {
         let callback_linker = common_linker(&wasm).map_err(host_error)?;
         let endpoint_linker = endpoint_linker(&wasm).map_err(host_error)?;
         let no_thread = |error: std::io::Error| ComponentError::Host(error.to_string());
-        let ticker = Ticker::start(&wasm).map_err(no_thread)?;
         let slow = Arc::new(SlowLane::open().map_err(no_thread)?);
-        let room = Arc::new(Semaphore::new(limits.concurrent_calls as usize));
+        let places = limits.concurrent_calls as usize;
+        let room = Arc::new(Semaphore::new(places));
+        let free = Arc::clone(&room);
+        let is_called = move || free.available_permits() < places;
+        let ticker = Ticker::start(&wasm, is_called).map_err(no_thread)?;
         Ok(Self {
             wasm,
             linker,
@@ -94,24 +86,23 @@ impl Engine {
             endpoint_linker,
             slow,
             room,
-            endpoints: Arc::new(Semaphore::new(share(limits, 2))),
-            shares: DashMap::new(),
-            share: share(limits, 2),
-            endpoint_share: share(limits, 4),
-            _ticker: ticker,
+            endpoints: Arc::new(Semaphore::new((places / 2).max(1))),
+            shares: Shares::new((places / 2).max(1)),
+            endpoint_shares: Shares::new((places / 4).max(1)),
+            ticker,
         })
     }
 
     /// Waits for room for one more call of this handler. The pool itself does
     /// not queue: without this, the call after the last would fail at once.
     pub async fn room(&self, handler: &HandlerName, wait: Duration) -> Result<Room, CallError> {
-        let share = self.share_of(handler, self.share);
+        let share = self.shares.of(handler);
         let both = async {
             let own = share.acquire_owned().await;
             let common = Arc::clone(&self.room).acquire_owned().await;
             Ok(Room([own?, common?], None))
         };
-        within(wait, both).await
+        self.within(wait, both).await
     }
 
     /// The same for an endpoint.
@@ -120,44 +111,36 @@ impl Engine {
         handler: &HandlerName,
         wait: Duration,
     ) -> Result<Room, CallError> {
-        let share = self.share_of(handler, self.endpoint_share);
+        let share = self.endpoint_shares.of(handler);
         let all = async {
             let own = share.acquire_owned().await;
             let of_endpoints = Arc::clone(&self.endpoints).acquire_owned().await;
             let common = Arc::clone(&self.room).acquire_owned().await;
             Ok(Room([own?, common?], Some(of_endpoints?)))
         };
-        within(wait, all).await
+        self.within(wait, all).await
+    }
+
+    async fn within(
+        &self,
+        wait: Duration,
+        room: impl Future<Output = Result<Room, AcquireError>>,
+    ) -> Result<Room, CallError> {
+        match tokio::time::timeout(wait, room).await {
+            Ok(Ok(room)) => {
+                self.ticker.call_begins();
+                Ok(room)
+            }
+            Ok(Err(_)) | Err(_) => Err(CallError::Busy {
+                waited_ms: wait.as_millis() as u64,
+            }),
+        }
     }
 
     /// Forgets the shares of handlers that nobody calls at the moment.
     pub fn forget_shares(&self) {
-        self.shares.retain(|_, share| Arc::strong_count(share) > 1);
-    }
-
-    fn share_of(&self, handler: &HandlerName, places: usize) -> Arc<Semaphore> {
-        if let Some(share) = self.shares.get(handler) {
-            return Arc::clone(&share);
-        }
-        let new = || Arc::new(Semaphore::new(places));
-        Arc::clone(&self.shares.entry(handler.clone()).or_insert_with(new))
-    }
-}
-
-/// One part of the room in so many.
-fn share(limits: &Limits, parts: u32) -> usize {
-    (limits.concurrent_calls / parts).max(1) as usize
-}
-
-async fn within(
-    wait: Duration,
-    room: impl Future<Output = Result<Room, AcquireError>>,
-) -> Result<Room, CallError> {
-    match tokio::time::timeout(wait, room).await {
-        Ok(Ok(room)) => Ok(room),
-        Ok(Err(_)) | Err(_) => Err(CallError::Busy {
-            waited_ms: wait.as_millis() as u64,
-        }),
+        self.shares.forget_idle();
+        self.endpoint_shares.forget_idle();
     }
 }
 
@@ -267,41 +250,4 @@ fn endpoint_linker(
     acting::add_to_linker::<_, HasSelf<CallState<EndpointErrand>>>(l, itself)?;
     endpoint::take_heads(l)?;
     Ok(linker)
-}
-
-/// One thread for the process that moves the engine's epoch on.
-struct Ticker {
-    stop: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Ticker {
-    fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (engine, stopped) = (engine.weak(), Arc::clone(&stop));
-        let thread = thread::Builder::new()
-            .name("wasm-ticker".to_owned())
-            .spawn(move || {
-                while !stopped.load(Ordering::Relaxed) {
-                    thread::sleep(TICK);
-                    let Some(engine) = engine.upgrade() else {
-                        return;
-                    };
-                    engine.increment_epoch();
-                }
-            })?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
 }

@@ -14,10 +14,11 @@ use super::{
     convert,
     egress::Egress,
     endpoint::EndpointErrand,
-    engine::{Engine, Room, TICK},
+    engine::{Engine, Room},
     registry::{Bot, Callback, Guest, chain},
     slow::Ending,
     state::{CallState, CallbackErrand, Errand, Stopped},
+    ticker::TICK,
     warm::{Instance, Warm},
 };
 use crate::domain::{
@@ -333,14 +334,14 @@ pub(super) fn failed<E: Errand>(
         message.truncate(end);
         message.push_str(" […]");
     }
-    CallError::Failed(CallFailure {
+    CallError::Failed(Box::new(CallFailure {
         kind,
         message,
         output: state.output.tail(),
         lines: state.output.take_lines(),
         used: state.used(),
         limits: Some(state.limits.of_a_call()),
-    })
+    }))
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub struct Limits {
     pub call_memory_bytes: u64,
     /// Elements of one table. Python's runtime needs 5,700.
     pub call_table_elements: u32,
-    /// Computing time of one call, in ms; rounded up to whole ticks of 10 ms.
+    /// Computing time of one call, in ms; rounded up to whole ticks of 2 ms.
     /// What the guest spends waiting does not count.
     pub call_cpu_ms: u64,
     /// Time of one call in all, waiting included, in ms. At most 15 s together

@@ -18,10 +18,12 @@ mod limits;
 mod output;
 mod registry;
 mod requests;
+mod shares;
 mod slow;
 mod state;
 #[cfg(test)]
 mod tests;
+mod ticker;
 mod timers;
 mod warm;
 
@@ -42,6 +44,7 @@ use crate::domain::{
         InUse, Runtime, Store, Visit, VisitError, Visited,
     },
 };
+use crate::metrics;
 
 /// The runtime on wasmtime.
 pub struct Wasm {
@@ -129,6 +132,7 @@ impl Runtime for Wasm {
             return Err(of_another_world(&call.bot));
         };
         let room = self.room(&call.bot).await?;
+        let _running = metrics::get().running();
         invoke::call(&self.engine, &self.host, &self.warm, &bot, call, room).await
     }
 
@@ -137,6 +141,7 @@ impl Runtime for Wasm {
             return Err(of_another_world(&ask.component));
         };
         let room = self.room(&ask.component).await?;
+        let _running = metrics::get().running();
         invoke::ask(&self.engine, &self.host, &callback, ask, room).await
     }
 
@@ -161,6 +166,7 @@ impl Wasm {
 
     async fn room(&self, deployment: &Deployment) -> Result<engine::Room, CallError> {
         let wait = self.host.limits.queue_wait();
+        let _waiting = metrics::get().waiting();
         self.engine.room(&deployment.handler, wait).await
     }
 }
@@ -169,7 +175,7 @@ impl Wasm {
 fn of_another_world(deployment: &Deployment) -> CallError {
     let world = &deployment.version.world;
     let message = format!("a component of {world} can't be asked this");
-    CallError::Failed(CallFailure::new(FailureKind::Host, message))
+    CallError::Failed(CallFailure::new(FailureKind::Host, message).into())
 }
 
 impl fmt::Debug for Wasm {

@@ -380,6 +380,24 @@ mod tests {
     }
 
     #[test]
+    fn whoever_holds_it_speaks_in_another_call() {
+        let output = Output::new(10, 0);
+        let stderr = output.stderr();
+        output.print(b"begun");
+        output.begin_anew(5, 0);
+        stderr.print(b"12345");
+        output.print(b"6");
+        assert_eq!(
+            output.tail(),
+            "12345\n[1 bytes over the limit were dropped]"
+        );
+        assert_eq!(
+            shown(&output).first().map(String::as_str),
+            Some("warn stderr: 12345")
+        );
+    }
+
+    #[test]
     fn short_lines_are_bounded_by_their_number() {
         let output = Output::new(u32::MAX, 0);
         for _ in 0..LINES_MAX + 7 {

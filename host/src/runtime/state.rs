@@ -18,9 +18,9 @@ use super::{
     Limits,
     buckets::{Buckets, Which},
     egress::Outgoing,
-    engine::TICK,
     invoke::Host,
     output::Output,
+    ticker::TICK,
     timers::Timers,
 };
 use crate::domain::{
@@ -241,7 +241,7 @@ impl<E: Errand> CallState<E> {
         let half = usize::try_from(self.limits.call_memory_bytes / 2).unwrap_or(usize::MAX);
         !self.memory_refused
             && self.memory_bytes <= half
-            && self.table.iter_mut().all(|held| is_standard_stream(held))
+            && self.table.iter_mut().all(is_standard_stream)
     }
 
     /// What its linear memories come to.

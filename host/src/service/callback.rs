@@ -22,6 +22,7 @@ use super::{
     Error, Service,
     deliver::over_the_limit,
     failures::{failure_log, kept_failure},
+    measured::{note_call, note_uncalled},
 };
 use crate::domain::{
     AccountId, Deployment, FailureId, FailureKind, Login, LoginId,
@@ -179,9 +180,16 @@ impl Service {
             component: &component,
             about,
         };
-        match self.0.runtime.ask(ask).await {
+        let asked = self.0.runtime.ask(ask).await;
+        if let Err(error) = &asked {
+            note_uncalled(&component, error);
+        }
+        match asked {
             Ok(answer) => self.keep(&mut held, &asking, answer).await,
-            Err(CallError::Failed(failure)) => Ok(self.failed(&mut held, &asking, failure).await),
+            Err(CallError::Failed(failure)) => {
+                note_call(&component, failure.kind.as_str(), Some(&failure.used));
+                Ok(self.failed(&mut held, &asking, *failure).await)
+            }
             Err(busy @ CallError::Busy { .. }) => Err(Error::Busy {
                 reason: busy.to_string(),
             }),
@@ -203,11 +211,13 @@ impl Service {
         let Answer {
             verdict,
             key_values,
+            used,
             lines,
             ..
         } = answer;
         self.log_question(asking.component, &asking.about, lines);
         if key_values.is_empty() {
+            note_call(asking.component, "ok", Some(&used));
             return Ok(Asked::Decided(verdict));
         }
         let commit = Commit {
@@ -215,8 +225,12 @@ impl Service {
             ..Commit::default()
         };
         match self.commit_held(held, commit).await {
-            Ok(()) => Ok(Asked::Decided(verdict)),
+            Ok(()) => {
+                note_call(asking.component, "ok", Some(&used));
+                Ok(Asked::Decided(verdict))
+            }
             Err(Error::Store(error @ StoreError::TooLarge { .. })) => {
+                note_call(asking.component, FailureKind::Effects.as_str(), Some(&used));
                 let failure = over_the_limit(error.to_string());
                 Ok(self.failed(held, asking, failure).await)
             }

@@ -1,7 +1,8 @@
 //! What is deployed, ready to be looked up once per event.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound,
     sync::{
         Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -12,10 +13,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use crate::domain::{
-    AccountId, Binding, Deployment, Digest, Handler, HandlerName,
+    AccountId, Binding, Deployment, Digest, Handler, HandlerName, Label, Labelled, Labels,
     handler::{
         ConfigScope, Configuration, Layer, Layers, Scope, Score, Share, Version, VersionNumber,
     },
+    label::{self, Torn},
     ports::InUse,
 };
 
@@ -201,14 +203,22 @@ pub struct Deployed {
     /// Every handler by name.
     pub handlers: BTreeMap<HandlerName, Entry>,
     bindings: HashMap<AccountId, HandlerName>,
+    /// What serves those with a label.
+    by_label: BTreeMap<Label, HandlerName>,
+    /// The labels of the accounts that have some.
+    labels: Arc<BTreeMap<AccountId, Labels>>,
     default: Option<HandlerName>,
     callback: Option<HandlerName>,
 }
 
 impl Deployed {
-    /// With these handlers, and these bindings of the store.
-    pub fn new(handlers: Vec<Entry>, bindings: Vec<Binding>) -> Self {
-        let mut deployed = Self::default();
+    /// With these handlers, and these bindings and labels of the store.
+    pub fn new(handlers: Vec<Entry>, bindings: Vec<Binding>, labels: Vec<Labelled>) -> Self {
+        let labels = labels.into_iter().map(|it| (it.account, it.labels));
+        let mut deployed = Self {
+            labels: Arc::new(labels.collect()),
+            ..Self::default()
+        };
         for entry in handlers {
             deployed.put(entry);
         }
@@ -228,6 +238,9 @@ impl Deployed {
         match binding.account {
             Scope::All => self.default = Some(binding.handler),
             Scope::Callback => self.callback = Some(binding.handler),
+            Scope::Label(label) => {
+                self.by_label.insert(label, binding.handler);
+            }
             Scope::Account(id) => {
                 self.bindings.insert(id, binding.handler);
             }
@@ -239,14 +252,78 @@ impl Deployed {
         match scope {
             Scope::All => self.default.take().is_some(),
             Scope::Callback => self.callback.take().is_some(),
+            Scope::Label(label) => self.by_label.remove(label).is_some(),
             Scope::Account(id) => self.bindings.remove(id).is_some(),
         }
     }
 
-    /// What serves an account.
+    /// What serves an account: by a binding of its own, else by one of its labels, else
+    /// by the one for all.
     pub fn deployment_of(&self, account: &AccountId) -> Option<&Arc<Deployment>> {
-        let name = self.bindings.get(account).or(self.default.as_ref())?;
+        let own = self.bindings.get(account);
+        let name = own.or_else(|| self.labelled(account));
+        let name = name.or(self.default.as_ref())?;
         Some(self.handlers.get(name)?.deployment_for(account))
+    }
+
+    fn labelled(&self, account: &AccountId) -> Option<&HandlerName> {
+        if self.by_label.is_empty() {
+            return None;
+        }
+        label::serving(self.labels.get(account)?, &self.by_label)
+    }
+
+    /// An account's labels.
+    pub fn labels_of(&self, account: &AccountId) -> Labels {
+        self.labels.get(account).cloned().unwrap_or_default()
+    }
+
+    /// How many accounts have labels.
+    pub fn labelled_accounts(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The accounts with a label, ordered by id, beginning after `after`.
+    pub fn accounts_with(
+        &self,
+        label: &Label,
+        after: Option<&AccountId>,
+    ) -> impl Iterator<Item = &AccountId> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let all = self.labels.range::<AccountId, _>((from, Bound::Unbounded));
+        let labelled = all.filter(move |(_, labels)| labels.contains(label));
+        labelled.map(|(account, _)| account)
+    }
+
+    /// Gives an account these labels, instead of those that it has.
+    pub fn label(&mut self, account: AccountId, labels: Labels) -> Result<(), Torn> {
+        label::check(&account, &labels, &self.by_label)?;
+        let all = Arc::make_mut(&mut self.labels);
+        match labels.is_empty() {
+            true => all.remove(&account),
+            false => all.insert(account, labels),
+        };
+        Ok(())
+    }
+
+    /// Refuses a binding after which some account's labels are bound to different
+    /// handlers.
+    pub fn check_torn(&self, binding: &Binding) -> Result<(), Torn> {
+        let Scope::Label(label) = &binding.account else {
+            return Ok(());
+        };
+        let mut bound = self.by_label.clone();
+        bound.insert(label.clone(), binding.handler.clone());
+        let mut having = self.accounts_with(label, None);
+        having.try_for_each(|account| label::check(account, &self.labels_of(account), &bound))
+    }
+
+    /// The accounts that are bound to a handler by themselves or by a label.
+    pub fn accounts_bound_to(&self, handler: &HandlerName) -> BTreeSet<AccountId> {
+        let own = self.bindings.iter().filter(|(_, it)| *it == handler);
+        let labels = self.by_label.iter().filter(|(_, it)| *it == handler);
+        let labelled = labels.flat_map(|(label, _)| self.accounts_with(label, None));
+        own.map(|(id, _)| id).chain(labelled).cloned().collect()
     }
 
     /// What decides about the callback.
@@ -254,17 +331,21 @@ impl Deployed {
         Some(&self.handlers.get(self.callback.as_ref()?)?.serving)
     }
 
-    /// Every binding, the default first, then the callback's, then by account.
+    /// Every binding, the default first, then the callback's, then by label, then by
+    /// account.
     pub fn bindings(&self) -> Vec<Binding> {
         let default = self.default.iter().map(|handler| (Scope::All, handler));
         let callback = self.callback.iter();
         let callback = callback.map(|handler| (Scope::Callback, handler));
+        let labels = self.by_label.iter();
+        let labels = labels.map(|(label, handler)| (Scope::Label(label.clone()), handler));
         let own = self
             .bindings
             .iter()
             .map(|(id, handler)| (Scope::Account(id.clone()), handler));
         let mut all: Vec<_> = default
             .chain(callback)
+            .chain(labels)
             .chain(own)
             .map(|(account, handler)| Binding {
                 account,
@@ -393,7 +474,7 @@ mod tests {
     #[test]
     fn an_account_s_own_binding_goes_before_the_one_for_all() {
         let bindings = vec![binding("*", "echo"), binding("a", "faq")];
-        let mut deployed = Deployed::new(vec![entry("echo"), entry("faq")], bindings);
+        let mut deployed = Deployed::new(vec![entry("echo"), entry("faq")], bindings, Vec::new());
         let serves = |deployed: &Deployed, account: &str| {
             let deployment = deployed.deployment_of(&id(account));
             deployment.map(|it| it.handler.as_str().to_owned())
@@ -407,6 +488,51 @@ mod tests {
         assert_eq!(serves(&deployed, "a"), None);
     }
 
+    fn labels(text: &str) -> Labels {
+        let words = text.split_whitespace();
+        words.map(|word| word.try_into().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_label_goes_before_all_and_after_the_account_itself() {
+        let bindings = vec![
+            binding("*", "echo"),
+            binding("label:shop", "faq"),
+            binding("b", "echo"),
+        ];
+        let handlers = vec![entry("echo"), entry("faq")];
+        let mut deployed = Deployed::new(handlers, bindings, Vec::new());
+        for account in ["a", "b"] {
+            deployed.label(id(account), labels("other shop")).unwrap();
+        }
+        deployed.label(id("c"), labels("other")).unwrap();
+        let serves = |deployed: &Deployed, account: &str| {
+            let deployment = deployed.deployment_of(&id(account)).unwrap();
+            deployment.handler.as_str().to_owned()
+        };
+        for (account, handler) in [("a", "faq"), ("b", "echo"), ("c", "echo"), ("d", "echo")] {
+            assert_eq!(serves(&deployed, account), handler, "{account}");
+        }
+        let faq = "faq".try_into().unwrap();
+        assert_eq!(deployed.accounts_bound_to(&faq), [id("a"), id("b")].into());
+        deployed.label(id("a"), labels("")).unwrap();
+        assert_eq!(serves(&deployed, "a"), "echo");
+        assert_eq!(deployed.labelled_accounts(), 2);
+    }
+
+    #[test]
+    fn no_account_is_torn_between_two_labels() {
+        let bindings = vec![binding("label:shop", "faq"), binding("label:test", "echo")];
+        let handlers = vec![entry("echo"), entry("faq")];
+        let mut deployed = Deployed::new(handlers, bindings, Vec::new());
+        assert!(deployed.label(id("a"), labels("shop test")).is_err());
+        assert!(deployed.labels_of(&id("a")).is_empty());
+        deployed.label(id("a"), labels("shop new")).unwrap();
+        assert!(deployed.check_torn(&binding("label:new", "echo")).is_err());
+        assert_eq!(deployed.check_torn(&binding("label:new", "faq")), Ok(()));
+        assert_eq!(deployed.check_torn(&binding("label:shop", "echo")), Ok(()));
+    }
+
     #[test]
     fn the_callback_has_a_handler_of_its_own() {
         let bindings = [
@@ -415,7 +541,7 @@ mod tests {
             binding("*", "echo"),
         ];
         let handlers = vec![entry("echo"), entry("faq"), entry("gate")];
-        let mut deployed = Deployed::new(handlers, bindings.to_vec());
+        let mut deployed = Deployed::new(handlers, bindings.to_vec(), Vec::new());
         let [own, callback, all] = bindings;
         assert_eq!(deployed.bindings(), [all, callback, own]);
         assert_eq!(
@@ -448,7 +574,7 @@ mod tests {
     #[test]
     fn a_newer_version_serves_those_it_has_reached() {
         let entry = Entry::new(rolling_out(20), Vec::new(), Arc::default(), None);
-        let deployed = Deployed::new(vec![entry], vec![binding("*", "faq")]);
+        let deployed = Deployed::new(vec![entry], vec![binding("*", "faq")], Vec::new());
         let number = |account| deployed.deployment_of(&id(account)).unwrap().version.number;
         assert_eq!(
             (number("a"), number("b")),
@@ -468,7 +594,7 @@ mod tests {
             layers.put(ConfigScope::Account(id(account)), plain(account));
         }
         let entry = Entry::new(rolling_out(20), Vec::new(), Arc::new(layers), None);
-        let deployed = Deployed::new(vec![entry], vec![binding("*", "faq")]);
+        let deployed = Deployed::new(vec![entry], vec![binding("*", "faq")], Vec::new());
         for (account, number, value) in [("a", 2, "a"), ("b", 1, "b"), ("c", 1, "all")] {
             let deployment = deployed.deployment_of(&id(account)).unwrap();
             assert_eq!(deployment.version.number, VersionNumber(number));

@@ -5,26 +5,34 @@
 //! If the process dies before the commit, nothing has happened; if it dies
 //! after it, the same event is answered with the same tasks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tracing::{Instrument, field::Empty};
 
 use super::{
     ContactReport, Error, Service,
     error::failure_of,
     failing::Waited,
     failures::{failure_log, kept_failure},
-    guard, reruns,
+    guard,
+    measured::{LOST, note_call, note_made, note_uncalled},
+    reruns,
     turn::Turn,
 };
 use crate::domain::{
     Account, AccountId, Action, ClientKind, Contact, Deployment, Event, Failure, FailureId,
     HandlerName, Happening, Message, Millis, Session, Task, TaskId, TaskNumber, TaskState,
-    handler::FailureKind,
+    handler::{FailureKind, Used},
     ports::{
-        Call, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord, PauseChange,
-        Seen, StoreError, TaskFilter,
+        Call, CallError, CallFailure, Commit, Committed, Effects, EventOutcome, EventRecord,
+        PauseChange, Seen, StoreError, TaskFilter,
     },
     task::Origin,
 };
+use crate::{metrics, telemetry::TARGET};
 
 /// An event with what else its report says.
 #[derive(Debug)]
@@ -86,6 +94,9 @@ impl Drop for Kept<'_> {
 /// served for the first time.
 const QUEUED_LOOKED_AT: usize = 100;
 
+/// What is counted as the outcome of an event that was settled before.
+pub(super) const REPEATED: &str = "repeated";
+
 /// What settles an event together with its record.
 #[derive(Debug)]
 pub(super) struct Settling {
@@ -104,8 +115,10 @@ impl Service {
     /// when the caller goes away.
     pub async fn deliver(&self, delivery: Delivery) -> Result<Vec<Task>, Error> {
         let service = self.clone();
-        self.detached(async move { service.deliver_in_turn(delivery).await })
-            .await
+        let client = delivery.reporter.client.as_str();
+        let span = tracing::info_span!(target: TARGET, "deliver", client);
+        let delivered = async move { service.deliver_in_turn(delivery).await };
+        self.detached(delivered.instrument(span)).await
     }
 
     /// Runs in a task of its own: dropping the caller does not cut it off.
@@ -128,13 +141,15 @@ impl Service {
             contacts,
             reply,
         } = delivery;
-        let mut turn = self.turn(&event.account).await?;
+        let waiting = tracing::info_span!(target: TARGET, "turn");
+        let mut turn = self.turn(&event.account).instrument(waiting).await?;
         self.heard(&event.account);
         let repeats_within = match repeats_within {
             Some(_) if turn.is_superseded(&event.key) => Some(Duration::ZERO),
             span => span,
         };
         if let Some(record) = self.seen_before(&event, repeats_within).await? {
+            metrics::get().event(reporter.client.as_str(), REPEATED);
             return self.tasks_of(&event.account, &record, reply).await;
         }
         let (key, client) = (event.key.clone(), reporter.client);
@@ -219,7 +234,9 @@ impl Service {
             waited,
             client,
         };
-        self.run_until_settled(turn, &asked, settled).await
+        let span = tracing::info_span!(target: TARGET, "settle", client = client.as_str());
+        let settled = self.run_until_settled(turn, &asked, settled);
+        settled.instrument(span).await
     }
 
     /// Runs the bot, and again if another account wrote meanwhile to what it read of
@@ -352,6 +369,7 @@ impl Service {
         let Settled { event, reply, .. } = *settled;
         let now_ms = self.0.store.now();
         let verdict = called.verdict();
+        let measured = called.measured();
         let bot = called.bot();
         let failing = self.failing_after(turn, &called, settled, now_ms);
         let mut commit = called.into_commit(settled, now_ms);
@@ -376,15 +394,31 @@ impl Service {
         // fired is gone before it is set again.
         let mut whole = settled.also.clone();
         whole.add(commit);
-        match self.try_commit(turn, &event.account, whole).await? {
+        let outcome = whole.seen.as_ref().map(|seen| seen.record.outcome);
+        let span = tracing::info_span!(target: TARGET, "commit", outcome = Empty);
+        if let Some(outcome) = outcome {
+            span.record("outcome", outcome.as_str());
+        }
+        let tried = self.try_commit(turn, &event.account, whole);
+        let tried = tried.instrument(span).await?;
+        if let Some((bot, outcome, used)) = &measured {
+            let lost = matches!(tried, Tried::SharedMoved);
+            note_call(bot, if lost { LOST } else { outcome }, Some(used));
+        }
+        match tried {
             Tried::Done => {}
             Tried::Duplicate(record) => {
+                metrics::get().event(settled.client.as_str(), REPEATED);
                 self.0.runtime.forget_instance(&event.account);
                 let tasks = self.tasks_of(&event.account, &record, reply).await?;
                 return Ok(Some(tasks));
             }
             Tried::SharedMoved => return Ok(None),
         }
+        if let Some(outcome) = outcome {
+            metrics::get().event(settled.client.as_str(), outcome.as_str());
+        }
+        note_made(&asked);
         if let Some(log) = failure_log {
             self.append_log(log);
         }
@@ -426,7 +460,10 @@ impl Service {
         commit: Commit,
     ) -> Result<Tried, Error> {
         let epoch = turn.epoch.unwrap_or_default();
-        match self.0.store.commit(account, epoch, commit).await? {
+        let began = Instant::now();
+        let committed = self.0.store.commit(account, epoch, commit).await?;
+        metrics::get().committed(began);
+        match committed {
             Committed::Ok => Ok(Tried::Done),
             Committed::Duplicate(record) => Ok(Tried::Duplicate(record)),
             Committed::Fenced => Err(Error::Host(format!(
@@ -616,17 +653,32 @@ impl Service {
             event: Arc::clone(event),
             is_trial: false,
         };
-        match self.0.runtime.call(call).await {
+        let span = tracing::info_span!(
+            target: TARGET, "call", handler = bot.handler.as_str(),
+            version = bot.version.number.0, outcome = Empty
+        );
+        let called = self.0.runtime.call(call).instrument(span.clone()).await;
+        span.record("outcome", outcome_of(&called));
+        match called {
             Ok(mut effects) => {
                 self.log_call(&bot, event, std::mem::take(&mut effects.lines));
                 Ok(Called::Handled(bot, effects))
             }
             Err(error) => {
+                note_uncalled(&bot, &error);
                 let mut failure = failure_of(error)?;
                 self.log_call(&bot, event, std::mem::take(&mut failure.lines));
                 Ok(Called::Failed(bot, failure))
             }
         }
+    }
+}
+
+fn outcome_of(called: &Result<Effects, CallError>) -> &'static str {
+    match called {
+        Ok(_) => "ok",
+        Err(CallError::Failed(failure)) => failure.kind.as_str(),
+        Err(_) => "not called",
     }
 }
 
@@ -718,6 +770,17 @@ impl Called {
             Self::Unhandled | Self::Paused(_) => None,
             Self::Handled(bot, _) => Some((Arc::clone(bot), false)),
             Self::Failed(bot, _) => Some((Arc::clone(bot), true)),
+        }
+    }
+
+    /// The bot that was called, how that went, and what it used.
+    fn measured(&self) -> Option<(Arc<Deployment>, &'static str, Used)> {
+        match self {
+            Self::Unhandled | Self::Paused(_) => None,
+            Self::Handled(bot, effects) => Some((Arc::clone(bot), "ok", effects.used)),
+            Self::Failed(bot, failure) => {
+                Some((Arc::clone(bot), failure.kind.as_str(), failure.used))
+            }
         }
     }
 

@@ -106,7 +106,7 @@ pub enum Error {
 /// so nothing ran.
 pub(super) fn failure_of(error: CallError) -> Result<CallFailure, Error> {
     match error {
-        CallError::Failed(failure) => Ok(failure),
+        CallError::Failed(failure) => Ok(*failure),
         error @ CallError::Busy { .. } => Err(Error::Busy {
             reason: error.to_string(),
         }),

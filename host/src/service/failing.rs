@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     Error, Reply, Service,
-    deliver::{Called, Settled, Settling, Tried},
+    deliver::{Called, REPEATED, Settled, Settling, Tried},
     reruns,
     turn::{Slot, Turn},
 };
@@ -19,6 +19,7 @@ use crate::domain::{
         WaitingChange,
     },
 };
+use crate::metrics;
 
 /// How many waiting events of an account are run before its other alarms get their turn.
 const RUN_IN_A_ROW: usize = 8;
@@ -134,8 +135,11 @@ impl Service {
         let mut whole = also;
         whole.add(commit);
         match self.try_commit(turn, account, whole).await? {
-            Tried::Done => {}
-            Tried::Duplicate(record) => return self.tasks_of(account, &record, reply).await,
+            Tried::Done => metrics::get().event(client.as_str(), outcome.as_str()),
+            Tried::Duplicate(record) => {
+                metrics::get().event(client.as_str(), REPEATED);
+                return self.tasks_of(account, &record, reply).await;
+            }
             Tried::SharedMoved => return Err(reruns::contended()),
         }
         turn.failing = Some(failing);
@@ -396,7 +400,7 @@ impl Service {
         let account = failing.account.clone();
         let failing = (!failing.is_over()).then(|| Box::new(failing));
         let commit = Commit {
-            failing: Some(change_to(failing.as_ref())),
+            failing: Some(change_to(failing.as_deref())),
             alarms,
             ..Commit::default()
         };
@@ -519,7 +523,7 @@ pub(super) struct FailingAfter {
 impl FailingAfter {
     /// Adds the change to what is committed.
     pub fn add_to(&self, commit: &mut Commit) {
-        commit.failing = self.failing.as_ref().map(|it| change_to(it.as_ref()));
+        commit.failing = self.failing.as_ref().map(|it| change_to(it.as_deref()));
         commit.alarms.extend(self.alarm.clone());
     }
 
@@ -564,9 +568,9 @@ impl Waited {
     }
 }
 
-fn change_to(failing: Option<&Box<Failing>>) -> FailingChange {
+fn change_to(failing: Option<&Failing>) -> FailingChange {
     match failing {
-        Some(failing) => FailingChange::Put(failing.clone()),
+        Some(failing) => FailingChange::Put(Box::new(failing.clone())),
         None => FailingChange::End,
     }
 }

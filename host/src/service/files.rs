@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Error, Reply, Service, deliver::Settling, turn::Turn};
+use super::{Error, Reply, Service, deliver::Settling, measured::note_made, turn::Turn};
 use crate::domain::{
     AccountId, Action, Alarm, ClientKind, Digest, Event, EventKey, FileRequest, Happening, Millis,
     Task, TaskState,
@@ -250,7 +250,9 @@ impl Service {
             files: vec![request],
             ..Commit::default()
         };
+        let made = commit.tasks.clone();
         self.commit(turn, &account, commit).await?;
+        note_made(&made);
         self.0.links.wake(&account);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 
 use bytes::Bytes;
 
-use super::{Error, Service, turn::Turn};
+use super::{Error, Service, measured::note_made, turn::Turn};
 use crate::domain::{
     Account, AccountId, Action, ClientKind, Login, LoginId, LoginState, Millis, Task, TaskState,
     login::{NOTE_MAX_BYTES, QrImage},
@@ -27,7 +27,7 @@ const AGENTS_MAX: usize = 4;
 const WAITING_MAX: usize = 100;
 /// How long an agent counts as there after it was last heard of: WeHub polls every
 /// few seconds, and sends heartbeats every half minute.
-const HEARD_WITHIN_MS: u64 = 90_000;
+pub(super) const HEARD_WITHIN_MS: u64 = 90_000;
 /// How many accounts are looked at at a time in search of an agent.
 const PAGE: usize = 500;
 /// How often a change is tried anew when somebody else was faster.
@@ -434,7 +434,9 @@ impl Service {
         };
         self.await_outcomes(&agent, &mut commit, login.made_ms)
             .await?;
+        let made = commit.tasks.clone();
         self.commit(turn, &agent, commit).await?;
+        note_made(&made);
         self.0.links.wake(&agent);
         Ok(login)
     }

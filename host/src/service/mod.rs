@@ -24,6 +24,7 @@ mod handlers;
 mod links;
 mod logins;
 mod logs;
+mod measured;
 mod pauses;
 mod record;
 mod reruns;
@@ -54,8 +55,8 @@ pub use deliver::{Delivery, Reply, Reporter};
 pub use endpoints::Entrance;
 pub use error::Error;
 pub use handlers::{
-    ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployDone, Invoke, Invoked, Replay, Replayed,
-    ReplayedEvent,
+    ChangeLabels, ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployDone, Invoke, Invoked,
+    Replay, Replayed, ReplayedEvent,
 };
 pub use links::{Link, Woken};
 pub use logins::{LoginRequest, QrSession};
@@ -199,6 +200,8 @@ impl Service {
         let now_ms = self.0.store.now();
         let since_ms = now_ms.saturating_sub(IDLE.as_millis() as Millis);
         self.0.turns.forget_idle(since_ms, now_ms);
+        self.forget_measured();
+        self.0.reruns.forget_idle();
     }
 
     /// Takes no new work from now on.

@@ -28,8 +28,7 @@ const NEWCOMER_WAIT: Duration = Duration::from_millis(100);
 /// How long a rerun waits for those before it, with the same reason.
 const RERUN_WAIT: Duration = Duration::from_millis(500);
 
-/// Who runs again, by handler. One entry for each handler that was ever granted a
-/// shared bucket: people deploy those, and few.
+/// Who runs again, by handler.
 #[derive(Debug, Default)]
 pub(super) struct Reruns(DashMap<HandlerName, Arc<Mutex<()>>>);
 
@@ -39,6 +38,11 @@ impl Reruns {
             return Arc::clone(&lane);
         }
         Arc::clone(&self.0.entry(handler.clone()).or_default())
+    }
+
+    /// Forgets the handlers of which nobody runs at the moment.
+    pub fn forget_idle(&self) {
+        self.0.retain(|_, lane| Arc::strong_count(lane) > 1);
     }
 }
 
@@ -102,6 +106,18 @@ pub(super) fn contended() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lane_is_kept_as_long_as_somebody_runs() -> Result<(), crate::domain::id::BadId> {
+        let reruns = Reruns::default();
+        let (busy, idle) = ("busy".try_into()?, "idle".try_into()?);
+        let held = reruns.lane(&busy);
+        reruns.lane(&idle);
+        reruns.forget_idle();
+        assert_eq!(reruns.0.len(), 1);
+        assert!(Arc::ptr_eq(&held, &reruns.lane(&busy)));
+        Ok(())
+    }
 
     #[tokio::test]
     async fn a_bot_runs_again_so_many_times() {

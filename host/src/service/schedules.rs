@@ -5,7 +5,7 @@
 //! the host dies in between, the alarms are set again, and each account's event is
 //! settled once. What came due while the host was down comes due once at its start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -16,6 +16,7 @@ use crate::domain::{
     ports::{CatalogueChange, Commit},
     timer::{SCHEDULE_PREFIX, ScheduleDue, schedule_event_key},
 };
+use crate::metrics;
 
 /// How many accounts are told of a schedule at the same moment. The next ones follow
 /// with the next look at the alarms, so that other alarms come in between.
@@ -179,8 +180,13 @@ impl Service {
     ) -> Result<usize, Error> {
         let mut told = 0;
         let mut after: Option<String> = None;
-        let listed = self.0.catalogue.now().bound_to(handler);
-        let all = listed.contains(&Scope::All);
+        let deployed = self.0.catalogue.now();
+        let all = deployed.bound_to(handler).contains(&Scope::All);
+        let listed = match all {
+            true => BTreeSet::new(),
+            false => deployed.accounts_bound_to(handler),
+        };
+        drop(deployed);
         let mut listed = listed.into_iter();
         loop {
             let (accounts, last) = match all {
@@ -191,7 +197,7 @@ impl Service {
                     (page.items, after.is_none())
                 }
                 false => {
-                    let ids = own_accounts(listed.by_ref().take(ACCOUNTS_READ));
+                    let ids: Vec<_> = listed.by_ref().take(ACCOUNTS_READ).collect();
                     (self.known(&ids).await?, ids.is_empty())
                 }
             };
@@ -285,7 +291,9 @@ impl Service {
             payload: found.payload.clone(),
             also: Commit::default(),
         };
-        self.fire(&mut turn, due).await
+        self.fire(&mut turn, due).await?;
+        metrics::get().fired("schedule");
+        Ok(())
     }
 
     /// Whether the schedule has come due again since: bots that take longer than its
@@ -358,12 +366,4 @@ impl Service {
         };
         Ok(Fired { accounts })
     }
-}
-
-fn own_accounts(scopes: impl Iterator<Item = Scope>) -> Vec<AccountId> {
-    let account = |scope| match scope {
-        Scope::Account(id) => Some(id),
-        Scope::All | Scope::Callback => None,
-    };
-    scopes.filter_map(account).collect()
 }

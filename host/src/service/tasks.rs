@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{
     Error, Reply, Service,
     deliver::{Reporter, Settling},
+    measured::{note_ended, note_made},
     turn::Turn,
 };
 use crate::domain::{
@@ -118,6 +119,7 @@ impl Service {
         let tasks = commit.tasks;
         match self.0.store.enqueue(id, enqueue).await? {
             Enqueued::Ok => {
+                note_made(&tasks);
                 self.0.links.wake(id);
                 Ok((tasks, false))
             }
@@ -416,6 +418,13 @@ impl Service {
 
     /// Writes a task that has ended, and tells whoever asked for it.
     pub(super) async fn ended(&self, turn: &mut Turn, task: Task, raw: Bytes) -> Result<(), Error> {
+        let (action, state) = (task.action.name(), task.state);
+        self.write_ended(turn, task, raw).await?;
+        note_ended(action, state);
+        Ok(())
+    }
+
+    async fn write_ended(&self, turn: &mut Turn, task: Task, raw: Bytes) -> Result<(), Error> {
         match &task.origin {
             Origin::Api | Origin::Endpoint { .. } => {
                 self.put_task(turn, task, Commit::default()).await

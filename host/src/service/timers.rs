@@ -8,6 +8,7 @@ use crate::domain::{
     AccountId, Event, EventKey, HandlerName, Happening, Millis, Timer, TimerChange,
     ports::{Commit, Page},
 };
+use crate::metrics;
 
 /// The fact that says when a timer or a schedule was due, in ms: after the host was
 /// down it is late.
@@ -81,7 +82,9 @@ impl Service {
             payload: timer.payload,
             also: gone,
         };
-        self.fire(&mut turn, due).await
+        self.fire(&mut turn, due).await?;
+        metrics::get().fired("timer");
+        Ok(())
     }
 
     /// Calls the account's bot, in the account's turn, for what came due. What was

@@ -16,6 +16,7 @@ use crate::domain::{
     AccountId, Alarm, AlarmKind, Bucket, ClientName, ContactKind, Digest, EventKey, FailureId,
     HandlerName, LoginId, Millis, TaskNumber, TaskState, Timer,
     handler::{CALLBACK_SCOPE, ConfigScope, RunKey, Scope, VersionNumber},
+    label::LABEL_PREFIX,
     ports::StoreError,
 };
 
@@ -92,10 +93,12 @@ pub enum Table {
     Recorded = 31,
     /// Pieces of values too large for one record.
     Piece = 32,
+    /// Account to its labels.
+    Label = 34,
 }
 
 impl Table {
-    const ALL: [Self; 32] = [
+    const ALL: [Self; 33] = [
         Self::Meta,
         Self::Epoch,
         Self::Account,
@@ -128,6 +131,7 @@ impl Table {
         Self::Waiting,
         Self::Recorded,
         Self::Piece,
+        Self::Label,
     ];
 
     /// The table that a key belongs to.
@@ -269,14 +273,21 @@ pub fn config(handler: &HandlerName, scope: &ConfigScope) -> Key {
     configs(handler).end(scope.as_str())
 }
 
-/// A binding. No account's id begins with `*`, so what does can stand for others.
+/// A binding. No account's id begins with `*` or `label:`, so what does can stand for
+/// others.
 pub fn binding(scope: &Scope) -> Key {
-    let scope = match scope {
-        Scope::All => "*",
-        Scope::Callback => CALLBACK_SCOPE,
-        Scope::Account(id) => id.as_str(),
-    };
-    Key::of(Table::Binding).end(scope)
+    let own = |text: &str| Key::of(Table::Binding).end(text);
+    match scope {
+        Scope::All => own("*"),
+        Scope::Callback => own(CALLBACK_SCOPE),
+        Scope::Label(label) => own(&format!("{LABEL_PREFIX}{label}")),
+        Scope::Account(id) => own(id.as_str()),
+    }
+}
+
+/// An account's labels.
+pub fn labels(account: &AccountId) -> Key {
+    Key::of(Table::Label).end(account.as_str())
 }
 
 /// A wanted client.

@@ -18,9 +18,9 @@ use super::{
 };
 use crate::domain::{
     Account, AccountId, Alarm, AlarmKind, Binding, Bucket, ClientName, Contact, ContactKind,
-    Digest, EventKey, Failure, FailureId, FileRequest, Handler, HandlerName, Login, LoginId,
-    Member, Millis, Pause, Recorded, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange,
-    Usage, WaitingEvent,
+    Digest, EventKey, Failure, FailureId, FileRequest, Handler, HandlerName, Labelled, Login,
+    LoginId, Member, Millis, Pause, Recorded, Task, TaskId, TaskNumber, TaskState, Timer,
+    TimerChange, Usage, WaitingEvent,
     client::Wanted,
     handler::{ConfigEntries, ConfigScope, Failing, Run, RunKey, Scope, Version, VersionNumber},
     ports::{
@@ -46,6 +46,7 @@ struct State {
     versions: BTreeMap<HandlerName, BTreeMap<VersionNumber, Version>>,
     configs: BTreeMap<HandlerName, BTreeMap<String, ConfigEntries>>,
     bindings: BTreeMap<String, Binding>,
+    labels: BTreeMap<AccountId, Labelled>,
     clients: BTreeMap<ClientName, Wanted>,
     logins: Logins,
     files: BTreeMap<(String, AccountId), FileRequest>,
@@ -579,6 +580,14 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn queued_of_all(&self, limit: usize) -> Result<usize, StoreError> {
+        let queued = |task: &&Task| task.state == TaskState::Queued;
+        self.with(|state| {
+            let tasks = state.of.values().flat_map(|held| held.tasks.values());
+            Ok(tasks.filter(queued).take(limit).count())
+        })
+    }
+
     async fn key_value(&self, bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.within(bucket, |entries| entries.values.get(key).cloned())
     }
@@ -851,6 +860,7 @@ impl Store for MemoryStore {
             Ok(Catalogue {
                 handlers: state.handlers.values().cloned().collect(),
                 bindings: state.bindings.values().cloned().collect(),
+                labels: state.labels.values().cloned().collect(),
             })
         })
     }
@@ -887,6 +897,7 @@ impl Store for MemoryStore {
                 CatalogueChange::PutHandler(handler) => size(handler),
                 CatalogueChange::PutVersion(_, version) => size(version),
                 CatalogueChange::PutBinding(binding) => size(binding),
+                CatalogueChange::PutLabels(labelled) => size(labelled),
                 CatalogueChange::PutRun(run) => size(run),
                 CatalogueChange::PutConfig(config) => size(config),
                 _ => 0,
@@ -1029,6 +1040,12 @@ impl State {
             }
             CatalogueChange::RemoveBinding(scope) => {
                 self.bindings.remove(&named(scope));
+            }
+            CatalogueChange::PutLabels(labelled) => {
+                self.labels.insert(labelled.account.clone(), labelled);
+            }
+            CatalogueChange::RemoveLabels(account) => {
+                self.labels.remove(&account);
             }
             CatalogueChange::PutRun(run) => {
                 self.runs.insert(run.key(), run);

@@ -22,8 +22,8 @@ use super::{
 use crate::domain::{
     Account, AccountId, Action, Alarm, AlarmKind, Binding, Bucket, ClientKind, Contact,
     ContactKind, Digest, EventKey, Failure, FailureId, FailureKind, FileRequest, Group, Handler,
-    HandlerName, Happening, KeptEvent, Login, LoginId, Member, Millis, Pause, Recorded, Task,
-    TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage, User, WaitingEvent,
+    HandlerName, Happening, KeptEvent, Labelled, Login, LoginId, Member, Millis, Pause, Recorded,
+    Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage, User, WaitingEvent,
     client::{Over, Wanted},
     handler::{
         ConfigEntries, ConfigScope, Failing, LimitsInForce, Run, Scope, Sealed, Used, Version,
@@ -631,6 +631,8 @@ async fn urgent_tasks_come_first(mut f: Fixture) {
     f.settle().await;
     assert_eq!(f.store.queued(&id("a"), 9).await.unwrap(), 4);
     assert_eq!(f.store.queued(&id("a"), 3).await.unwrap(), 3);
+    assert_eq!(f.store.queued_of_all(9).await.unwrap(), 5);
+    assert_eq!(f.store.queued_of_all(3).await.unwrap(), 3);
     for (number, mut taken) in [
         (3, urgent("a", 3)),
         (4, urgent("a", 4)),
@@ -1239,6 +1241,13 @@ async fn the_catalogue_changes_as_a_whole(mut f: Fixture) {
         })
     };
     let one = || Scope::Account(id("a"));
+    let shop = || Scope::Label("shop".try_into().unwrap());
+    let labelled = |account: &str, labels: &[&str]| Labelled {
+        account: id(account),
+        labels: labels.iter().map(|it| (*it).try_into().unwrap()).collect(),
+    };
+    let labels =
+        |account: &str, labels: &[&str]| CatalogueChange::PutLabels(labelled(account, labels));
     let first = vec![
         CatalogueChange::PutHandler(Box::new(handler("b"))),
         CatalogueChange::PutHandler(Box::new(handler("a"))),
@@ -1246,10 +1255,19 @@ async fn the_catalogue_changes_as_a_whole(mut f: Fixture) {
         CatalogueChange::RemoveHandler(name("gone")),
         bind(Scope::All, "a"),
         bind(one(), "a"),
+        bind(shop(), "a"),
+        labels("a", &["shop"]),
+        labels("b", &["shop", "test"]),
     ];
     f.store.change_catalogue(first).await.unwrap();
     f.settle().await;
-    let second = vec![bind(one(), "b"), CatalogueChange::RemoveBinding(Scope::All)];
+    let second = vec![
+        bind(one(), "b"),
+        CatalogueChange::RemoveBinding(Scope::All),
+        CatalogueChange::RemoveBinding(shop()),
+        CatalogueChange::RemoveLabels(id("a")),
+        labels("b", &["test"]),
+    ];
     f.store.change_catalogue(second).await.unwrap();
     f.settle().await;
     let catalogue = f.store.catalogue().await.unwrap();
@@ -1261,6 +1279,7 @@ async fn the_catalogue_changes_as_a_whole(mut f: Fixture) {
             handler: name("b")
         }]
     );
+    assert_eq!(catalogue.labels, vec![labelled("b", &["test"])]);
 }
 
 async fn versions_are_kept_until_they_are_not(mut f: Fixture) {

@@ -9,12 +9,12 @@ use wxhost_tests::{Context, Host, Result, check, guests, host::Settings, poll, w
 /// How long a pause may take to end, and what waits to be run.
 const SOON: Duration = Duration::from_secs(20);
 /// A text that is too long for the bot to answer: its call fails.
-const TOO_LONG: usize = 2_000;
+const TOO_LONG: usize = 12_000;
 
 fn settings() -> Settings {
     Settings::default()
         .unpaced()
-        .limit("call_effects_bytes", 1_000)
+        .limit("call_effects_bytes", 8_000)
         .limit("failures_in_a_row", 3)
 }
 
@@ -145,11 +145,8 @@ async fn what_waits_survives_kill_9_and_is_run_in_order_and_once() -> Result<()>
         a.deliver(message).await?.silent()?;
     }
     let path = "/handlers/echo/pauses/wxid_a";
-    let ended = host
-        .api()?
-        .request(Method::DELETE, path, None)
-        .await?
-        .ok()?;
+    let api = host.api()?;
+    let ended = api.request(Method::DELETE, path, None).await?.ok()?;
     assert_eq!(ended["waiting"]["events"], 4, "{ended}");
     host.kill9().await?;
     host.start_again().await?;

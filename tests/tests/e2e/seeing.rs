@@ -74,10 +74,8 @@ async fn what_a_bot_says_is_kept_by_account_and_over_restarts() -> Result<()> {
 
     // What is only tried says nothing here.
     let said = json!({"message": {"author": "x", "content": {"text": "log.info trial"}}});
-    let invoked = host
-        .api()?
-        .post("/handlers/probe/invoke", &json!({"event": said}))
-        .await?;
+    let request = json!({"event": said});
+    let invoked = host.api()?.post("/handlers/probe/invoke", &request).await?;
     check!(
         invoked["output"].to_string().contains("trial"),
         "it is shown"
@@ -101,8 +99,8 @@ async fn what_a_bot_says_is_kept_by_account_and_over_restarts() -> Result<()> {
         Ok((!folder.exists()).then_some(()))
     })
     .await?;
-    let gone = host
-        .api()?
+    let api = host.api()?;
+    let gone = api
         .request(Method::GET, "/handlers/probe/logs", None)
         .await?;
     gone.problem(404, "not-found")?;
@@ -237,11 +235,8 @@ async fn a_trap_is_found_by_its_id_with_the_names_of_functions() -> Result<()> {
     check!(item.get("output").is_none(), "a list is short: {item}");
     let text = whole["message"].as_str().unwrap_or_default();
     check!(text.contains("wasm backtrace"), "{text}");
-    check!(
-        text.contains("trap") && text.contains("run"),
-        "it names its functions: {text}"
-    );
-    check!(text.contains("on_event"), "{text}");
+    check!(text.contains("rust_panic"), "it names functions: {text}");
+    check!(text.contains("on-event"), "{text}");
     check!(
         whole["output"].to_string().contains("trapped on purpose"),
         "{whole}"
@@ -271,7 +266,7 @@ async fn a_trap_is_found_by_its_id_with_the_names_of_functions() -> Result<()> {
     let shown = host.cli(&["handler", "failures", "trap", id]).await?;
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     check!(
-        shown.contains("on_event") && shown.contains("of 500 ms"),
+        shown.contains("on-event") && shown.contains("of 500 ms"),
         "{shown}"
     );
 
@@ -281,6 +276,23 @@ async fn a_trap_is_found_by_its_id_with_the_names_of_functions() -> Result<()> {
     let unknown = "/handlers/trap/failures/f-nothing";
     let unknown = host.api()?.request(Method::GET, unknown, None).await?;
     unknown.problem(404, "not-found")?;
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_bots_own_functions_are_named_where_they_are_not_inlined() -> Result<()> {
+    let host = Host::unpaced().await?;
+    let a = host.wehub("wxid_a")?.login().await?;
+    host.serve_guest("wxid_a", "endless-recursion").await?;
+    a.text_from("wxid_bob", "hi").await?.silent()?;
+    let (item, whole) = the_failure(&host, "endless-recursion").await?;
+    let reason = item["reason"].as_str().unwrap_or_default();
+    check!(reason.contains("call stack exhausted"), "{reason}");
+    let text = whole["message"].as_str().unwrap_or_default();
+    check!(
+        text.contains("endless_recursion") && text.contains("::dive"),
+        "{text}"
+    );
     host.end().await
 }
 
@@ -460,6 +472,12 @@ async fn a_full_disk_stops_no_bot_and_is_said_once() -> Result<()> {
         Ok(host.log().contains(noted).then_some(()))
     })
     .await?;
+    // Answers once all that was said before has come to the disk, and fails at it too.
+    let api = host.api()?;
+    let unread = api
+        .request(Method::GET, "/handlers/probe/logs", None)
+        .await?;
+    assert_eq!(unread.status, 500);
     fs::remove_file(&dir)?;
     a.text_from("wxid_bob", "log.info two").await?.says("ok")?;
     let kept = poll::until("it goes on", SOON, async || {

@@ -39,7 +39,7 @@ use super::{
 use crate::{
     domain::{
         AccountId, HandlerName,
-        handler::{CALLBACK_WORLD, HostRule, Scope, WhenFailing},
+        handler::{CALLBACK_WORLD, HostRule, Reach, Scope, WhenFailing},
         id::BadId,
     },
     edge::control::wire::{BindRequest, HandlerView, List},
@@ -61,6 +61,7 @@ Examples:
   wxhost handler fire faq daily --account wxid_a   the same now, for one account
   wxhost handler bind echo --account '*'         every account without a bot of its own
   wxhost handler bind faq --account wxid_a       one account
+  wxhost handler bind faq --account label:shop   those with a label that have no bot of their own
   wxhost handler bind gatekeeper --callback      decides who may log in
   wxhost handler deploy hook webhook.wasm --act-for wxid_a  an endpoint, at /x/hook/
   wxhost handler token hook                      a new token for those who call it
@@ -148,7 +149,7 @@ enum HandlerCommand {
         #[arg(value_parser = handler_name)]
         name: HandlerName,
     },
-    /// Let a handler serve an account, all that have none of their own, or the callback
+    /// Let a handler serve an account, those with a label, all others, or the callback
     Bind {
         /// Which
         #[arg(value_parser = handler_name)]
@@ -180,8 +181,8 @@ enum HandlerCommand {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Whom {
-    /// An account's id, or '*' (in quotes) for all that have no binding of their own
-    #[arg(long, value_name = "ID|*", value_parser = scope)]
+    /// An account's id, label:NAME for all with a label, or '*' (in quotes) for all others
+    #[arg(long, value_name = "ID|label:NAME|*", value_parser = scope)]
     account: Option<Scope>,
     /// The callback itself: who may log in, and what is answered to what no bot knows
     #[arg(long)]
@@ -397,7 +398,7 @@ fn granted(handler: &HandlerView) -> String {
         .into_iter()
         .filter(|(has, _)| *has)
         .map(|(_, name)| name.to_owned())
-        .chain(manifest.allowed_hosts.iter().map(HostRule::to_string))
+        .chain(manifest.allowed_hosts.iter().map(allowed))
         .collect();
     let schedules = manifest.schedules.iter();
     granted.extend(schedules.map(|it| format!("schedule {} ({} {})", it.name, it.cron, it.zone)));
@@ -411,6 +412,14 @@ fn granted(handler: &HandlerView) -> String {
     granted.join("\n")
 }
 
+/// A rule, and that it reaches further than its text says at first sight.
+fn allowed(rule: &HostRule) -> String {
+    match rule.reach() {
+        Reach::Internal => format!("{rule} (reaches private addresses)"),
+        Reach::Public | Reach::Listed => rule.to_string(),
+    }
+}
+
 fn scopes(scopes: &[Scope], between: &str) -> String {
     let words: Vec<String> = scopes.iter().cloned().map(String::from).collect();
     words.join(between)
@@ -419,8 +428,11 @@ fn scopes(scopes: &[Scope], between: &str) -> String {
 /// Whom a scope means, in a sentence.
 fn whom(scope: &Scope) -> String {
     match scope {
-        Scope::All => "every account that has no binding of its own".to_owned(),
+        Scope::All => "every account that has no binding of its own or by a label".to_owned(),
         Scope::Callback => "the callback itself".to_owned(),
+        Scope::Label(label) => {
+            format!("every account with the label {label} that has no binding of its own")
+        }
         Scope::Account(id) => harmless(id.as_str()),
     }
 }
@@ -511,6 +523,25 @@ mod tests {
                  serves    *\n"
             )
         );
+    }
+
+    #[test]
+    fn a_rule_that_reaches_private_addresses_says_so() {
+        for (rule, shown) in [
+            ("https://a.com", "https://a.com"),
+            ("https://*", "https://*"),
+            ("http://10.0.0.7", "http://10.0.0.7"),
+            (
+                "https://a.com:8443",
+                "https://a.com:8443 (reaches private addresses)",
+            ),
+            (
+                "http://localhost",
+                "http://localhost (reaches private addresses)",
+            ),
+        ] {
+            assert_eq!(allowed(&rule.parse().unwrap()), shown);
+        }
     }
 
     #[test]

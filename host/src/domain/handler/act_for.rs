@@ -18,7 +18,8 @@ pub struct ActFor(BTreeSet<Scope>);
 impl ActFor {
     /// These.
     pub fn new(scopes: BTreeSet<Scope>) -> Result<Self, String> {
-        if scopes.contains(&Scope::Callback) {
+        let is_whom = |scope: &Scope| matches!(scope, Scope::All | Scope::Account(_));
+        if !scopes.iter().all(is_whom) {
             return Err("takes ids of accounts, or * for all of them".to_owned());
         }
         if scopes.len() > ACT_FOR_MAX {

@@ -220,15 +220,23 @@ impl Failing {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{Handler, handler::Configuration};
+    use crate::domain::{
+        Handler,
+        handler::{Configuration, Version},
+    };
 
     fn bot(name: &str, number: u32) -> Deployment {
-        let mut handler = Handler::example(name);
-        handler.version.number = VersionNumber(number);
-        handler.deployment(&handler.version, Configuration::default())
+        let handler = Handler::example(name);
+        let version = Version {
+            number: VersionNumber(number),
+            ..handler.version.clone()
+        };
+        handler.deployment(&Arc::new(version), Configuration::default())
     }
 
     fn fresh(bot: &Deployment) -> Failing {

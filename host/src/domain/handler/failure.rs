@@ -106,7 +106,7 @@ pub struct LimitsInForce {
 pub struct Used {
     /// From its beginning to its end, in µs.
     pub wall_us: u64,
-    /// Of that, time that it computed, in ms; counted in ticks of 10 ms.
+    /// Of that, time that it computed, in ms; counted in ticks of 2 ms.
     pub cpu_ms: u64,
     /// Memory at the end, in bytes. It never shrinks, so this is the most it had.
     pub memory_bytes: u64,
@@ -128,7 +128,7 @@ mod tests {
         );
         let failure: Failure = serde_json::from_str(&kept).unwrap();
         assert_eq!((&failure.id, &failure.account), (&None, &None));
-        assert_eq!((failure.reason(), failure.limits), ("boom", None));
+        assert_eq!((failure.reason(), &failure.limits), ("boom", &None));
         let again = serde_json::to_string(&failure).unwrap();
         assert_eq!(serde_json::from_str::<Failure>(&again).unwrap(), failure);
         let kind = serde_json::to_value(failure.kind).unwrap();

@@ -35,7 +35,7 @@ pub use self::{
     schedule::{Fired, Run, RunKey, SCHEDULES_MAX, Schedule, ScheduleView},
     version::{DeployChange, VERSIONS_KEPT, Version, VersionNumber},
 };
-use super::{AccountId, Digest, HandlerName, Millis, endpoint::MOUNT};
+use super::{AccountId, Digest, HandlerName, Label, Millis, endpoint::MOUNT, label::LABEL_PREFIX};
 
 /// The world of bots.
 pub const BOT_WORLD: &str = "wxhost:bot/bot@0.1.0";
@@ -135,15 +135,17 @@ impl Handler {
     }
 }
 
-/// What a handler serves: one account, all that have none of their own, or the
-/// callback that they report to.
+/// What a handler serves: one account, those with a label, all others, or the callback
+/// that they report to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Scope {
-    /// Every account that has no binding of its own.
+    /// Every account that has no binding of its own, nor by a label.
     All,
     /// The WeHub callback itself.
     Callback,
+    /// Every account with this label that has no binding of its own.
+    Label(Label),
     /// One account.
     Account(AccountId),
 }
@@ -154,7 +156,7 @@ impl Scope {
     pub fn check(&self, name: &HandlerName, version: &Version) -> Result<(), String> {
         let (needed, whom) = match self {
             Self::Callback => (CALLBACK_WORLD, "the callback"),
-            Self::All | Self::Account(_) => (BOT_WORLD, "accounts"),
+            Self::All | Self::Label(_) | Self::Account(_) => (BOT_WORLD, "accounts"),
         };
         if version.is_endpoint() {
             return Err(format!(
@@ -180,7 +182,10 @@ impl TryFrom<String> for Scope {
         match text.as_str() {
             "*" => Ok(Self::All),
             CALLBACK_SCOPE => Ok(Self::Callback),
-            id => Ok(Self::Account(id.try_into()?)),
+            other => match other.strip_prefix(LABEL_PREFIX) {
+                Some(label) => Ok(Self::Label(label.try_into()?)),
+                None => Ok(Self::Account(other.try_into()?)),
+            },
         }
     }
 }
@@ -190,6 +195,7 @@ impl From<Scope> for String {
         match scope {
             Scope::All => "*".to_owned(),
             Scope::Callback => CALLBACK_SCOPE.to_owned(),
+            Scope::Label(label) => format!("{LABEL_PREFIX}{label}"),
             Scope::Account(id) => id.into(),
         }
     }
@@ -314,11 +320,14 @@ mod tests {
 
     #[test]
     fn scopes_read_back_and_none_is_an_account_by_accident() {
-        for text in ["*", "*callback", "wxid_a"] {
+        for text in ["*", "*callback", "label:shop", "wxid_a"] {
             let scope = Scope::try_from(text.to_owned()).unwrap();
             assert_eq!(String::from(scope), text);
         }
-        assert!(Scope::try_from("*callbacks".to_owned()).is_err());
+        for text in ["*callbacks", "label:", "label:a b"] {
+            assert!(Scope::try_from(text.to_owned()).is_err(), "{text}");
+        }
+        assert!(AccountId::try_from("label:shop").is_err());
     }
 
     #[test]

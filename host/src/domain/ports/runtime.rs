@@ -135,7 +135,7 @@ pub struct Visited {
     /// call.
     pub go_on: Box<dyn FnOnce() + Send>,
     /// The rest of the call: what the endpoint asked for since, or how it failed.
-    pub rest: BoxFuture<'static, Result<EndpointEffects, CallFailure>>,
+    pub rest: BoxFuture<'static, Result<EndpointEffects, Box<CallFailure>>>,
 }
 
 /// What an endpoint asked for.
@@ -203,7 +203,7 @@ impl CallFailure {
 pub enum CallError {
     /// The guest failed: this event is settled as failed.
     #[error("the component failed: {}", .0.message)]
-    Failed(CallFailure),
+    Failed(Box<CallFailure>),
     /// The host has no room for the call now: nothing ran, the event can come
     /// again.
     #[error("the host is busy: no room for another call within {waited_ms} ms")]

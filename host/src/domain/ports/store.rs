@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Account, AccountId, Alarm, AlarmKind, Binding, Bucket, ClientName, Contact, ContactKind,
-    Digest, EventKey, Failure, FailureId, FileRequest, Handler, HandlerName, Login, LoginId,
-    Member, Millis, Pause, Recorded, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange,
-    Usage, WaitingEvent,
+    Digest, EventKey, Failure, FailureId, FileRequest, Handler, HandlerName, Labelled, Login,
+    LoginId, Member, Millis, Pause, Recorded, Task, TaskId, TaskNumber, TaskState, Timer,
+    TimerChange, Usage, WaitingEvent,
     client::Wanted,
     handler::{ConfigEntries, ConfigScope, Failing, Run, RunKey, Scope, Version, VersionNumber},
 };
@@ -60,6 +60,20 @@ pub enum EventOutcome {
     PassedBy,
     /// The same, and the event waits until it works again.
     Waiting,
+}
+
+impl EventOutcome {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Handled => "handled",
+            Self::Failed => "failed",
+            Self::Unhandled => "unhandled",
+            Self::Paused => "paused",
+            Self::PassedBy => "passed-by",
+            Self::Waiting => "waiting",
+        }
+    }
 }
 
 /// The event that a commit settles.
@@ -349,6 +363,10 @@ pub enum CatalogueChange {
     PutBinding(Binding),
     /// No such binding any more.
     RemoveBinding(Scope),
+    /// These are the account's labels from now on.
+    PutLabels(Labelled),
+    /// The account has no labels any more.
+    RemoveLabels(AccountId),
     /// This schedule's times are so from now on.
     PutRun(Run),
     /// No such schedule any more.
@@ -364,13 +382,15 @@ pub enum ClientChange {
     Remove(ClientName),
 }
 
-/// What is deployed: all handlers and bindings.
+/// What is deployed: all handlers, bindings and labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalogue {
     /// Every handler, ordered by name.
     pub handlers: Vec<Handler>,
     /// Every binding.
     pub bindings: Vec<Binding>,
+    /// Every account that has labels.
+    pub labels: Vec<Labelled>,
 }
 
 /// Which tasks to list.
@@ -494,6 +514,9 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// How many tasks are queued, counted up to `limit`.
     async fn queued(&self, account: &AccountId, limit: usize) -> Result<usize, StoreError>;
+
+    /// How many tasks are queued in all queues together, counted up to `limit`.
+    async fn queued_of_all(&self, limit: usize) -> Result<usize, StoreError>;
 
     /// A value of a bucket.
     async fn key_value(&self, bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, StoreError>;

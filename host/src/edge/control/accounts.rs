@@ -7,7 +7,7 @@ use super::{
     wire::{AccountView, EventView, List},
 };
 use crate::{
-    domain::{Account, AccountId, Contact, ContactKind, EventKey, Failure, Group, Member},
+    domain::{Account, AccountId, Contact, ContactKind, EventKey, Failure, Group, Label, Member},
     edge::error::Problem,
     service::Service,
 };
@@ -19,8 +19,16 @@ pub async fn list(
     State(service): State<Service>,
     query: Query,
 ) -> Result<Answer<List<AccountView>>, Problem> {
-    let query = query.only(&["after", "limit"])?;
-    let page = service.accounts(query.after(), query.limit()?).await?;
+    let query = query.only(&["after", "limit", "label"])?;
+    let (after, limit) = (query.after(), query.limit()?);
+    let page = match query.get("label") {
+        None => service.accounts(after, limit).await?,
+        Some(label) => {
+            let label = Label::try_from(label);
+            let label = label.map_err(|bad| Problem::bad_field("label", bad))?;
+            service.accounts_with(&label, after, limit).await?
+        }
+    };
     Ok(Answer(List::of(page, |account| view(&service, account))))
 }
 
@@ -36,7 +44,8 @@ pub async fn show(
 
 fn view(service: &Service, account: Account) -> AccountView {
     let serving = service.deployment_of(&account.id);
-    AccountView::new(account, serving.map(|it| it.handler.clone()))
+    let labels = service.labels(&account.id);
+    AccountView::new(account, labels, serving.map(|it| it.handler.clone()))
 }
 
 pub async fn events(

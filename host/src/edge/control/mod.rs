@@ -18,6 +18,7 @@ mod deploy;
 mod failures;
 mod files;
 mod handlers;
+mod labels;
 mod logins;
 pub mod logs;
 mod pauses;
@@ -137,6 +138,10 @@ fn account_routes() -> Router<Service> {
     Router::new()
         .route("/accounts", get(accounts::list))
         .route("/accounts/{account}", get(accounts::show))
+        .route(
+            "/accounts/{account}/labels",
+            get(labels::show).put(labels::replace).patch(labels::change),
+        )
         .route(
             "/accounts/{account}/tasks",
             get(tasks::list).post(tasks::submit),

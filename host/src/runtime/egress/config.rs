@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// How many handlers must be able to ask at the same time, however slow the systems are
+/// that some of them ask: so many parts of all places is what one handler has at most.
+const HANDLERS_MIN: u32 = 16;
 const KIB: u32 = 1024;
 const MIB: u32 = 1024 * KIB;
 
@@ -26,7 +29,8 @@ pub struct Config {
     /// Requests of all guests at the same time. What is above it waits.
     pub requests_max: u32,
     /// Requests of one handler at the same time, so that a system that doesn't answer
-    /// holds up its own bot only. What is above it waits.
+    /// holds up its own bot only: at most a sixteenth of `requests_max`. What is above it
+    /// waits.
     pub handler_requests_max: u32,
     /// The body of a request, in bytes. By `web.fetch` it is at most what one host call
     /// may hand over, 4 MiB.
@@ -43,7 +47,7 @@ impl Default for Config {
             request_ms: 10_000,
             call_requests: 8,
             requests_max: 64,
-            handler_requests_max: 16,
+            handler_requests_max: 4,
             request_bytes_max: MIB,
             response_bytes_max: 4 * MIB,
             header_bytes_max: 64 * KIB,
@@ -71,9 +75,11 @@ impl Config {
                 ));
             }
         }
-        if self.handler_requests_max > self.requests_max {
+        let share = (self.requests_max / HANDLERS_MIN).max(1);
+        if self.handler_requests_max > share {
             return Err(format!(
-                "egress.handler_requests_max: at most egress.requests_max, which is {}",
+                "egress.handler_requests_max: at most {share}, so that {HANDLERS_MIN} handlers can \
+                 ask at the same time with egress.requests_max = {}: raise that one, too",
                 self.requests_max
             ));
         }
@@ -113,7 +119,7 @@ mod tests {
         for (refusal, name) in [
             (refusal(|it| it.request_ms = 0), "egress.request_ms"),
             (
-                refusal(|it| it.handler_requests_max = 65),
+                refusal(|it| it.handler_requests_max = 5),
                 "egress.handler_requests_max",
             ),
             (

@@ -21,13 +21,13 @@ mod tls;
 
 use std::{sync::Arc, time::Duration};
 
-use dashmap::DashMap;
 use tokio::{
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
 pub use self::{config::Config, request::Outgoing};
+use super::shares::Shares;
 use crate::domain::HandlerName;
 
 /// When to try again after all places were taken, for the guest.
@@ -38,7 +38,7 @@ pub struct Egress {
     config: Config,
     places: Arc<Semaphore>,
     /// Places for the requests of one handler.
-    shares: DashMap<HandlerName, Arc<Semaphore>>,
+    shares: Shares,
     tls: tls::Tls,
 }
 
@@ -103,7 +103,7 @@ impl Egress {
     pub fn new(config: Config) -> Self {
         Self {
             places: Arc::new(Semaphore::new(config.requests_max as usize)),
-            shares: DashMap::new(),
+            shares: Shares::new(config.handler_requests_max as usize),
             tls: tls::Tls::default(),
             config,
         }
@@ -111,7 +111,7 @@ impl Egress {
 
     /// Waits for a place for a request of this handler.
     async fn place(&self, handler: &HandlerName, until: Instant) -> Result<Place, Refusal> {
-        let share = self.share_of(handler);
+        let share = self.shares.of(handler);
         let both = async {
             // Its own first: who waits for that holds nobody else's.
             let own = share.acquire_owned().await?;
@@ -126,15 +126,6 @@ impl Egress {
 
     /// Forgets the shares of handlers that ask for nothing at the moment.
     pub fn forget_shares(&self) {
-        self.shares.retain(|_, share| Arc::strong_count(share) > 1);
-    }
-
-    fn share_of(&self, handler: &HandlerName) -> Arc<Semaphore> {
-        if let Some(share) = self.shares.get(handler) {
-            return Arc::clone(&share);
-        }
-        let places = self.config.handler_requests_max as usize;
-        let share = self.shares.entry(handler.clone());
-        Arc::clone(&share.or_insert_with(|| Arc::new(Semaphore::new(places))))
+        self.shares.forget_idle();
     }
 }

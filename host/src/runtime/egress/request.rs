@@ -15,6 +15,7 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 use tokio::time::Instant;
+use tracing::{Instrument, field};
 use url::Position;
 
 use super::{
@@ -24,10 +25,12 @@ use super::{
 };
 use crate::{
     domain::{Deployment, handler::LogLevel},
+    metrics,
     runtime::{
         bindings::wxhost::bot::web::{Request as Asked, Response as Answered},
         output::Output,
     },
+    telemetry::TARGET,
 };
 
 /// The longest method. Those in use have at most 17 bytes.
@@ -115,6 +118,14 @@ impl Outgoing {
             let problem = "no request is made while a bot is tried out";
             return Err(Refusal::Denied(problem.to_owned()));
         }
+        let admitted = self.judge(url, time);
+        if let Err(refusal) = &admitted {
+            measure(&self.deployment, refusal.code());
+        }
+        admitted
+    }
+
+    fn judge(&mut self, url: &str, time: Option<Duration>) -> Result<Admitted, Refusal> {
         let target = Target::of(url, &self.deployment.version.manifest.allowed_hosts)?;
         let config = &self.egress.config;
         if self.made >= config.call_requests {
@@ -163,13 +174,21 @@ impl Admitted {
     ) -> Result<Response<Received>, Refusal> {
         let over = Arc::new(AtomicBool::new(false));
         let request = self.prepared(request, Arc::clone(&over))?;
-        let answered = tokio::time::timeout_at(self.until, self.exchange(request)).await;
+        let handler = self.deployment.handler.as_str();
+        let origin = field::display(&self.target.origin);
+        let span =
+            tracing::info_span!(target: TARGET, "egress", handler, origin, outcome = field::Empty);
+        let exchange = self.exchange(request).instrument(span.clone());
+        let answered = tokio::time::timeout_at(self.until, exchange).await;
         let config = &self.egress.config;
         let result = match answered {
             _ if over.load(Ordering::Relaxed) => Err(too_long(config.request_bytes_max)),
             Ok(result) => result,
             Err(_) => Err(Refusal::Timeout(self.time_ms)),
         };
+        let outcome = result.as_ref().map_or_else(Refusal::code, |_| "answered");
+        measure(&self.deployment, outcome);
+        span.record("outcome", outcome);
         // The path and what follows it may hold secrets.
         tracing::debug!(
             handler = %self.deployment.handler, origin = %self.target.origin,
@@ -221,6 +240,11 @@ impl Admitted {
         let body = Sent::new(body, config.request_bytes_max, over);
         Ok(Request::from_parts(parts, body))
     }
+}
+
+fn measure(bot: &Deployment, outcome: &'static str) {
+    let (handler, version) = (bot.handler.as_str(), bot.version.number.0);
+    metrics::get().handlers().request(handler, version, outcome);
 }
 
 /// What is enough of a text to know it by: it may have megabytes.

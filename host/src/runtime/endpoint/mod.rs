@@ -185,8 +185,8 @@ fn failure_of_host(message: String) -> CallError {
     CallError::Failed(host_failure(message))
 }
 
-fn host_failure(message: String) -> CallFailure {
-    CallFailure::new(FailureKind::Host, message)
+fn host_failure(message: String) -> Box<CallFailure> {
+    Box::new(CallFailure::new(FailureKind::Host, message))
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {

@@ -66,7 +66,7 @@ async fn failure(name: &str) -> CallFailure {
     let function = instance.get_typed_func::<(), ()>(&mut wasm, name).unwrap();
     let error = function.call_async(&mut wasm, ()).await.unwrap_err();
     match classify(&error, wasm.data()) {
-        CallError::Failed(failure) => failure,
+        CallError::Failed(failure) => *failure,
         error => panic!("{error}"),
     }
 }

@@ -189,6 +189,7 @@ async fn nothing_of_a_call_is_there_in_the_next() {
     // What the guest holds to print with is heard in this call.
     held.say(LogLevel::Info, "said now");
     assert_eq!(state.output.tail(), "said now\n");
+    assert_eq!(state.output.take_lines().len(), 1);
 }
 
 #[test]

@@ -79,7 +79,9 @@ impl Runtime for Judge {
         tokio::task::yield_now().await;
         let answer = match self.manner {
             Manner::Counts => Ok(self.count(&ask).await),
-            Manner::Fails => Err(CallError::Failed(over_the_limit("a trap".to_owned()))),
+            Manner::Fails => Err(CallError::Failed(
+                over_the_limit("a trap".to_owned()).into(),
+            )),
             Manner::Hangs => std::future::pending().await,
         };
         self.at_once.fetch_sub(1, Ordering::SeqCst);

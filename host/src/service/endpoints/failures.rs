@@ -17,6 +17,7 @@ use crate::{
     service::{
         Service,
         failures::{failure_log, kept_failure},
+        measured::note_call,
     },
 };
 
@@ -72,6 +73,7 @@ impl Service {
         let now_ms = self.0.store.now();
         let name = &deployment.handler;
         let (failures, is_kept) = self.0.endpoint_failures.add(name, now_ms);
+        note_call(deployment, failure.kind.as_str(), Some(&failure.used));
         self.log_question(deployment, request, std::mem::take(&mut failure.lines));
         let failure = kept_failure(deployment, None, request.clone(), failure, now_ms);
         tracing::warn!(

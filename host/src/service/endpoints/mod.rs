@@ -12,7 +12,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures_util::future::BoxFuture;
 
 pub(super) use self::{failures::Failures, token::first_token};
-use super::{Error, Service, error::failure_of};
+use super::{
+    Error, Service,
+    error::failure_of,
+    measured::{note_call, note_made, note_uncalled},
+};
 use crate::domain::{
     AccountId, Action, Deployment, Digest, FailureKind, HandlerName, Task, TaskId, TaskNumber,
     endpoint,
@@ -115,7 +119,7 @@ impl Service {
     async fn see_to_the_rest(
         &self,
         asked: &Asked,
-        rest: BoxFuture<'static, Result<EndpointEffects, CallFailure>>,
+        rest: BoxFuture<'static, Result<EndpointEffects, Box<CallFailure>>>,
     ) {
         match rest.await {
             Ok(effects) => {
@@ -125,11 +129,12 @@ impl Service {
                         "what an endpoint asked for after it had answered is lost"
                     );
                 }
+                note_call(&asked.deployment, "ok", None);
                 self.judge(&asked.deployment, false);
             }
             Err(failure) => {
                 self.judge(&asked.deployment, true);
-                self.note_failure(asked, failure);
+                self.note_failure(asked, *failure);
             }
         }
     }
@@ -137,7 +142,10 @@ impl Service {
     /// Why a client gets no answer. What the guest said is for those who run it.
     fn unanswered(&self, asked: &Asked, error: VisitError) -> Error {
         let error = match error {
-            VisitError::Call(error) => error,
+            VisitError::Call(error) => {
+                note_uncalled(&asked.deployment, &error);
+                error
+            }
             VisitError::BodyTooLarge(bytes) => return Error::BodyTooLarge(bytes),
             VisitError::BodyTooSlow(ms) => return Error::BodyTooSlow(ms),
             VisitError::Ending => return Error::Draining,
@@ -226,8 +234,10 @@ impl Service {
             files: commit.files,
             alarms: commit.alarms,
         };
+        let made = enqueue.tasks.clone();
         match self.0.store.enqueue(&account, enqueue).await? {
             Enqueued::Ok => {
+                note_made(&made);
                 self.0.links.wake(&account);
                 Ok(())
             }

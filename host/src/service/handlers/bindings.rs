@@ -17,8 +17,7 @@ impl Service {
         self.0.catalogue.now().bindings()
     }
 
-    /// Has a handler serve an account, all that have no binding of their own, or the
-    /// callback.
+    /// Has a handler serve an account, those with a label, all others, or the callback.
     pub async fn bind(&self, account: Scope, handler: HandlerName) -> Result<Binding, Error> {
         let service = self.clone();
         self.detached(async move { service.bind_whole(account, handler).await })
@@ -36,6 +35,8 @@ impl Service {
             newer.map_err(Error::Conflict)?;
         }
         let binding = Binding { account, handler };
+        let torn = self.0.catalogue.now().check_torn(&binding);
+        torn.map_err(|torn| Error::Conflict(torn.to_string()))?;
         let change = CatalogueChange::PutBinding(binding.clone());
         self.0.store.change_catalogue(vec![change]).await?;
         let mut deployed = self.deployed();

@@ -6,18 +6,21 @@
 mod bindings;
 mod config;
 mod invoke;
+mod labels;
 mod replay;
 mod versions;
 
 pub use self::{
     config::{ConfigItem, ConfigShown},
     invoke::{Invoke, Invoked},
+    labels::ChangeLabels,
     replay::{Replay, Replayed, ReplayedEvent},
     versions::ChangeRollout,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use tracing::Instrument;
 
 use super::{
     Error, Service,
@@ -34,6 +37,7 @@ use crate::domain::{
     },
     ports::{CatalogueChange, Component},
 };
+use crate::{metrics, telemetry::TARGET};
 
 /// How many handlers a host takes. Each keeps compiled code in memory.
 pub const HANDLERS_MAX: usize = 10_000;
@@ -107,7 +111,7 @@ impl Service {
             let config = Arc::new(self.load_config(&handler.name).await?);
             entries.push(Entry::new(handler, kept, config, None));
         }
-        let deployed = Deployed::new(entries, stored.bindings);
+        let deployed = Deployed::new(entries, stored.bindings, stored.labels);
         self.has_serve(deployed);
         self.load_runs().await
     }
@@ -131,8 +135,10 @@ impl Service {
     /// and called. Configuration and bindings of the name stay as they were.
     pub async fn deploy(&self, deploy: Deploy) -> Result<DeployDone, Error> {
         let service = self.clone();
-        self.detached(async move { service.deploy_whole(deploy).await })
-            .await
+        let handler = deploy.name.as_str();
+        let span = tracing::info_span!(target: TARGET, "deploy", handler);
+        let deployed = async move { service.deploy_whole(deploy).await };
+        self.detached(deployed.instrument(span)).await
     }
 
     async fn deploy_whole(&self, mut deploy: Deploy) -> Result<DeployDone, Error> {
@@ -175,7 +181,9 @@ impl Service {
             }
             _ => {
                 token = first_token(&mut handler, &version)?;
-                (self.put(handler, Some(&version)).await?, version)
+                let handler = self.put(handler, Some(&version)).await?;
+                metrics::get().deployed("deploy");
+                (handler, version)
             }
         };
         Ok(DeployDone {

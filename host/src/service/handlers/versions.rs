@@ -10,6 +10,7 @@ use crate::{
         Deployment, Handler, HandlerName,
         handler::{Return, Rollout, Score, Share, Version, VersionNumber},
     },
+    metrics,
     service::Error,
 };
 use std::sync::Arc;
@@ -55,7 +56,7 @@ impl Service {
                 },
                 (to, _) => service.serving_again(handler, to).await?,
             };
-            service.serve(handler).await
+            service.serve(handler, "rollback").await
         })
         .await
     }
@@ -100,7 +101,7 @@ impl Service {
                 rollout: None,
                 ..handler
             };
-            service.serve(handler).await
+            service.serve(handler, "promote").await
         })
         .await
     }
@@ -137,7 +138,7 @@ impl Service {
                 ..handler
             };
             check_rollout_world(&handler)?;
-            service.serve(handler).await
+            service.serve(handler, "rollout").await
         })
         .await
     }
@@ -152,13 +153,15 @@ impl Service {
         found.ok_or_else(|| Error::not_found("version", number))
     }
 
-    /// Has these versions serve, once their components are ready.
-    async fn serve(&self, handler: Handler) -> Result<Arc<Handler>, Error> {
+    /// Has these versions serve, once their components are ready. It is counted as
+    /// this kind of change.
+    async fn serve(&self, handler: Handler, kind: &'static str) -> Result<Arc<Handler>, Error> {
         for version in handler.serving() {
             self.check_bound_scopes(&handler.name, version)?;
             self.0.runtime.prepare(version.digest).await?;
         }
         let handler = self.put(handler, None).await?;
+        metrics::get().deployed(kind);
         self.retain_components().await;
         Ok(handler)
     }
@@ -200,7 +203,7 @@ impl Service {
             }),
             ..handler
         };
-        self.serve(handler).await.map(drop)
+        self.serve(handler, "return").await.map(drop)
     }
 }
 

@@ -91,12 +91,8 @@ impl Runtime for Bot {
             self.saw.lock().unwrap().push(key);
         }
         if self.breaks.load(Ordering::SeqCst) {
-            return Err(CallError::Failed(CallFailure {
-                kind: FailureKind::Trap,
-                message: "boom".to_owned(),
-                output: String::new(),
-                used: Used::default(),
-            }));
+            let failure = CallFailure::new(FailureKind::Trap, "boom".to_owned());
+            return Err(CallError::Failed(failure.into()));
         }
         if let Happening::Timer { id, payload } = &call.event.what {
             let account = call.event.account.to_string();
@@ -354,7 +350,7 @@ async fn a_bot_that_fails_settles_the_event_without_effects() {
         output: "last words".to_owned(),
         ..CallFailure::new(FailureKind::Trap, "boom".to_owned())
     };
-    let rig = rig(Some(CallError::Failed(failure))).await;
+    let rig = rig(Some(CallError::Failed(failure.into()))).await;
     assert_eq!(rig.service.deliver(said("1")).await.unwrap(), []);
     assert_eq!(rig.service.deliver(said("1")).await.unwrap(), []);
     assert_eq!(rig.bot.calls.load(Ordering::SeqCst), 1);

@@ -158,7 +158,7 @@ async fn a_bot_without_room_is_called_later() {
 #[tokio::test]
 async fn a_bot_that_fails_at_a_timer_has_had_it() {
     let failure = CallFailure::new(FailureKind::Trap, "boom".to_owned());
-    let rig = rig(Some(CallError::Failed(failure))).await;
+    let rig = rig(Some(CallError::Failed(failure.into()))).await;
     rig.log_in("wxid_a", None).await.unwrap();
     let set = Commit {
         timers: vec![put("t", rig.now() + 10)],

@@ -698,6 +698,10 @@ pub fn catalogue(time: &Time, changes: &[CatalogueChange]) -> Result<Changes, St
                 (codec::binding(&binding.account), Some(to.record(binding)?))
             }
             CatalogueChange::RemoveBinding(scope) => (codec::binding(scope), None),
+            CatalogueChange::PutLabels(labelled) => {
+                (codec::labels(&labelled.account), Some(to.record(labelled)?))
+            }
+            CatalogueChange::RemoveLabels(account) => (codec::labels(account), None),
             CatalogueChange::PutRun(run) => (codec::run(&run.key()), Some(to.record(run)?)),
             CatalogueChange::RemoveRun(key) => (codec::run(key), None),
         };

@@ -333,6 +333,10 @@ impl Store for SledStore {
         self.scan(move |read| read.queued(&account, limit)).await
     }
 
+    async fn queued_of_all(&self, limit: usize) -> Result<usize, StoreError> {
+        self.scan(move |read| read.queued_of_all(limit)).await
+    }
+
     async fn key_value(&self, bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(|read| read.key_value(bucket, key))
     }

@@ -110,7 +110,15 @@ impl Read<'_> {
 
     /// How many tasks are queued, counted up to `limit`.
     pub fn queued(self, account: &AccountId, limit: usize) -> Result<usize, StoreError> {
-        let prefix = codec::of_account(Table::Queue, account);
+        self.count(codec::of_account(Table::Queue, account), limit)
+    }
+
+    /// How many tasks are queued in all queues together, counted up to `limit`.
+    pub fn queued_of_all(self, limit: usize) -> Result<usize, StoreError> {
+        self.count(codec::table(Table::Queue), limit)
+    }
+
+    fn count(self, prefix: Key, limit: usize) -> Result<usize, StoreError> {
         let start = Bound::Included(prefix.as_bytes().to_vec());
         let mut count = 0;
         for item in self.from(start, &prefix).take(limit) {
@@ -411,6 +419,7 @@ impl Read<'_> {
         Ok(Catalogue {
             handlers: self.all(Table::Handler)?,
             bindings: self.all(Table::Binding)?,
+            labels: self.all(Table::Label)?,
         })
     }
 

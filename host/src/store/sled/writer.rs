@@ -13,7 +13,7 @@
 use std::{
     io,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sled::{Batch, Db};
@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     domain::ports::{Committed, Enqueued, Epoch, LoginChanged, StoreError},
+    metrics,
     store::{codec, time::Time},
 };
 
@@ -150,6 +151,7 @@ impl Writer {
     }
 
     fn settle(&mut self, batch: Vec<Job>) -> Result<(), StoreError> {
+        let (began, jobs) = (Instant::now(), batch.len());
         let mut stage = Stage::new(&self.db);
         let decided: Vec<Decided> = batch
             .into_iter()
@@ -159,6 +161,7 @@ impl Writer {
             Some((batch, top)) => self.write(batch, top).map_err(|error| self.stop(error)),
             None => Ok(()),
         };
+        metrics::get().batch(jobs, began.elapsed());
         for job in decided {
             job.answer(written.clone());
         }

@@ -28,8 +28,8 @@ pub use self::{
     replay::{REPLAY_LAST, ReplayRequest, ReplayView, ReplayedView},
 };
 use crate::domain::{
-    Account, AccountId, ClientKind, ClientName, EventKey, Failure, HandlerName, LoginId, Logout,
-    Millis, Session, Task, TaskId,
+    Account, AccountId, ClientKind, ClientName, EventKey, Failure, HandlerName, Labels, LoginId,
+    Logout, Millis, Session, Task, TaskId,
     handler::Failing,
     ports::{EventOutcome, EventRecord, Page},
 };
@@ -70,6 +70,24 @@ pub struct FireRequest {
     pub account: Option<AccountId>,
 }
 
+/// An account's labels.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelsView {
+    /// All of them.
+    pub labels: Labels,
+}
+
+/// A change of an account's labels.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LabelsChange {
+    /// Those that it gets.
+    pub add: Labels,
+    /// Those that it has no longer.
+    pub remove: Labels,
+}
+
 /// An account, joined with the handler that serves it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct AccountView {
@@ -93,7 +111,10 @@ pub struct AccountView {
     /// How the last session ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_logout: Option<Logout>,
-    /// Which handler serves it, by a binding of its own or the one for all.
+    /// What people call it.
+    #[serde(default)]
+    pub labels: Labels,
+    /// Which handler serves it, by a binding of its own, by a label, or the one for all.
     pub handler: Option<HandlerName>,
     /// Its bot's last failures; not in listings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,8 +125,8 @@ pub struct AccountView {
 }
 
 impl AccountView {
-    /// The account and the name of the handler that serves it.
-    pub fn new(account: Account, handler: Option<HandlerName>) -> Self {
+    /// The account, its labels, and the name of the handler that serves it.
+    pub fn new(account: Account, labels: Labels, handler: Option<HandlerName>) -> Self {
         Self {
             id: account.id,
             client: account.client,
@@ -116,6 +137,7 @@ impl AccountView {
             first_login_ms: account.first_login_ms,
             session: account.session.map(SessionView::from),
             last_logout: account.last_logout,
+            labels,
             handler,
             failures: None,
             failing: None,
@@ -258,7 +280,7 @@ mod tests {
 
     #[test]
     fn an_account_shows_every_field_but_absent_parts() {
-        let view = AccountView::new(account(), None);
+        let view = AccountView::new(account(), Labels::default(), None);
         assert_eq!(
             serde_json::to_value(view).unwrap(),
             json!({
