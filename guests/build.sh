@@ -28,11 +28,13 @@ place() {
 if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
     rustup target add "$target"
 fi
-cargo build --locked --profile guest --target "$target" --package wxhost-echo --package wxhost-gatekeeper
+cargo build --locked --profile guest --target "$target" --package wxhost-echo --package wxhost-gatekeeper \
+    --package wxhost-webhook
 cargo build --locked --profile guest --target "$target" --package wxhost-cookbook --package wxhost-hostile --examples
 
 place "$built/wxhost_echo.wasm" "$out/echo.wasm"
 place "$built/wxhost_gatekeeper.wasm" "$out/gatekeeper.wasm"
+place "$built/wxhost_webhook.wasm" "$out/webhook.wasm"
 for package in cookbook hostile; do
     sed -n '/^\[\[example\]\]/,$ s/^name = "\(.*\)"/\1/p' "guests/$package/Cargo.toml"
 done | while read -r name; do

@@ -166,7 +166,15 @@ async fn parts(
 ) -> Result<(Service, Vec<Wanted>), AppError> {
     let (data, limits) = (&config.data, config.limits.clone());
     let egress = config.egress.clone();
-    let runtime = Wasm::open(limits, egress, data, Arc::clone(store), check_action)?;
+    let (store_of_runtime, endpoints) = (Arc::clone(store), config.endpoints.clone());
+    let runtime = Wasm::open(
+        limits,
+        egress,
+        endpoints,
+        data,
+        store_of_runtime,
+        check_action,
+    )?;
     let blobs = blobs::open(&config.files, data).map_err(|error| AppError::File {
         path: data.join("files"),
         error,
@@ -220,9 +228,12 @@ impl<'a> Host<'a> {
         let wehub = wehub(config, &service, address, &open, keys.tickets);
         let door = door(config, keys.admin.clone(), keys.controller);
         let openwx = Openwx::new(&config.openwx, service.clone(), door);
+        let base_url = config.server.base_url(address);
+        let endpoints = edge::endpoints::router(service.clone(), &base_url, &config.endpoints);
         let readers = Readers::new(&config.metrics, keys.admin.clone(), keys.metrics);
         let router = router(config, &service, keys.admin, wehub, &openwx, &open)
-            .merge(edge::metrics::router(service.clone(), readers));
+            .merge(edge::metrics::router(service.clone(), readers))
+            .merge(endpoints);
         Self {
             config,
             store,

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        client::ClientPolicy, file::FilePolicy, login::LoginPolicy, pacing::PacingPolicy,
-        record::RecordPolicy, task::TaskPolicy,
+        client::ClientPolicy, endpoint::EndpointPolicy, file::FilePolicy, login::LoginPolicy,
+        pacing::PacingPolicy, record::RecordPolicy, task::TaskPolicy,
     },
     edge, guestlog, runtime,
     service::Policies,
@@ -53,6 +53,8 @@ pub struct Config {
     pub limits: runtime::Limits,
     /// What guests' requests to other systems may use.
     pub egress: runtime::egress::Config,
+    /// What calls of endpoints may take beside what every call may.
+    pub endpoints: EndpointPolicy,
     /// The logs of handlers.
     pub handler_logs: guestlog::Config,
     /// The secrets that handlers are given.
@@ -81,6 +83,7 @@ impl Default for Config {
             record: Default::default(),
             limits: Default::default(),
             egress: Default::default(),
+            endpoints: Default::default(),
             handler_logs: Default::default(),
             secrets: Default::default(),
             metrics: Default::default(),
@@ -149,6 +152,7 @@ impl Config {
         self.record.check().map_err(ConfigError::Unfit)?;
         self.limits.check().map_err(ConfigError::Unfit)?;
         self.egress.check().map_err(ConfigError::Unfit)?;
+        self.endpoints.check().map_err(ConfigError::Unfit)?;
         self.handler_logs.check().map_err(ConfigError::Unfit)?;
         self.openwx.check().map_err(ConfigError::Unfit)?;
         self.openwx

@@ -206,7 +206,7 @@ fn is_item(line: &str) -> bool {
 #[test]
 fn every_item_of_the_contract_is_documented() {
     let wit = root().join("wit");
-    let folders = [wit.join("callback"), wit];
+    let folders = [wit.join("callback"), wit.join("endpoint"), wit];
     let files = folders
         .iter()
         .flat_map(|folder| fs::read_dir(folder).unwrap());

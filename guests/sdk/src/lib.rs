@@ -26,6 +26,7 @@
 pub mod bindings;
 pub mod callback;
 pub mod config;
+pub mod endpoint;
 mod error;
 mod helpers;
 pub mod kv;

@@ -315,7 +315,7 @@ fn table(list: &List<Task, TaskNumber>, style: &Style) -> String {
 fn maker(origin: &Origin) -> &str {
     match origin {
         Origin::Api => "api",
-        Origin::Bot { handler, .. } => handler.as_str(),
+        Origin::Bot { handler, .. } | Origin::Endpoint { handler } => handler.as_str(),
         Origin::Login(_) => "login",
     }
 }
@@ -351,6 +351,7 @@ fn about(task: &Task, style: &Style) -> String {
     let made_by = match &task.origin {
         Origin::Api => "the control API".to_owned(),
         Origin::Bot { handler, event } => format!("handler {handler} at event {event}"),
+        Origin::Endpoint { handler } => format!("endpoint {handler}"),
         Origin::Login(login) => format!("login {login}"),
     };
     let action = serde_json::to_string_pretty(&task.action);

@@ -48,6 +48,12 @@ impl AccountId {
         Self("*callback".into())
     }
 
+    /// The name under which endpoints' writes to their buckets are committed. No
+    /// account's: none begins with `*`.
+    pub fn endpoint() -> Self {
+        Self("*endpoint".into())
+    }
+
     /// The name under which people's writes to shared buckets are committed. No
     /// account's either, and nothing lies under it.
     pub fn shared() -> Self {
@@ -320,6 +326,11 @@ impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// Whether it is the same. Takes the same time whatever differs.
+    pub fn is(&self, other: &Self) -> bool {
+        blake3::Hash::from_bytes(self.0) == blake3::Hash::from_bytes(other.0)
     }
 }
 

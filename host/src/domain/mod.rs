@@ -12,6 +12,7 @@ pub mod bucket;
 pub mod callback;
 pub mod client;
 pub mod contact;
+pub mod endpoint;
 pub mod event;
 pub mod file;
 pub mod handler;

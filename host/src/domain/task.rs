@@ -66,6 +66,11 @@ pub enum Origin {
         /// The event's key.
         event: EventKey,
     },
+    /// An endpoint, for whoever called it.
+    Endpoint {
+        /// Its handler.
+        handler: HandlerName,
+    },
     /// Somebody through the control API.
     Api,
     /// The host, for this QR login.

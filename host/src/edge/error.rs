@@ -46,6 +46,12 @@ pub enum Kind {
     UnsupportedAction,
     /// The idempotency key stands for another request.
     KeyReused,
+    /// The body does not come on.
+    TooSlow,
+    /// An endpoint failed.
+    EndpointFailed,
+    /// An endpoint did not answer in its time.
+    EndpointLate,
     /// What is to be removed is still in use.
     InUse,
     /// It does not go with how things stand.
@@ -93,6 +99,13 @@ impl Kind {
                 "key-reused",
                 S::UNPROCESSABLE_ENTITY,
                 "The idempotency key stands for another request",
+            ),
+            Self::TooSlow => ("too-slow", S::REQUEST_TIMEOUT, "The body does not come on"),
+            Self::EndpointFailed => ("endpoint-failed", S::BAD_GATEWAY, "The endpoint failed"),
+            Self::EndpointLate => (
+                "endpoint-late",
+                S::GATEWAY_TIMEOUT,
+                "The endpoint took too long",
             ),
             Self::InUse => ("in-use", S::CONFLICT, "Still in use"),
             Self::Conflict => ("conflict", S::CONFLICT, "Not as things stand"),
@@ -250,6 +263,10 @@ impl From<service::Error> for Problem {
             }
             Error::Start(StartError::NoPort | StartError::Ending) => Self::new(Kind::Busy, text),
             Error::Start(StartError::Spawn(_)) => Self::internal(text),
+            Error::EndpointFailed(_) => Self::new(Kind::EndpointFailed, text),
+            Error::EndpointLate(_) => Self::new(Kind::EndpointLate, text),
+            Error::BodyTooLarge(_) => Self::new(Kind::TooLarge, text),
+            Error::BodyTooSlow(_) => Self::new(Kind::TooSlow, text),
             Error::Busy { .. } | Error::Draining => Self::new(Kind::Busy, text),
             Error::Store(store) => store.into(),
             Error::Host(_) | Error::WrongTask(_) | Error::NotAsked { .. } => Self::internal(text),

@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod control;
+pub(crate) mod endpoints;
 pub(crate) mod error;
 mod gallery;
 mod keyfile;

@@ -3,7 +3,12 @@
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -90,6 +95,17 @@ fn check_public_url(url: &str) -> Result<(), String> {
     }
 }
 
+/// Cuts off the connection that a request came by, also while its client does not read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cut(CancellationToken);
+
+impl Cut {
+    /// Does it.
+    pub(crate) fn off(&self) {
+        self.0.cancel();
+    }
+}
+
 /// What is open: connections, and what has become of them. A cheap handle.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Open {
@@ -139,7 +155,12 @@ pub(crate) async fn run(
             accepted = accept(&listener, &room) => accepted,
             () = &mut shutdown => break,
         };
-        let service = TowerToHyperService::new(router.clone());
+        let (service, cut) = (TowerToHyperService::new(router.clone()), Cut::default());
+        let with_cut = cut.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(with_cut.clone());
+            service.call(request)
+        });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let ending = open.ending.clone();
         open.serve(async move {
@@ -147,9 +168,13 @@ pub(crate) async fn run(
             let mut connection = pin!(connection.with_upgrades());
             let served = tokio::select! {
                 served = connection.as_mut() => served,
+                () = cut.0.cancelled() => return,
                 () = ending.cancelled() => {
                     connection.as_mut().graceful_shutdown();
-                    connection.await
+                    tokio::select! {
+                        served = connection => served,
+                        () = cut.0.cancelled() => return,
+                    }
                 }
             };
             if let Err(error) = served {

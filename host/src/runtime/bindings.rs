@@ -21,6 +21,26 @@ wasmtime::component::bindgen!({
     },
 });
 
+/// Of world `endpoint` what bots don't have. What it exports is `wasi:http`'s.
+pub mod endpoint {
+    wasmtime::component::bindgen!({
+        inline: "
+            package wxhost:host;
+            world acting { import wxhost:endpoint/acting@0.1.0; }
+        ",
+        path: "../wit/endpoint",
+        world: "wxhost:host/acting",
+        imports: {
+            // It reads from the store whether there is such an account.
+            "wxhost:endpoint/acting": async | trappable,
+            default: trappable,
+        },
+        with: {
+            "wxhost:bot": super::wxhost::bot,
+        },
+    });
+}
+
 /// World `callback`. What it imports is the same as for bots.
 pub mod callback {
     wasmtime::component::bindgen!({

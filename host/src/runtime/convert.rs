@@ -321,6 +321,7 @@ pub fn failure(error: &NotTaken) -> wit::Failure {
     let code = match error {
         NotTaken::Refused(Refused::Unsupported { .. }) => "unsupported",
         NotTaken::Refused(Refused::Invalid { .. }) | NotTaken::BadEntry(_) => "bad-request",
+        NotTaken::NoAccount => "no-account",
         NotTaken::TooMany(_)
         | NotTaken::TooLarge(_)
         | NotTaken::TooManyReads

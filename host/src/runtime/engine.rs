@@ -9,10 +9,12 @@ use wasmtime::{
 };
 
 use super::{
-    Limits, bindings, requests,
+    Limits, bindings,
+    endpoint::{self, EndpointErrand},
+    requests,
     shares::Shares,
     slow::SlowLane,
-    state::{CallState, CallbackErrand, Errand},
+    state::{Acts, CallState, CallbackErrand, Errand},
     ticker::Ticker,
 };
 use crate::domain::{
@@ -42,17 +44,25 @@ pub struct Engine {
     pub linker: Linker<CallState>,
     /// For callback components, which act for no account.
     pub callback_linker: Linker<CallState<CallbackErrand>>,
+    /// For endpoints, which act for whom they choose.
+    pub endpoint_linker: Linker<CallState<EndpointErrand>>,
     /// Where calls go on that compute for long.
-    pub slow: SlowLane,
+    pub slow: Arc<SlowLane>,
     room: Arc<Semaphore>,
+    /// Room for the calls of all endpoints: never all of it, so that clients that keep
+    /// endpoints busy leave some for bots.
+    endpoints: Arc<Semaphore>,
     /// Room for the calls of one handler: never all of it, so that a bot that
     /// waits in every call leaves some for the others.
     shares: Shares,
+    /// The same of endpoints, whose clients may keep them busy for long.
+    endpoint_shares: Shares,
     ticker: Ticker,
 }
 
 /// Room for one call, given back when it is dropped. By then the call's instance is gone.
-pub struct Room(#[expect(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]);
+#[expect(dead_code, reason = "held")]
+pub struct Room([OwnedSemaphorePermit; 2], Option<OwnedSemaphorePermit>);
 
 impl Engine {
     /// Builds the engine. Fails when the machine can't give the pool its
@@ -61,8 +71,9 @@ impl Engine {
         let wasm = wasmtime::Engine::new(&config(limits)).map_err(host_error)?;
         let linker = bot_linker(&wasm).map_err(host_error)?;
         let callback_linker = common_linker(&wasm).map_err(host_error)?;
+        let endpoint_linker = endpoint_linker(&wasm).map_err(host_error)?;
         let no_thread = |error: std::io::Error| ComponentError::Host(error.to_string());
-        let slow = SlowLane::open().map_err(no_thread)?;
+        let slow = Arc::new(SlowLane::open().map_err(no_thread)?);
         let places = limits.concurrent_calls as usize;
         let room = Arc::new(Semaphore::new(places));
         let free = Arc::clone(&room);
@@ -72,9 +83,12 @@ impl Engine {
             wasm,
             linker,
             callback_linker,
+            endpoint_linker,
             slow,
             room,
+            endpoints: Arc::new(Semaphore::new((places / 2).max(1))),
             shares: Shares::new((places / 2).max(1)),
+            endpoint_shares: Shares::new((places / 4).max(1)),
             ticker,
         })
     }
@@ -86,9 +100,33 @@ impl Engine {
         let both = async {
             let own = share.acquire_owned().await;
             let common = Arc::clone(&self.room).acquire_owned().await;
-            Ok::<_, AcquireError>(Room([own?, common?]))
+            Ok(Room([own?, common?], None))
         };
-        match tokio::time::timeout(wait, both).await {
+        self.within(wait, both).await
+    }
+
+    /// The same for an endpoint.
+    pub async fn endpoint_room(
+        &self,
+        handler: &HandlerName,
+        wait: Duration,
+    ) -> Result<Room, CallError> {
+        let share = self.endpoint_shares.of(handler);
+        let all = async {
+            let own = share.acquire_owned().await;
+            let of_endpoints = Arc::clone(&self.endpoints).acquire_owned().await;
+            let common = Arc::clone(&self.room).acquire_owned().await;
+            Ok(Room([own?, common?], Some(of_endpoints?)))
+        };
+        self.within(wait, all).await
+    }
+
+    async fn within(
+        &self,
+        wait: Duration,
+        room: impl Future<Output = Result<Room, AcquireError>>,
+    ) -> Result<Room, CallError> {
+        match tokio::time::timeout(wait, room).await {
             Ok(Ok(room)) => {
                 self.ticker.call_begins();
                 Ok(room)
@@ -102,6 +140,7 @@ impl Engine {
     /// Forgets the shares of handlers that nobody calls at the moment.
     pub fn forget_shares(&self) {
         self.shares.forget_idle();
+        self.endpoint_shares.forget_idle();
     }
 }
 
@@ -169,23 +208,46 @@ fn itself<T>(state: &mut T) -> &mut T {
     state
 }
 
-/// Links every interface of world `bot`.
-fn bot_linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> {
+/// Links besides what bots and endpoints both have: what acts for an account, and what
+/// asks other systems.
+fn acting_linker<E: Acts>(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState<E>>> {
     use bindings::wxhost::bot;
-    type Own = HasSelf<CallState>;
 
     let mut linker = common_linker(engine)?;
     let l = &mut linker;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(l)?;
     requests::bound(l)?;
+    bot::chat::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    bot::groups::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    bot::friends::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    bot::tags::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    bot::contacts::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    bot::web::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    bot::model::add_to_linker::<_, HasSelf<CallState<E>>>(l, itself)?;
+    Ok(linker)
+}
+
+/// Links every interface of world `bot`.
+fn bot_linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> {
+    use bindings::wxhost::bot;
+    type Own = HasSelf<CallState>;
+
+    let mut linker = acting_linker(engine)?;
+    let l = &mut linker;
     bot::context::add_to_linker::<_, Own>(l, itself)?;
-    bot::chat::add_to_linker::<_, Own>(l, itself)?;
-    bot::groups::add_to_linker::<_, Own>(l, itself)?;
-    bot::friends::add_to_linker::<_, Own>(l, itself)?;
-    bot::tags::add_to_linker::<_, Own>(l, itself)?;
-    bot::contacts::add_to_linker::<_, Own>(l, itself)?;
     bot::timers::add_to_linker::<_, Own>(l, itself)?;
-    bot::web::add_to_linker::<_, Own>(l, itself)?;
-    bot::model::add_to_linker::<_, Own>(l, itself)?;
+    Ok(linker)
+}
+
+/// Links every interface of world `endpoint`.
+fn endpoint_linker(
+    engine: &wasmtime::Engine,
+) -> wasmtime::Result<Linker<CallState<EndpointErrand>>> {
+    use bindings::endpoint::wxhost::endpoint::acting;
+
+    let mut linker = acting_linker(engine)?;
+    let l = &mut linker;
+    acting::add_to_linker::<_, HasSelf<CallState<EndpointErrand>>>(l, itself)?;
+    endpoint::take_heads(l)?;
     Ok(linker)
 }

@@ -13,6 +13,7 @@ use super::{
     bindings::callback,
     convert,
     egress::Egress,
+    endpoint::EndpointErrand,
     engine::{Engine, Room},
     registry::{Bot, Callback, Guest, chain},
     slow::Ending,
@@ -23,6 +24,7 @@ use super::{
 use crate::domain::{
     Deployment, HandlerName,
     callback::{Question, Verdict},
+    endpoint::EndpointPolicy,
     handler::FailureKind,
     ports::{
         ActionCheck, Answer, Ask, Call, CallError, CallFailure, ComponentError, Effects, Store,
@@ -53,6 +55,8 @@ pub struct Host {
     pub check: ActionCheck,
     /// Where the guest's requests to other systems go.
     pub egress: Arc<Egress>,
+    /// What calls of endpoints may take.
+    pub endpoints: Arc<EndpointPolicy>,
 }
 
 impl Host {
@@ -167,6 +171,14 @@ pub async fn start(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), Co
             });
             ran.await.map(drop)
         }
+        Guest::Endpoint(endpoint) => {
+            let errand = EndpointErrand::nobodys();
+            let (wasm, endpoint) = (new_store(engine, &host, errand), Arc::clone(endpoint));
+            let ran = run(engine, room, wasm, move |wasm| {
+                async move { endpoint.instantiate_async(wasm).await.map(Ok) }.boxed()
+            });
+            ran.await.map(drop)
+        }
         Guest::Callback(callback) => {
             let errand = CallbackErrand::new(convert::trial_ask(convert::nameless()));
             let (wasm, callback) = (new_store(engine, &host, errand), Arc::clone(callback));
@@ -179,7 +191,11 @@ pub async fn start(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), Co
     started.map_err(|error| ComponentError::Unfit(format!("it does not start: {error}")))
 }
 
-fn new_store<E: Errand>(engine: &Engine, host: &Host, errand: E) -> WasmStore<CallState<E>> {
+pub(super) fn new_store<E: Errand>(
+    engine: &Engine,
+    host: &Host,
+    errand: E,
+) -> WasmStore<CallState<E>> {
     let state = CallState::new(host.clone(), errand);
     let mut wasm = WasmStore::new(&engine.wasm, state);
     wasm.limiter(|state| state);
@@ -187,7 +203,7 @@ fn new_store<E: Errand>(engine: &Engine, host: &Host, errand: E) -> WasmStore<Ca
 }
 
 /// Sets what the guest may use from now on. The flag tells when it has computed for long.
-fn set_limits<E: Errand>(wasm: &mut WasmStore<CallState<E>>) -> Arc<AtomicBool> {
+pub(super) fn set_limits<E: Errand>(wasm: &mut WasmStore<CallState<E>>) -> Arc<AtomicBool> {
     let computes = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&computes);
     let tick_ms = TICK.as_millis() as u64;
@@ -265,7 +281,7 @@ fn too_slow<E: Errand>(state: &CallState<E>) -> CallError {
 
 /// Finds out whose fault it was. wasmtime wraps what a host call returned in the
 /// guest's backtrace, and keeps it to be asked for.
-fn classify<E: Errand>(error: &wasmtime::Error, state: &CallState<E>) -> CallError {
+pub(super) fn classify<E: Errand>(error: &wasmtime::Error, state: &CallState<E>) -> CallError {
     let kind = match (
         error.downcast_ref::<Stopped>(),
         error.downcast_ref::<Trap>(),
@@ -308,7 +324,11 @@ fn is_table_full(error: &wasmtime::Error) -> bool {
     )
 }
 
-fn failed<E: Errand>(kind: FailureKind, mut message: String, state: &CallState<E>) -> CallError {
+pub(super) fn failed<E: Errand>(
+    kind: FailureKind,
+    mut message: String,
+    state: &CallState<E>,
+) -> CallError {
     if message.len() > MESSAGE_MAX_BYTES {
         let end = message.floor_char_boundary(MESSAGE_MAX_BYTES);
         message.truncate(end);

@@ -1,4 +1,4 @@
-//! Runs bots and callback components: WebAssembly behind the packages in `wit/`.
+//! Runs bots, callback components and endpoints: WebAssembly behind the packages in `wit/`.
 //!
 //! A component is compiled once and called in a fresh instance per event, unless its
 //! version asks for one that is kept for the account ([`warm`]).
@@ -10,6 +10,7 @@ mod bindings;
 mod buckets;
 mod convert;
 pub mod egress;
+mod endpoint;
 mod engine;
 mod imports;
 mod invoke;
@@ -36,10 +37,11 @@ pub use limits::Limits;
 use self::registry::Guest;
 use crate::domain::{
     AccountId, Deployment, Digest,
+    endpoint::EndpointPolicy,
     handler::{FailureKind, Used},
     ports::{
         ActionCheck, Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, Effects,
-        InUse, Runtime, Store,
+        InUse, Runtime, Store, Visit, VisitError, Visited,
     },
 };
 use crate::metrics;
@@ -57,6 +59,7 @@ impl Wasm {
     pub fn open(
         limits: Limits,
         egress: egress::Config,
+        endpoints: EndpointPolicy,
         data_dir: &Path,
         store: Arc<dyn Store>,
         check: ActionCheck,
@@ -69,6 +72,7 @@ impl Wasm {
             store,
             check,
             egress: Arc::new(egress::Egress::new(egress)),
+            endpoints: Arc::new(endpoints),
         };
         Ok(Self {
             engine,
@@ -93,6 +97,10 @@ impl Runtime for Wasm {
             Guest::Bot(_) => {
                 let effects = self.call(convert::trial_call(deployment)).await?;
                 Ok(effects.used)
+            }
+            Guest::Endpoint(guest) => {
+                let room = self.room(&deployment).await?;
+                endpoint::try_out(&self.engine, &self.host, guest, room, deployment).await
             }
             Guest::Callback(_) => {
                 let answer = self.ask(convert::trial_ask(deployment)).await?;
@@ -135,6 +143,16 @@ impl Runtime for Wasm {
         let room = self.room(&ask.component).await?;
         let _running = metrics::get().running();
         invoke::ask(&self.engine, &self.host, &callback, ask, room).await
+    }
+
+    async fn visit(&self, visit: Visit) -> Result<Visited, VisitError> {
+        let Guest::Endpoint(guest) = self.loaded(&visit.endpoint)? else {
+            return Err(of_another_world(&visit.endpoint).into());
+        };
+        let wait = self.host.limits.queue_wait();
+        let name = &visit.endpoint.handler;
+        let room = self.engine.endpoint_room(name, wait).await?;
+        endpoint::visit(&self.engine, &self.host, guest, room, visit).await
     }
 }
 

@@ -18,10 +18,12 @@ use dashmap::DashMap;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component as WasmComponent, Linker};
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use super::{
     Limits,
     bindings::{BotPre, callback::CallbackPre},
+    endpoint::EndpointErrand,
     engine::Engine,
     slow::step_back,
     state::{CallState, CallbackErrand},
@@ -29,7 +31,7 @@ use super::{
 use crate::{
     domain::{
         Digest,
-        handler::{BOT_WORLD, CALLBACK_WORLD},
+        handler::{BOT_WORLD, CALLBACK_WORLD, ENDPOINT_WORLD},
         ports::{Component, ComponentError, InUse},
     },
     files,
@@ -40,10 +42,16 @@ const BOT_EXPORT: &str = "wxhost:bot/handler@0.1.";
 /// The export that makes it a callback component.
 const CALLBACK_EXPORT: &str = "wxhost:callback/handler@0.1.";
 
+/// The export that makes it an endpoint, if it has none of those.
+const ENDPOINT_EXPORT: &str = "wasi:http/incoming-handler@0.2.";
+
 /// A bot that is ready to be instantiated.
 pub type Bot = Arc<BotPre<CallState>>;
 /// A callback component that is ready to be instantiated.
 pub type Callback = Arc<CallbackPre<CallState<CallbackErrand>>>;
+
+/// An endpoint that is ready to be instantiated.
+pub type Endpoint = Arc<ProxyPre<CallState<EndpointErrand>>>;
 
 /// A component that is ready to be instantiated, by its world.
 #[derive(Clone)]
@@ -52,6 +60,8 @@ pub enum Guest {
     Bot(Bot),
     /// It decides about the callback.
     Callback(Callback),
+    /// It answers HTTP requests.
+    Endpoint(Endpoint),
 }
 
 impl Guest {
@@ -60,6 +70,7 @@ impl Guest {
         match self {
             Self::Bot(_) => BOT_WORLD,
             Self::Callback(_) => CALLBACK_WORLD,
+            Self::Endpoint(_) => ENDPOINT_WORLD,
         }
     }
 }
@@ -76,6 +87,7 @@ pub struct Registry {
     engine: wasmtime::Engine,
     linker: Linker<CallState>,
     callback_linker: Linker<CallState<CallbackErrand>>,
+    endpoint_linker: Linker<CallState<EndpointErrand>>,
     dir: PathBuf,
     ready: DashMap<Digest, Guest>,
     /// What was of no use when `retain` was last called. It goes next time: an
@@ -99,6 +111,7 @@ impl Registry {
             engine: engine.wasm.clone(),
             linker: engine.linker.clone(),
             callback_linker: engine.callback_linker.clone(),
+            endpoint_linker: engine.endpoint_linker.clone(),
             dir,
             ready: DashMap::new(),
             unused: Mutex::default(),
@@ -292,6 +305,10 @@ impl Registry {
                 let linked = self.link_callback(component);
                 linked.map(Guest::Callback).map_err(unlinked)
             }
+            (false, false) if has(ENDPOINT_EXPORT) => {
+                let linked = self.link_endpoint(component);
+                linked.map(Guest::Endpoint).map_err(unlinked)
+            }
             _ => Err(of_no_world(&exports)),
         }
     }
@@ -302,6 +319,10 @@ impl Registry {
 
     fn link_callback(&self, component: &WasmComponent) -> wasmtime::Result<Callback> {
         CallbackPre::new(self.callback_linker.instantiate_pre(component)?).map(Arc::new)
+    }
+
+    fn link_endpoint(&self, component: &WasmComponent) -> wasmtime::Result<Endpoint> {
+        ProxyPre::new(self.endpoint_linker.instantiate_pre(component)?).map(Arc::new)
     }
 
     fn source_path(&self, digest: Digest) -> PathBuf {
@@ -342,7 +363,8 @@ fn of_no_world(exports: &[&str]) -> ComponentError {
     ComponentError::Unfit(format!(
         "it has no world of this host, or two: a bot ({BOT_WORLD}) exports \
          wxhost:bot/handler@0.1.0, a callback component ({CALLBACK_WORLD}) exports \
-         wxhost:callback/handler@0.1.0, this exports {found}"
+         wxhost:callback/handler@0.1.0, an endpoint ({ENDPOINT_WORLD}, or wasi:http/proxy) \
+         wasi:http/incoming-handler@0.2, this exports {found}"
     ))
 }
 

@@ -1,6 +1,11 @@
 //! What the host holds for one call: its limits and what the guest asked for.
 
-use std::{any::Any, io, sync::Arc, time::Instant};
+use std::{
+    any::Any,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{
@@ -10,14 +15,20 @@ use wasmtime_wasi::{
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
-    Limits, buckets::Buckets, egress::Outgoing, invoke::Host, output::Output, ticker::TICK,
+    Limits,
+    buckets::{Buckets, Which},
+    egress::Outgoing,
+    invoke::Host,
+    output::Output,
+    ticker::TICK,
     timers::Timers,
 };
 use crate::domain::{
-    AccountId, Action, Deployment, HandlerName, Millis, TaskId, TaskNumber, Usage,
+    AccountId, Action, ClientKind, Deployment, HandlerName, Millis, TaskId, TaskNumber, Usage,
     action::Refused,
     bucket::{SHARED_READ_BYTES_MAX, SHARED_READS_MAX},
     callback::{self, Verdict},
+    endpoint::EndpointPolicy,
     handler::{FailureKind, Used},
     ports::{ActionCheck, Answer, Ask, Call, Effects, Store, StoreError},
 };
@@ -44,6 +55,9 @@ pub enum Stopped {
     /// The store failed while the guest read from it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Nobody waits for what it does any more.
+    #[error("nobody waits for it any more")]
+    Gone,
 }
 
 /// What a guest can be called for.
@@ -62,6 +76,30 @@ pub trait Errand: Send + 'static {
 
     /// Whether it may open the bucket that all accounts of the handler share.
     fn may_share(&self) -> bool;
+
+    /// Which bucket it gets that names none.
+    fn default_bucket(&self) -> Which {
+        Which::Own
+    }
+
+    /// How long it may take in all.
+    fn wall(&self, limits: &Limits, _: &EndpointPolicy) -> Duration {
+        limits.call_wall()
+    }
+}
+
+/// A call that can act for an account.
+pub trait Acts: Errand {
+    /// Whom it acts for at the moment, and what kind of client that account has.
+    fn actor(&self) -> Option<(&AccountId, ClientKind)>;
+
+    /// Where an answer goes, if anything is to be answered.
+    fn conversation(&self) -> Option<String>;
+
+    /// Whom it acts for at the moment.
+    fn account_acted_for(&self) -> Option<&AccountId> {
+        self.actor().map(|(account, _)| account)
+    }
 }
 
 impl Errand for Call {
@@ -83,6 +121,16 @@ impl Errand for Call {
 
     fn may_share(&self) -> bool {
         self.bot.version.manifest.shared_bucket
+    }
+}
+
+impl Acts for Call {
+    fn actor(&self) -> Option<(&AccountId, ClientKind)> {
+        Some((&self.event.account, self.client))
+    }
+
+    fn conversation(&self) -> Option<String> {
+        self.event.conversation().map(str::to_owned)
     }
 }
 
@@ -145,7 +193,9 @@ pub struct CallState<E: Errand = Call> {
     pub deadline_ms: Millis,
     /// Ticks that passed while the guest computed.
     pub ticks: u64,
-    tasks: Vec<(TaskNumber, Action)>,
+    tasks: Vec<(TaskId, Action)>,
+    /// How many tasks were handed on before the call's end.
+    tasks_handed_on: usize,
     /// What the guest did with its buckets.
     pub(super) buckets: Buckets,
     /// The bot's timers for the account, as it sees them.
@@ -205,7 +255,9 @@ impl<E: Errand> CallState<E> {
             store,
             check,
             egress,
+            endpoints,
         } = host;
+        let wall = call.wall(&limits, &endpoints);
         let wasi = WasiCtx::builder()
             .stdout(output.clone())
             .stderr(output.stderr())
@@ -222,9 +274,9 @@ impl<E: Errand> CallState<E> {
             Arc::clone(call.deployment()),
             call.is_trial(),
             output.clone(),
-            limits.call_wall(),
+            wall,
         );
-        let deadline_ms = store.now() + limits.call_wall_ms;
+        let deadline_ms = store.now() + wall.as_millis() as Millis;
         Self {
             wasi,
             http,
@@ -238,6 +290,7 @@ impl<E: Errand> CallState<E> {
             deadline_ms,
             ticks: 0,
             tasks: Vec::new(),
+            tasks_handed_on: 0,
             buckets: Buckets::default(),
             timers: Timers::default(),
             key_cursors: Vec::new(),
@@ -319,7 +372,7 @@ impl<E: Errand> CallState<E> {
     }
 }
 
-impl CallState {
+impl<E: Acts> CallState<E> {
     /// Takes on an action and gives its task an id. What can't be done is the
     /// guest's to handle.
     pub fn act(&mut self, action: Action) -> Result<TaskId, NotTaken> {
@@ -328,36 +381,53 @@ impl CallState {
 
     /// Takes on all of these or none, and gives the last one's id.
     pub fn act_all(&mut self, actions: Vec<Action>) -> Result<TaskId, NotTaken> {
+        let Some((account, client)) = self.call.actor() else {
+            return Err(NotTaken::NoAccount);
+        };
+        let account = account.clone();
         for action in &actions {
-            (self.check)(self.call.client, action)?;
+            (self.check)(client, action)?;
         }
         self.check_tasks_room(actions.len())?;
         let bytes = actions.iter().map(task_bytes).sum();
         self.effects_bytes = self.effects_with(0, bytes)?;
         let count = actions.len() as u64;
         let TaskNumber(first) = self.store.reserve(count as u32);
-        let numbers = (first..).map(TaskNumber);
-        self.tasks.extend(numbers.zip(actions));
-        Ok(TaskId {
-            account: self.call.event.account.clone(),
-            number: TaskNumber(first + count.saturating_sub(1)),
-        })
+        let id = |number| TaskId {
+            account: account.clone(),
+            number: TaskNumber(number),
+        };
+        self.tasks.extend((first..).map(id).zip(actions));
+        Ok(id(first + count.saturating_sub(1)))
     }
 
     /// Whether this many more tasks may be asked for.
     pub fn check_tasks_room(&self, more: usize) -> Result<(), NotTaken> {
         let limit = self.limits.call_tasks;
-        if self.tasks.len().saturating_add(more) > limit as usize {
+        let asked_for = self.tasks_handed_on + self.tasks.len();
+        if asked_for.saturating_add(more) > limit as usize {
             return Err(NotTaken::TooMany(limit));
         }
         Ok(())
     }
 
+    /// What was asked for since this was called last. It counts towards the limits of
+    /// the call all the same.
+    pub fn take_tasks(&mut self) -> Vec<(TaskId, Action)> {
+        self.tasks_handed_on += self.tasks.len();
+        std::mem::take(&mut self.tasks)
+    }
+}
+
+impl CallState {
     /// Takes what the bot asked for.
     pub fn take_asked(&mut self) -> Effects {
         let handler = self.handler().clone();
         Effects {
-            tasks: std::mem::take(&mut self.tasks),
+            tasks: std::mem::take(&mut self.tasks)
+                .into_iter()
+                .map(|(id, action)| (id.number, action))
+                .collect(),
             timers: std::mem::take(&mut self.timers).into_changes(&handler),
             output: self.output.tail(),
             lines: self.output.take_lines(),
@@ -414,6 +484,9 @@ pub enum NotTaken {
     /// The account can't do it, or it is malformed.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// Nobody was chosen whom to act for.
+    #[error("choose the account first: `acting.act-for` of wxhost:endpoint")]
+    NoAccount,
     /// The call asked for too much.
     #[error("at most {0} of these may be asked for in one call")]
     TooMany(u32),

@@ -20,7 +20,15 @@ fn small() -> Limits {
 fn open(dir: &tempfile::TempDir) -> Wasm {
     let store = store::in_memory(Arc::new(|| 1));
     let check: ActionCheck = |client, action| action.check(client);
-    Wasm::open(small(), egress::Config::default(), dir.path(), store, check).unwrap()
+    Wasm::open(
+        small(),
+        egress::Config::default(),
+        EndpointPolicy::default(),
+        dir.path(),
+        store,
+        check,
+    )
+    .unwrap()
 }
 
 fn files(dir: &tempfile::TempDir) -> usize {

@@ -169,6 +169,17 @@ impl Entry {
         }
     }
 
+    /// What answers a request to an endpoint: of a hundred, so many reach the newer
+    /// version as its share says. There is no account by which the same would.
+    pub fn deployment_for_request(&self) -> &Arc<Deployment> {
+        let reaches = |newer: &&Newer| match newer.to {
+            Share::Percent(percent) => fastrand::u8(0..100) < percent,
+            Share::Accounts(_) => false,
+        };
+        let newer = self.newer.as_ref().filter(reaches);
+        newer.map_or(&self.serving, |newer| &newer.deployment)
+    }
+
     /// How the newer version's calls went so far.
     pub fn score(&self) -> Option<Score> {
         self.newer.as_ref().map(|newer| newer.score.score())

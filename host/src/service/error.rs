@@ -73,6 +73,18 @@ pub enum Error {
     /// Somebody else changed the QR login meanwhile: read it and decide anew.
     #[error("the QR login changed meanwhile: try again")]
     LoginMoved,
+    /// An endpoint failed before it had answered.
+    #[error("the endpoint {0} failed: whoever runs it finds out why in its failures")]
+    EndpointFailed(HandlerName),
+    /// An endpoint did not answer in its time.
+    #[error("the endpoint {0} did not answer in time")]
+    EndpointLate(HandlerName),
+    /// The body of a request to an endpoint is longer than it may be, in bytes.
+    #[error("the body has more than {0} bytes (endpoints.request_bytes)")]
+    BodyTooLarge(u64),
+    /// The body of a request to an endpoint does not come on, for so many ms.
+    #[error("nothing of the body came for {0} ms (endpoints.idle_ms)")]
+    BodyTooSlow(u64),
     /// No room now. Trying again later helps.
     #[error("the host is busy: {reason}")]
     Busy {

@@ -83,7 +83,7 @@ impl Service {
     pub(super) async fn hold(
         &self,
         turn: &mut Turn,
-        bot: &Deployment,
+        bot: &Arc<Deployment>,
         settling: Settling,
         when: WhenFailing,
     ) -> Result<Vec<Task>, Error> {
@@ -144,6 +144,9 @@ impl Service {
         }
         turn.failing = Some(failing);
         self.note_recorded(turn, was_recorded);
+        // A newer version is judged by what it would have been asked, too: else it would
+        // be paused for the few that it serves before it has failed often enough.
+        self.judge(bot, true);
         tracing::debug!(%account, handler = %bot.handler, event = %event.key, ?outcome, "the bot is paused for the account");
         Ok(Vec::new())
     }

@@ -43,7 +43,7 @@ impl Service {
         self.append_log(call_log(bot, account, event, lines));
     }
 
-    /// What a callback component said when it was asked.
+    /// What a callback component or an endpoint said when it was asked.
     pub(super) fn log_question(&self, component: &Deployment, about: &str, lines: Vec<Line>) {
         self.append_log(call_log(component, None, about, lines));
     }

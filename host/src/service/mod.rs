@@ -12,6 +12,7 @@ mod catalogue;
 mod clients;
 mod contacts;
 mod deliver;
+mod endpoints;
 mod error;
 mod failing;
 mod failures;
@@ -43,7 +44,7 @@ use std::{
     time::Duration,
 };
 
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use accounts::SessionStart;
 pub use buckets::{BucketPage, Fill};
@@ -51,6 +52,7 @@ pub use callback::Asked;
 pub use clients::ClientRequest;
 pub use contacts::ContactReport;
 pub use deliver::{Delivery, Reply, Reporter};
+pub use endpoints::Entrance;
 pub use error::Error;
 pub use handlers::{
     ChangeLabels, ChangeRollout, ConfigItem, ConfigShown, Deploy, DeployDone, Invoke, Invoked,
@@ -130,6 +132,9 @@ struct Inner {
     /// When this host started.
     started_ms: Millis,
     desk: callback::Desk,
+    endpoint_failures: endpoints::Failures,
+    /// Ends calls of endpoints: they may take much longer than others.
+    ending: CancellationToken,
     /// Where what guests say is kept, once there is such a place.
     logs: OnceLock<Arc<dyn GuestLogs>>,
     /// Held by the replay that is under way.
@@ -161,6 +166,8 @@ impl Service {
             turns: turn::Turns::default(),
             reruns: reruns::Reruns::default(),
             desk: callback::Desk::default(),
+            endpoint_failures: endpoints::Failures::default(),
+            ending: CancellationToken::new(),
             logs: OnceLock::new(),
             replaying: tokio::sync::Mutex::default(),
             calls: TaskTracker::new(),
@@ -208,6 +215,7 @@ impl Service {
     /// call has its own limits, so this ends.
     pub async fn drain(&self) {
         self.stop_taking();
+        self.0.ending.cancel();
         self.0.calls.close();
         self.0.calls.wait().await;
     }

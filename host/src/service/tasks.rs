@@ -426,7 +426,9 @@ impl Service {
 
     async fn write_ended(&self, turn: &mut Turn, task: Task, raw: Bytes) -> Result<(), Error> {
         match &task.origin {
-            Origin::Api => self.put_task(turn, task, Commit::default()).await,
+            Origin::Api | Origin::Endpoint { .. } => {
+                self.put_task(turn, task, Commit::default()).await
+            }
             Origin::Login(login) => {
                 let login = self.agent_failed(login, &task).await?;
                 let also = Commit {

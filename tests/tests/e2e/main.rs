@@ -17,6 +17,7 @@ mod contacts;
 mod control;
 mod cookbook;
 mod durability;
+mod endpoint;
 mod failing;
 mod fixtures;
 mod guests;

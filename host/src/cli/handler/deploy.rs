@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 
-use super::{about, account, entry, followup, handler_name, unreadable};
+use super::{about, account, entry, followup, handler_name, scope, unreadable};
 use crate::{
     cli::{
         client::Client,
@@ -20,8 +20,8 @@ use crate::{
     domain::{
         AccountId, HandlerName,
         handler::{
-            BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest, Schedule, Used,
-            Version, WhenFailing, sorted,
+            ActFor, BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest, Schedule,
+            Scope, Used, Version, WhenFailing, sorted,
         },
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
@@ -85,6 +85,13 @@ struct GrantArgs {
     /// UTC if it is left out
     #[arg(long, value_name = "NAME=CRON[@ZONE]", value_parser = Schedule::parse)]
     schedule: Vec<Schedule>,
+    /// Of an endpoint: anybody may call it, without a token
+    #[arg(long)]
+    public: bool,
+    /// Of an endpoint: it may act for this account, or for all with '*' (in quotes); may
+    /// be given several times
+    #[arg(long, value_name = "ID|*", value_parser = scope)]
+    act_for: Vec<Scope>,
     /// What becomes of an account's events while it is paused there since it keeps
     /// failing: pass-by (unless told), or wait
     #[arg(long, value_name = "pass-by|wait", value_parser = when_failing)]
@@ -171,11 +178,17 @@ impl ShareArgs {
 
 impl GrantArgs {
     /// What is given goes before what the file says; none when neither says anything.
-    fn over(self, file: Option<Manifest>) -> Option<Manifest> {
+    fn over(self, file: Option<Manifest>) -> Result<Option<Manifest>, Failure> {
         let is_given = file.is_some();
         let mut manifest = file.unwrap_or_default();
         manifest.own_messages |= self.own_messages;
         manifest.shared_bucket |= self.shared_bucket;
+        manifest.public |= self.public;
+        if !self.act_for.is_empty() {
+            let act_for = ActFor::new(self.act_for.into_iter().collect());
+            manifest.act_for =
+                act_for.map_err(|problem| Failure::Usage(format!("--act-for {problem}")))?;
+        }
         if !self.allow_host.is_empty() {
             manifest.allowed_hosts = sorted(self.allow_host);
         }
@@ -189,7 +202,7 @@ impl GrantArgs {
         manifest.instances = self.instances.unwrap_or(manifest.instances);
         manifest.when_failing = self.when_failing.unwrap_or(manifest.when_failing);
         let is_said = is_given || self.instances.is_some() || self.when_failing.is_some();
-        (is_said || manifest != Manifest::default()).then_some(manifest)
+        Ok((is_said || manifest != Manifest::default()).then_some(manifest))
     }
 }
 
@@ -231,7 +244,7 @@ impl DeployArgs {
             (false, false) => self.account,
         };
         let options = DeployOptions {
-            manifest: self.grants.over(wanted.manifest),
+            manifest: self.grants.over(wanted.manifest)?,
             config: wanted.config,
             by: self.by,
             note: self.note,
@@ -267,6 +280,9 @@ impl DeployArgs {
             how(done.compile_ms, &done.tried),
             about(&handler, style)
         );
+        if let Some(token) = &done.token {
+            text.push_str(&super::token::shown(token));
+        }
         for line in bound {
             text.push_str(&line);
         }

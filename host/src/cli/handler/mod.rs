@@ -10,6 +10,7 @@ mod pauses;
 mod replay;
 mod schedules;
 mod secret;
+mod token;
 mod versions;
 
 use std::{
@@ -64,6 +65,8 @@ Examples:
   wxhost handler bind faq --account wxid_a       one account
   wxhost handler bind faq --account label:shop   those with a label that have no bot of their own
   wxhost handler bind gatekeeper --callback      decides who may log in
+  wxhost handler deploy hook webhook.wasm --act-for wxid_a  an endpoint, at /x/hook/
+  wxhost handler token hook                      a new token for those who call it
   wxhost handler config faq greeting='Hello!'    what the bot reads as its configuration
   wxhost handler config faq city=Bern --account wxid_a  and something else for one account
   wxhost handler logs faq -f --account wxid_a    what it says, as it says it
@@ -122,6 +125,12 @@ enum HandlerCommand {
     ///
     /// Its own times stay as they are.
     Fire(FireArgs),
+    /// Make a new token for the callers of an endpoint; the one before is worth nothing then
+    Token {
+        /// Which
+        #[arg(value_parser = handler_name)]
+        name: HandlerName,
+    },
     /// List the accounts for which a handler is paused, since it keeps failing there
     Pauses(PausesArgs),
     /// Have a handler called for an account again, although it kept failing there
@@ -228,6 +237,7 @@ impl HandlerArgs {
                 schedules::schedules(client, style, json, &name).await
             }
             HandlerCommand::Fire(fire) => fire.run(client, json).await,
+            HandlerCommand::Token { name } => token::renew(client, json, &name).await,
             HandlerCommand::Pauses(pauses) => pauses.run(client, style, json).await,
             HandlerCommand::Resume(resume) => resume.run(client, json).await,
             HandlerCommand::List => list(client, style, json).await,
@@ -296,7 +306,9 @@ fn about(handler: &HandlerView, style: &Style) -> String {
             text
         }
     };
-    let serves = if handler.bindings.is_empty() {
+    let serves = if let Some(path) = &handler.path {
+        endpoint(handler, path)
+    } else if handler.bindings.is_empty() {
         let scope = match handler.world.as_str() {
             CALLBACK_WORLD => "--callback",
             _ => "--account '*'",
@@ -343,8 +355,20 @@ fn about(handler: &HandlerView, style: &Style) -> String {
     facts(&known, style)
 }
 
+/// Where an endpoint answers, and whom.
+fn endpoint(handler: &HandlerView, path: &str) -> String {
+    let whom = match handler.manifest.public {
+        true => "anybody",
+        false => "whoever has its token",
+    };
+    format!("{path} of this host, to {whom}")
+}
+
 /// Whom it serves, and for how many it is paused, in a table.
 fn serves(handler: &HandlerView) -> String {
+    if let Some(path) = &handler.path {
+        return path.clone();
+    }
     let serves = scopes(&handler.bindings, ", ");
     match handler.paused_accounts {
         None | Some(0) => serves,
@@ -382,6 +406,8 @@ fn granted(handler: &HandlerView) -> String {
         .collect();
     let schedules = manifest.schedules.iter();
     granted.extend(schedules.map(|it| format!("schedule {} ({} {})", it.name, it.cron, it.zone)));
+    let act_for = manifest.act_for.iter().cloned().map(String::from);
+    granted.extend(act_for.map(|id| format!("act for {}", harmless(&id))));
     if manifest.when_failing == WhenFailing::Wait {
         granted.push("events wait while it keeps failing".to_owned());
     }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallLimits, SCHEDULES_MAX, Schedule, WhenFailing,
+    ActFor, BOT_WORLD, CallLimit, CallLimits, ENDPOINT_WORLD, SCHEDULES_MAX, Schedule, WhenFailing,
     host_rule::{HostRule, deserialize_rules},
 };
 
@@ -29,6 +29,12 @@ pub struct Manifest {
     /// serves.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub schedules: Vec<Schedule>,
+    /// Of an endpoint: whether anybody may call it. Else it takes a token.
+    #[serde(skip_serializing_if = "is_false")]
+    pub public: bool,
+    /// Of an endpoint: for which accounts it may act.
+    #[serde(skip_serializing_if = "ActFor::is_nobody")]
+    pub act_for: ActFor,
     /// What becomes of an account's events while it is paused there since it keeps
     /// failing.
     #[serde(skip_serializing_if = "is_default")]
@@ -89,6 +95,44 @@ fn is_default(when: &WhenFailing) -> bool {
     *when == WhenFailing::default()
 }
 
+impl Manifest {
+    /// Says what of it a component of this world has no use for, by its field and why.
+    pub fn check_world(&self, world: &str) -> Result<(), (&'static str, String)> {
+        let is_endpoint = world == ENDPOINT_WORLD;
+        let serves_nobody = match world {
+            ENDPOINT_WORLD => "an endpoint serves no accounts, so none can be called",
+            _ => "a callback component serves no accounts, so none can be called",
+        };
+        let endpoints_only = "goes with an endpoint: a component that exports \
+             wasi:http/incoming-handler, and nothing else of this host's worlds";
+        match () {
+            () if world != BOT_WORLD && !self.schedules.is_empty() => {
+                Err(("schedules", serves_nobody.to_owned()))
+            }
+            () if world != BOT_WORLD && !self.instances.are_fresh() => Err((
+                "instances",
+                "only a bot has accounts that an instance could be kept for: take fresh".to_owned(),
+            )),
+            () if is_endpoint && self.limits.get(CallLimit::WallMs).is_some() => Err((
+                "limits",
+                "wall_ms: the time of an endpoint is the host's endpoints.wall_ms".to_owned(),
+            )),
+            () if world != BOT_WORLD && !is_default(&self.when_failing) => {
+                Err(("when_failing", serves_nobody.to_owned()))
+            }
+            () if is_endpoint && self.own_messages => Err((
+                "own_messages",
+                "an endpoint gets no messages, so none of the account's own".to_owned(),
+            )),
+            () if !is_endpoint && self.public => Err(("public", endpoints_only.to_owned())),
+            () if !is_endpoint && !self.act_for.is_nobody() => {
+                Err(("act_for", endpoints_only.to_owned()))
+            }
+            () => Ok(()),
+        }
+    }
+}
+
 fn is_false(flag: &bool) -> bool {
     !flag
 }
@@ -121,6 +165,30 @@ mod tests {
         }
         let problem = bad.check_schedules().unwrap_err();
         assert!(problem.starts_with("[0].zone: "), "{problem}");
+    }
+
+    #[test]
+    fn what_a_world_has_no_use_for_is_refused_by_name() {
+        let field = |manifest: &Manifest, world| {
+            let checked = manifest.check_world(world);
+            checked.err().map(|(field, _)| field)
+        };
+        let read = |json: &str| serde_json::from_str::<Manifest>(json).unwrap();
+        let public = read(r#"{"public": true}"#);
+        let acting = read(r#"{"act_for": ["*"]}"#);
+        let own = read(r#"{"own_messages": true}"#);
+        assert_eq!(field(&public, BOT_WORLD), Some("public"));
+        assert_eq!(field(&acting, BOT_WORLD), Some("act_for"));
+        assert_eq!(field(&own, BOT_WORLD), None);
+        assert_eq!(field(&public, ENDPOINT_WORLD), None);
+        assert_eq!(field(&acting, ENDPOINT_WORLD), None);
+        assert_eq!(field(&own, ENDPOINT_WORLD), Some("own_messages"));
+        let schedules = Manifest {
+            schedules: vec![Schedule::parse("a=0 8 * * *").unwrap()],
+            ..Manifest::default()
+        };
+        assert_eq!(field(&schedules, ENDPOINT_WORLD), Some("schedules"));
+        assert_eq!(field(&schedules, BOT_WORLD), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Handlers: named components, what they serve, and how they fail.
 
+mod act_for;
 mod config;
 mod failing;
 mod failure;
@@ -16,6 +17,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    act_for::{ACT_FOR_MAX, ActFor},
     config::{
         BadConfig, CONFIG_ACCOUNTS_MAX, CONFIG_ENTRIES_MAX, CONFIG_KEY_MAX_BYTES, CONFIG_MAX_BYTES,
         ConfigEntries, ConfigEntry, ConfigScope, ConfigValue, Configuration, Layer, Layers,
@@ -33,13 +35,16 @@ pub use self::{
     schedule::{Fired, Run, RunKey, SCHEDULES_MAX, Schedule, ScheduleView},
     version::{DeployChange, VERSIONS_KEPT, Version, VersionNumber},
 };
-use super::{AccountId, Digest, HandlerName, Label, Millis, label::LABEL_PREFIX};
+use super::{AccountId, Digest, HandlerName, Label, Millis, endpoint::MOUNT, label::LABEL_PREFIX};
 
 /// The world of bots.
 pub const BOT_WORLD: &str = "wxhost:bot/bot@0.1.0";
 /// The world of components that decide about the callback.
 pub const CALLBACK_WORLD: &str = "wxhost:callback/callback@0.1.0";
-/// How the names of that world's package begin, whatever its version.
+/// The world of components that answer HTTP requests. Those that were made for other
+/// hosts (`wasi:http/proxy`) have it too.
+pub const ENDPOINT_WORLD: &str = "wxhost:endpoint/endpoint@0.1.0";
+/// How the names of the callback world's package begin, whatever its version.
 const CALLBACK_PACKAGE: &str = "wxhost:callback/";
 /// The callback among the things that a handler can serve. No account's id
 /// begins with `*`.
@@ -64,6 +69,10 @@ pub struct Handler {
     /// The last version that failed too often for those whom it had reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub returned: Option<Return>,
+    /// The digest of the token that lets callers of an endpoint in; none before one
+    /// was needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Digest>,
     /// Its configuration as it was kept before it had a table of its own. Moved
     /// there, and empty, once the host has started.
     #[serde(rename = "config", skip_serializing_if = "BTreeMap::is_empty")]
@@ -82,6 +91,7 @@ impl Handler {
             newest: VersionNumber::FIRST,
             rollout: None,
             returned: None,
+            token: None,
             former_config: BTreeMap::new(),
         }
     }
@@ -102,6 +112,11 @@ impl Handler {
     /// Whether it decides about the callback, rather than for accounts.
     pub fn is_callback(&self) -> bool {
         self.version.is_callback()
+    }
+
+    /// Whether it answers HTTP requests, rather than serving accounts.
+    pub fn is_endpoint(&self) -> bool {
+        self.version.is_endpoint()
     }
 
     /// What runs when this version serves, with this configuration.
@@ -143,6 +158,13 @@ impl Scope {
             Self::Callback => (CALLBACK_WORLD, "the callback"),
             Self::All | Self::Label(_) | Self::Account(_) => (BOT_WORLD, "accounts"),
         };
+        if version.is_endpoint() {
+            return Err(format!(
+                "handler {name} is an endpoint: it answers HTTP requests at {MOUNT}{name}/ and \
+                 serves neither accounts nor the callback; `--act-for` at its deployment says \
+                 for which accounts it may act"
+            ));
+        }
         if version.is_callback() == (*self == Self::Callback) {
             return Ok(());
         }
@@ -205,6 +227,8 @@ enum Stored {
         #[serde(default)]
         returned: Option<Return>,
         #[serde(default)]
+        token: Option<Digest>,
+        #[serde(default)]
         config: BTreeMap<String, String>,
     },
     Single {
@@ -232,6 +256,7 @@ impl From<Stored> for Handler {
                 newest,
                 rollout,
                 returned,
+                token,
                 config,
             } => Self {
                 name,
@@ -240,6 +265,7 @@ impl From<Stored> for Handler {
                 newest,
                 rollout,
                 returned,
+                token,
                 former_config: config,
             },
             Stored::Single {
@@ -270,6 +296,7 @@ impl From<Stored> for Handler {
                 newest: VersionNumber::FIRST,
                 rollout: None,
                 returned: None,
+                token: None,
                 former_config: config,
             },
         }
@@ -313,6 +340,11 @@ mod tests {
             let problem = check(scope, handler).unwrap_err();
             assert!(problem.contains(BOT_WORLD), "{problem}");
             assert!(problem.contains(CALLBACK_WORLD), "{problem}");
+        }
+        let endpoint = handler(ENDPOINT_WORLD);
+        for scope in [Scope::All, Scope::Callback] {
+            let problem = check(scope, &endpoint).unwrap_err();
+            assert!(problem.contains("is an endpoint"), "{problem}");
         }
     }
 

@@ -94,6 +94,11 @@ impl Version {
         }
     }
 
+    /// Whether it answers HTTP requests, rather than serving accounts.
+    pub fn is_endpoint(&self) -> bool {
+        self.world == super::ENDPOINT_WORLD
+    }
+
     /// Whether it decides about the callback, rather than for accounts.
     pub fn is_callback(&self) -> bool {
         self.world.starts_with(super::CALLBACK_PACKAGE)

@@ -4,11 +4,14 @@ use std::{collections::HashSet, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use super::store::{KeyValueWrite, SharedChange, StoreError};
 use crate::domain::{
-    Account, AccountId, Action, ClientKind, Digest, Event, TaskNumber, TimerChange,
+    Account, AccountId, Action, ClientKind, Digest, Event, TaskId, TaskNumber, TimerChange,
     callback::{Question, Verdict},
+    endpoint,
     handler::{Deployment, FailureKind, LimitsInForce, Line, Used},
 };
 
@@ -109,6 +112,61 @@ pub struct Answer {
     pub used: Used,
 }
 
+/// One request to an endpoint.
+#[derive(Debug)]
+pub struct Visit {
+    /// Which endpoint, with its configuration.
+    pub endpoint: Arc<Deployment>,
+    /// The request as the guest gets it.
+    pub request: endpoint::Request,
+    /// Ends the call when the host ends.
+    pub ending: CancellationToken,
+}
+
+/// What an endpoint has answered, while its response goes on.
+pub struct Visited {
+    /// The response. Dropping its body before its end ends the call; a call that fails
+    /// breaks it off.
+    pub response: endpoint::Response,
+    /// What the endpoint asked for before it answered. The response holds only once that
+    /// is durable.
+    pub effects: EndpointEffects,
+    /// Lets the endpoint go on, once what it asked for is durable. Dropping it ends the
+    /// call.
+    pub go_on: Box<dyn FnOnce() + Send>,
+    /// The rest of the call: what the endpoint asked for since, or how it failed.
+    pub rest: BoxFuture<'static, Result<EndpointEffects, Box<CallFailure>>>,
+}
+
+/// What an endpoint asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndpointEffects {
+    /// Tasks in order, of any account that it may act for. Each was checked against the
+    /// account's client.
+    pub tasks: Vec<(TaskId, Action)>,
+    /// What it read in its handler's bucket and writes to it; none when it did neither.
+    pub shared: Option<SharedChange>,
+    /// What it logged and printed, line by line.
+    pub lines: Vec<Line>,
+}
+
+/// Why a request to an endpoint came to nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum VisitError {
+    /// The endpoint failed, or could not be called.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The request's body is longer than it may be.
+    #[error("the body has more than {0} bytes (endpoints.request_bytes)")]
+    BodyTooLarge(u64),
+    /// The request's body does not come on.
+    #[error("nothing of the body came for {0} ms (endpoints.idle_ms)")]
+    BodyTooSlow(u64),
+    /// The host is ending.
+    #[error("the host is ending")]
+    Ending,
+}
+
 /// A call that failed: nothing that was asked for happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallFailure {
@@ -198,4 +256,11 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     /// Asks a component that decides about the callback, in a fresh instance,
     /// within the same limits.
     async fn ask(&self, ask: Ask) -> Result<Answer, CallError>;
+
+    /// Has an endpoint answer a request, in a fresh instance. Returns with the head of
+    /// the response; dropping the future before that ends the call.
+    async fn visit(&self, visit: Visit) -> Result<Visited, VisitError> {
+        // A runtime without endpoints.
+        Err(CallError::Unloaded(visit.endpoint.version.digest).into())
+    }
 }

@@ -7,7 +7,7 @@ use super::{
     input::{Json, OptionalJson, Path, Path2, Query},
     wire::{
         DeployView, HandlerView, InvokeRequest, InvokeView, List, ReplayRequest, ReplayView,
-        RollbackRequest, RolloutRequest,
+        RollbackRequest, RolloutRequest, TokenView,
     },
 };
 use crate::{
@@ -93,6 +93,16 @@ pub async fn invoke(
 ) -> Result<Answer<InvokeView>, Problem> {
     let invoked = service.invoke(request.of(name)).await?;
     Ok(Answer(invoked.into()))
+}
+
+pub async fn token(
+    State(service): State<Service>,
+    Path(name): Path<HandlerName>,
+) -> Result<Answer<TokenView>, Problem> {
+    let token = service.new_endpoint_token(&name).await?;
+    Ok(Answer(TokenView {
+        token: token.expose().to_owned(),
+    }))
 }
 
 pub async fn replay(

@@ -6,12 +6,13 @@ use crate::{
     runtime::{
         bindings::wxhost::bot::{chat::Host, model::Segment},
         convert,
+        state::Acts,
     },
 };
 
-impl Host for CallState {
+impl<E: Acts> Host for CallState<E> {
     fn reply(&mut self, text: String) -> Started {
-        match self.call.event.conversation() {
+        match self.call.conversation() {
             Some(conversation) => {
                 let action = Action::text(conversation, text);
                 self.start(action)

@@ -10,7 +10,7 @@ use crate::{
             model::{Contact, Failure, Member},
         },
         convert,
-        state::Stopped,
+        state::{Acts, NotTaken, Stopped},
     },
 };
 
@@ -19,14 +19,13 @@ const PAGE_MAX: usize = 500;
 
 type Answer<T> = wasmtime::Result<Result<T, Failure>>;
 
-impl Host for CallState {
+impl<E: Acts> Host for CallState<E> {
     async fn get_contact(&mut self, id: String) -> Answer<Option<Contact>> {
         self.enter()?;
-        let found = self
-            .store
-            .contact(&self.call.event.account, &id)
-            .await
-            .map_err(stop)?;
+        let Some(account) = self.call.account_acted_for() else {
+            return Ok(Err(convert::failure(&NotTaken::NoAccount)));
+        };
+        let found = self.store.contact(account, &id).await.map_err(stop)?;
         Ok(Ok(found.as_ref().map(convert::contact)))
     }
 
@@ -38,7 +37,9 @@ impl Host for CallState {
         loop {
             // Counted per page read: a search costs what listing would.
             self.enter()?;
-            let account = &self.call.event.account;
+            let Some(account) = self.call.account_acted_for() else {
+                return Ok(Err(convert::failure(&NotTaken::NoAccount)));
+            };
             let page = self
                 .store
                 .contacts(account, None, after.as_deref(), PAGE_MAX)
@@ -66,7 +67,9 @@ impl Host for CallState {
             Kind::Group => ContactKind::Group,
             Kind::Official => ContactKind::Official,
         });
-        let account = &self.call.event.account;
+        let Some(account) = self.call.account_acted_for() else {
+            return Ok(Err(convert::failure(&NotTaken::NoAccount)));
+        };
         let page = self
             .store
             .contacts(account, kind, cursor.as_deref(), page_size(limit))
@@ -86,7 +89,9 @@ impl Host for CallState {
         limit: u32,
     ) -> Answer<MemberPage> {
         self.enter()?;
-        let account = &self.call.event.account;
+        let Some(account) = self.call.account_acted_for() else {
+            return Ok(Err(convert::failure(&NotTaken::NoAccount)));
+        };
         let page = self
             .store
             .members(account, &group, cursor.as_deref(), page_size(limit))
@@ -101,7 +106,9 @@ impl Host for CallState {
 
     async fn get_member(&mut self, group: String, user: String) -> Answer<Option<Member>> {
         self.enter()?;
-        let account = &self.call.event.account;
+        let Some(account) = self.call.account_acted_for() else {
+            return Ok(Err(convert::failure(&NotTaken::NoAccount)));
+        };
         let found = self
             .store
             .member(account, &group, &user)

@@ -1,9 +1,12 @@
 //! `wxhost:bot/friends`: friends.
 
 use super::{CallState, Started};
-use crate::{domain::Action, runtime::bindings::wxhost::bot::friends::Host};
+use crate::{
+    domain::Action,
+    runtime::{bindings::wxhost::bot::friends::Host, state::Acts},
+};
 
-impl Host for CallState {
+impl<E: Acts> Host for CallState<E> {
     fn accept(&mut self, ticket: String) -> Started {
         self.start(Action::AcceptFriend { ticket })
     }

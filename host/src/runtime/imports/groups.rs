@@ -3,10 +3,13 @@
 use super::{CallState, Started};
 use crate::{
     domain::Action,
-    runtime::bindings::wxhost::bot::groups::{Host, InviteBy},
+    runtime::{
+        bindings::wxhost::bot::groups::{Host, InviteBy},
+        state::Acts,
+    },
 };
 
-impl Host for CallState {
+impl<E: Acts> Host for CallState<E> {
     fn create(&mut self, name: Option<String>, users: Vec<String>) -> Started {
         self.start(Action::CreateGroup { name, users })
     }

@@ -159,7 +159,7 @@ impl<E: Errand> store::Host for CallState<E> {
     async fn open(&mut self, identifier: String) -> Answer<Handle> {
         self.enter()?;
         let which = match identifier.as_str() {
-            "" | "default" => Which::Own,
+            "" | "default" => self.call.default_bucket(),
             SHARED if self.call.may_share() => Which::Shared,
             SHARED => {
                 self.note_no_grant();

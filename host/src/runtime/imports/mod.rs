@@ -4,6 +4,7 @@
 //! matter to [`super::state::CallState`]. A mistake of the guest is an error it
 //! can handle; going over a limit, or a fault of the host, ends the call.
 
+mod acting;
 mod chat;
 mod config;
 mod contacts;
@@ -19,14 +20,14 @@ mod web;
 use super::{
     bindings::wxhost::bot::model::{Failure, Host},
     convert,
-    state::{CallState, NotTaken},
+    state::{Acts, CallState, Errand, NotTaken},
 };
 use crate::domain::{Action, TaskId};
 
 /// What starts a task: its id, or why not; or the end of the call.
 type Started = wasmtime::Result<Result<String, Failure>>;
 
-impl CallState {
+impl<E: Acts> CallState<E> {
     /// Takes on one action for the guest.
     fn start(&mut self, action: Action) -> Started {
         self.enter()?;
@@ -64,4 +65,4 @@ impl CallState {
     }
 }
 
-impl Host for CallState {}
+impl<E: Errand> Host for CallState<E> {}

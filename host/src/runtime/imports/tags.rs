@@ -1,9 +1,12 @@
 //! `wxhost:bot/tags`: tags that the client keeps for its contacts.
 
 use super::{CallState, Started};
-use crate::{domain::Action, runtime::bindings::wxhost::bot::tags::Host};
+use crate::{
+    domain::Action,
+    runtime::{bindings::wxhost::bot::tags::Host, state::Acts},
+};
 
-impl Host for CallState {
+impl<E: Acts> Host for CallState<E> {
     fn add(&mut self, tag: String, users: Vec<String>) -> Started {
         self.start(Action::AddTag { tag, users })
     }

@@ -7,9 +7,10 @@ use crate::runtime::{
         web::{Host, Request, Response},
     },
     egress::Refusal,
+    state::Errand,
 };
 
-impl Host for CallState {
+impl<E: Errand> Host for CallState<E> {
     async fn fetch(&mut self, request: Request) -> wasmtime::Result<Result<Response, Failure>> {
         self.enter()?;
         Ok(self.outgoing.fetch(request).await.map_err(failure))

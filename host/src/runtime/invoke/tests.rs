@@ -55,6 +55,7 @@ async fn failure(name: &str) -> CallFailure {
         store: store::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
         egress: Default::default(),
+        endpoints: Default::default(),
     };
     let bytes = wat::parse_str(MISBEHAVING).unwrap();
     let component = Component::new(&engine.wasm, bytes).unwrap();

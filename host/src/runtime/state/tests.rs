@@ -19,6 +19,7 @@ fn state(limits: Limits) -> CallState {
         store: store::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
         egress: Default::default(),
+        endpoints: Default::default(),
     };
     CallState::new(host, convert::trial_call(convert::nameless()))
 }
@@ -124,7 +125,7 @@ fn several_targets_are_taken_on_together_or_not_at_all() {
     assert_eq!(count, 2);
     assert_eq!(invite(&["c", "d"]), (Err("too-many".to_owned()), 2));
     let account = state.call.event.account.clone();
-    let number = state.tasks.last().unwrap().0;
+    let number = state.tasks.last().unwrap().0.number;
     assert_eq!(id, Ok(TaskId { account, number }.to_string()));
     // Each target counts as a host call.
     let group = "1@chatroom".to_owned();
@@ -151,6 +152,7 @@ async fn nothing_of_a_call_is_there_in_the_next() {
         store: Arc::clone(&state.store),
         check: |client, action| action.check(client),
         egress: Default::default(),
+        endpoints: Default::default(),
     };
     state.act(text(10)).unwrap();
     write(&mut state, "key", Some(vec![1])).await.unwrap();
@@ -233,6 +235,7 @@ fn a_version_s_own_limits_are_in_force() {
         store: store::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
         egress: Default::default(),
+        endpoints: Default::default(),
     };
     let mut state = CallState::new(host, call);
     assert_eq!(state.deadline_ms, 1 + 7);

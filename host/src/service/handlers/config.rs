@@ -48,7 +48,7 @@ pub enum ConfigShown {
 }
 
 /// A configuration that comes with a deployment.
-pub(super) struct NewConfig {
+pub(in crate::service) struct NewConfig {
     /// The entries for all accounts, to be stored. None when nothing was given.
     pub entries: Option<ConfigEntries>,
     /// What guests get from it.
@@ -368,8 +368,9 @@ fn check_secret(key: &str, secret: &Secret) -> Result<(), Error> {
 }
 
 fn check_scope(entry: &Entry, scope: &ConfigScope) -> Result<(), Error> {
-    if entry.handler.is_callback() && *scope != ConfigScope::Handler {
-        let problem = "a callback component serves no account: leave it out".to_owned();
+    let serves_accounts = !entry.handler.is_callback() && !entry.handler.is_endpoint();
+    if !serves_accounts && *scope != ConfigScope::Handler {
+        let problem = format!("{} serves no account: leave it out", entry.handler.name);
         return Err(Error::BadRequest {
             field: "account",
             problem,

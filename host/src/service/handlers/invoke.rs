@@ -9,6 +9,7 @@ use crate::{
     domain::{
         AccountId, ClientKind, Deployment, Event, EventKey, HandlerName, Happening, Message,
         Millis,
+        endpoint::MOUNT,
         handler::VersionNumber,
         ports::{Call, CallFailure, Effects},
     },
@@ -105,6 +106,12 @@ impl Service {
             return Err(Error::Conflict(format!(
                 "{} decides about the callback: only bots can be invoked",
                 handler.name
+            )));
+        }
+        if handler.is_endpoint() {
+            return Err(Error::Conflict(format!(
+                "{name} is an endpoint: ask it by HTTP, at {MOUNT}{name}/",
+                name = handler.name
             )));
         }
         let bot = match version {

@@ -26,14 +26,15 @@ use tracing::Instrument;
 use super::{
     Error, Service,
     catalogue::{Deployed, Entry},
+    endpoints::first_token,
     error::failure_of,
     failing::Ended,
 };
 use crate::domain::{
-    Digest, Handler, HandlerName,
+    Digest, Handler, HandlerName, Secret,
     handler::{
-        BOT_WORLD, Configuration, DeployChange, Layers, Manifest, Rollout, Scope, Share, Used,
-        VERSIONS_KEPT, Version, VersionNumber,
+        Configuration, DeployChange, Layers, Manifest, Rollout, Scope, Share, Used, VERSIONS_KEPT,
+        Version, VersionNumber,
     },
     ports::{CatalogueChange, Component},
 };
@@ -92,6 +93,8 @@ pub struct DeployDone {
     pub compile_ms: u64,
     /// What the call that tried it out used.
     pub tried: Used,
+    /// The token of an endpoint that takes one and had none before. Kept nowhere.
+    pub token: Option<Secret>,
 }
 
 impl Service {
@@ -176,6 +179,7 @@ impl Service {
             config,
             ..
         } = planned;
+        let (mut handler, mut token) = (handler, None);
         let (handler, version) = match change {
             DeployChange::Unchanged if config.entries.is_none() => {
                 let version = handler.version.clone();
@@ -186,6 +190,7 @@ impl Service {
                 (self.put(handler, None, Some(config)).await?, version)
             }
             _ => {
+                token = first_token(&mut handler, &version)?;
                 let put = self.put(handler, Some(&version), Some(config));
                 let handler = put.await?;
                 metrics::get().deployed("deploy");
@@ -198,6 +203,7 @@ impl Service {
             change,
             compile_ms,
             tried: used,
+            token,
         })
     }
 
@@ -236,6 +242,7 @@ impl Service {
         let (name, to) = (deploy.name.clone(), deploy.to.clone());
         let (handler, change) = deployed_as(name, former, version.clone(), to);
         self.check_bound_scopes(&handler.name, &version)?;
+        check_rollout_world(&handler)?;
         Ok(Planned {
             handler,
             version,
@@ -400,7 +407,7 @@ impl Service {
     /// Makes a handler as it is from now on durable, then has it serve. A version
     /// that is new is kept; what is too old then is not. Its configuration stays as it
     /// is unless another is given.
-    async fn put(
+    pub(in crate::service) async fn put(
         &self,
         handler: Handler,
         made: Option<&Version>,
@@ -471,24 +478,8 @@ impl Tried {
 
 /// Only bots serve accounts.
 fn check_world(version: &Version) -> Result<(), Error> {
-    let manifest = &version.manifest;
-    let bad = |field, problem: &str| {
-        let problem = problem.to_owned();
-        Err(Error::BadRequest { field, problem })
-    };
-    if version.is_callback() && !manifest.schedules.is_empty() {
-        return bad(
-            "schedules",
-            "a callback component serves no accounts, so none can be called",
-        );
-    }
-    if version.world != BOT_WORLD && !manifest.instances.are_fresh() {
-        return bad(
-            "instances",
-            "only a bot has accounts that an instance could be kept for: take fresh",
-        );
-    }
-    Ok(())
+    let fits = version.manifest.check_world(&version.world);
+    fits.map_err(|(field, problem)| Error::BadRequest { field, problem })
 }
 
 /// The handler with a new version, and what that changes.
@@ -506,6 +497,7 @@ fn deployed_as(
             previous: None,
             rollout: None,
             returned: None,
+            token: None,
             former_config: BTreeMap::new(),
         };
         return (handler, DeployChange::Created);
@@ -560,7 +552,25 @@ fn check_share(share: &Share, failures_percent: u8, former: Option<&Entry>) -> R
             "share",
             "a callback component serves the callback, which can't be shared".to_owned(),
         ),
+        Some(entry) if entry.handler.is_endpoint() && matches!(share, Share::Accounts(_)) => bad(
+            "share",
+            "an endpoint serves no accounts: take --percent, which is of its requests".to_owned(),
+        ),
         Some(_) => Ok(()),
+    }
+}
+
+/// Says why a newer version can't serve some: who asks an endpoint must not find a bot.
+fn check_rollout_world(handler: &Handler) -> Result<(), Error> {
+    let newer = handler.rollout.as_ref().map(|rollout| &rollout.version);
+    match newer {
+        Some(newer) if newer.is_endpoint() != handler.is_endpoint() => {
+            Err(Error::Conflict(format!(
+                "version {} has the world {} and {} that of {}: it can serve all or nobody",
+                newer.number, newer.world, handler.name, handler.version.world
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

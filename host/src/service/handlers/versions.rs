@@ -4,7 +4,7 @@
 //! A change takes effect with the next event: calls under way end on the version
 //! that they began with. What bots have written stays as it is.
 
-use super::{Service, check_share};
+use super::{Service, check_rollout_world, check_share};
 use crate::{
     domain::{
         Deployment, Handler, HandlerName,
@@ -137,6 +137,7 @@ impl Service {
                 rollout: Some(rollout),
                 ..handler
             };
+            check_rollout_world(&handler)?;
             service.serve(handler, "rollout").await
         })
         .await

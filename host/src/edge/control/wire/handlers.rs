@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{
         AccountId, Digest, Handler, HandlerName, Millis,
+        endpoint::MOUNT,
         handler::{
             DeployChange, FAILURES_PERCENT, Manifest, Return, Rollout, Scope, Score, Share, Used,
             Version, VersionNumber,
@@ -54,6 +55,16 @@ pub struct HandlerView {
     /// waiting; not after a change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_accounts: Option<u64>,
+    /// Where an endpoint answers, below the address of this host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// A token that was made: this is the only time that it is shown.
+#[derive(Serialize, Deserialize)]
+pub struct TokenView {
+    /// The token.
+    pub token: String,
 }
 
 /// A version that serves some.
@@ -117,6 +128,9 @@ impl HandlerView {
             config_keys,
             bindings,
             paused_accounts: None,
+            path: handler
+                .is_endpoint()
+                .then(|| format!("{MOUNT}{}/", handler.name)),
         }
     }
 }
@@ -180,7 +194,7 @@ pub struct RollbackRequest {
 }
 
 /// What came of a deployment.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct DeployView {
     /// The handler as it is now.
     #[serde(flatten)]
@@ -193,6 +207,10 @@ pub struct DeployView {
     pub compile_ms: u64,
     /// What the call that tried it out used.
     pub tried: Used,
+    /// The token of an endpoint that takes one and had none before: this is the only
+    /// time that it is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
 }
 
 impl DeployView {
@@ -205,6 +223,7 @@ impl DeployView {
             deployed: done.version,
             compile_ms: done.compile_ms,
             tried: done.tried,
+            token: done.token.map(|token| token.expose().to_owned()),
         }
     }
 }

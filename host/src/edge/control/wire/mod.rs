@@ -22,6 +22,7 @@ pub use self::{
     failures::FailureItem,
     handlers::{
         DeployOptions, DeployView, HandlerView, RollbackRequest, RolloutRequest, RolloutView,
+        TokenView,
     },
     invoke::{FailureView, InvokeRequest, InvokeView, WriteView},
     replay::{REPLAY_LAST, ReplayRequest, ReplayView, ReplayedView},

@@ -41,6 +41,7 @@ async fn state(stored: impl Iterator<Item = u32>) -> CallState {
         store,
         check: |client, action| action.check(client),
         egress: Default::default(),
+        endpoints: Default::default(),
     };
     CallState::new(host, call)
 }
@@ -149,6 +150,7 @@ fn sharing(limits: Limits, shared_bucket: bool) -> CallState {
         store: stores::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
         egress: Default::default(),
+        endpoints: Default::default(),
     };
     CallState::new(host, call)
 }
@@ -234,6 +236,7 @@ async fn a_callback_component_s_bucket_has_an_end_of_its_own() {
         store: stores::in_memory(Arc::new(|| 1)),
         check: |client, action| action.check(client),
         egress: Default::default(),
+        endpoints: Default::default(),
     };
     let ask = convert::trial_ask(convert::nameless());
     let mut state = CallState::new(host, CallbackErrand::new(ask));
