@@ -31,7 +31,7 @@ fn on_event(event: Event) -> Result<(), Error> {
         return Err(format!("the webhook answered {}", response.status).into());
     }
     let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-    if let Some(text) = answer["reply"].as_str() {
+    if let Some(text) = answer.get("reply").and_then(Value::as_str) {
         chat::reply(text)?;
     }
     Ok(())

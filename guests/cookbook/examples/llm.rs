@@ -70,7 +70,8 @@ fn ask(turns: &[Value]) -> Result<Option<String>, Error> {
         return Err(format!("the model's host answered {}", response.status).into());
     }
     let answer: Value = serde_json::from_slice(&response.body)?;
-    let text = answer["choices"][0]["message"]["content"].as_str();
+    let text = answer.pointer("/choices/0/message/content");
+    let text = text.and_then(Value::as_str);
     Ok(Some(
         text.ok_or("the model's host gave no text")?
             .trim()

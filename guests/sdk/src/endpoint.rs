@@ -139,17 +139,15 @@ macro_rules! endpoint {
     };
 }
 
+/// What answers a request.
+#[doc(hidden)]
+pub type Serve = fn(Request) -> Result<Response, Error>;
+
 /// Reads the request, calls the function and sends what it returned.
 #[doc(hidden)]
-pub fn run(
-    serve: fn(Request) -> Result<Response, Error>,
-    request: IncomingRequest,
-    answer: ResponseOutparam,
-) {
+pub fn run(serve: Serve, request: IncomingRequest, answer: ResponseOutparam) {
     let answered = crate::run(
-        |(serve, request): (fn(Request) -> Result<Response, Error>, IncomingRequest)| match read(
-            &request,
-        )? {
+        |(serve, request): (Serve, IncomingRequest)| match read(&request)? {
             Some(request) => serve(request),
             None => Ok(Response::text(413, "the body is too long")),
         },
