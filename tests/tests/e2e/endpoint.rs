@@ -218,7 +218,7 @@ async fn a_guest_sees_its_own_root_and_none_of_this_host_s_secrets() -> Result<(
     check!(smuggled.ends_with("0\r\n\r\n"), "an empty body: {smuggled}");
     let many = format!(
         "GET /x/see/ HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n",
-        "x".repeat(100_000)
+        "x".repeat(300_000)
     );
     let refused = to_the_end(&mut open(&host, &many).await?).await?;
     check!(refused.starts_with("HTTP/1.1 431"), "{refused}");

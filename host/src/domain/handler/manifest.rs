@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActFor, BOT_WORLD, CallLimit, CallLimits, ENDPOINT_WORLD, SCHEDULES_MAX, Schedule, WhenFailing,
+    ActFor, BOT_WORLD, CALLBACK_PACKAGE, CallLimit, CallLimits, ENDPOINT_WORLD, SCHEDULES_MAX,
+    Schedule, WhenFailing,
     host_rule::{HostRule, deserialize_rules},
 };
 
@@ -99,6 +100,7 @@ impl Manifest {
     /// Says what of it a component of this world has no use for, by its field and why.
     pub fn check_world(&self, world: &str) -> Result<(), (&'static str, String)> {
         let is_endpoint = world == ENDPOINT_WORLD;
+        let has_no_accounts = is_endpoint || world.starts_with(CALLBACK_PACKAGE);
         let serves_nobody = match world {
             ENDPOINT_WORLD => "an endpoint serves no accounts, so none can be called",
             _ => "a callback component serves no accounts, so none can be called",
@@ -106,7 +108,7 @@ impl Manifest {
         let endpoints_only = "goes with an endpoint: a component that exports \
              wasi:http/incoming-handler, and nothing else of this host's worlds";
         match () {
-            () if world != BOT_WORLD && !self.schedules.is_empty() => {
+            () if has_no_accounts && !self.schedules.is_empty() => {
                 Err(("schedules", serves_nobody.to_owned()))
             }
             () if world != BOT_WORLD && !self.instances.are_fresh() => Err((
@@ -117,7 +119,7 @@ impl Manifest {
                 "limits",
                 "wall_ms: the time of an endpoint is the host's endpoints.wall_ms".to_owned(),
             )),
-            () if world != BOT_WORLD && !is_default(&self.when_failing) => {
+            () if has_no_accounts && !is_default(&self.when_failing) => {
                 Err(("when_failing", serves_nobody.to_owned()))
             }
             () if is_endpoint && self.own_messages => Err((
