@@ -3,12 +3,13 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -236,6 +237,11 @@ async fn handler_toml_says_what_is_deployed_and_flags_go_before_it() -> Result<(
         changed.contains("wxid_a\n") && changed.contains("wxid_b"),
         "{changed}"
     );
+    let json = desk
+        .run("wxhost handler deploy --account wxid_c --json")
+        .await?;
+    let json: Value = serde_json::from_str(&json)?;
+    assert_eq!(json["bindings"], json!(["wxid_a", "wxid_b", "wxid_c"]));
     let other = desk.run("wxhost handler deploy other --no-bind").await?;
     check!(other.contains("nobody yet"), "{other}");
     host.end().await
@@ -382,6 +388,11 @@ async fn a_bot_is_tried_out_in_a_chat() -> Result<()> {
     let desk = Desk { host: &host, dir };
     let mut chat = Chat::start(&desk)?;
     chat.shows("version 1 serves").await?;
+    // It holds the author's secrets, and its callback's path is one.
+    for (name, wanted) in [(".wxhost", 0o700), (".wxhost/wxhost.toml", 0o600)] {
+        let mode = fs::metadata(desk.dir.join(name))?.permissions().mode();
+        assert_eq!(mode & 0o7777, wanted, "{name}");
+    }
     chat.types("good morning").await?;
     chat.shows("→ good morning").await?;
     chat.types("/group shop").await?;

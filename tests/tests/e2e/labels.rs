@@ -101,6 +101,10 @@ async fn the_command_line_gives_labels_and_lists_by_them() -> Result<()> {
     assert_eq!(given.trim(), "hot shop");
     let left = run(&["account", "label", "wxid_a", "-hot", "+vip"]).await?;
     assert_eq!(left.trim(), "shop vip");
+    // What begins with two hyphens is a flag, wherever it stands.
+    let json = run(&["account", "label", "wxid_a", "-gone", "+vip", "--json"]).await?;
+    let json: Value = serde_json::from_str(&json)?;
+    assert_eq!(json["labels"], json!(["shop", "vip"]));
     let listed = run(&["account", "list", "--label", "shop"]).await?;
     check!(
         listed.contains("wxid_a") && !listed.contains("wxid_b"),
