@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use wxhost::cli::{self, Cli, launch};
 
 /// A fresh instance per event is many small allocations that end together.
@@ -12,6 +11,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match launch::asked() {
         Some(launch) => launch.run(),
-        None => cli::main(Cli::parse()),
+        None => cli::main(Cli::of_process()),
     }
 }

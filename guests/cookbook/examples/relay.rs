@@ -1,5 +1,5 @@
-//! What is said to this account is said by another one: over the host's own API, which
-//! lets no account act for another but whoever has a token for it.
+//! What is said to this account is said by another one. No bot acts for an account that it
+//! does not serve: this one asks an endpoint that may (`guests/webhook`), with its token.
 use serde_json::json;
 use wxhost_sdk::{prelude::*, web};
 
@@ -12,25 +12,21 @@ fn on_event(event: Event) -> Result<(), Error> {
     let Some(text) = message.text() else {
         return Ok(());
     };
-    let (api, account) = (config::require("api")?, config::require("account")?);
     let who = match message.author_name.is_empty() {
         true => &message.author,
         false => &message.author_name,
     };
-    let task = json!({
-        "action": "send",
-        "conversation": config::require("to")?,
-        "segments": [{"text": format!("{who}: {text}")}],
+    let said = json!({
+        "account": config::require("account")?,
+        "to": config::require("to")?,
+        "text": format!("{who}: {text}"),
     });
-    let url = format!("{api}/accounts/{account}/tasks");
-    let request = web::post(&url, task.to_string())
+    let token = format!("Bearer {}", config::require("token")?);
+    let request = web::post(&config::require("url")?, said.to_string())
         .header("content-type", "application/json")
-        .header(
-            "authorization",
-            &format!("Bearer {}", config::require("token")?),
-        )
-        // If the event comes again, so does the request: it makes one task all the same.
-        .header("idempotency-key", &event.id);
+        .header("authorization", &token);
+    // If the host ends before this event is settled, the event comes again, and it is said
+    // twice.
     let response = web::fetch(&request)?;
     match response.is_success() {
         true => Ok(()),

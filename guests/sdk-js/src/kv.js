@@ -11,11 +11,18 @@ const keyFor = (method, key) => string(`kv.${method}: key`, key);
 const keysFor = (method, wanted) => list(string)(`kv.${method}: keys`, wanted);
 
 function bucketOf(name) {
-  // Opened once per instance: handles count against a limit.
-  let bucket;
-  const opened = () => (bucket ??= call("kv", store.open, [name]));
+  // Opened for each operation and closed after it: an instance that holds a handle when its
+  // call is over is not kept for the account's next event.
+  const withBucket = (where, use) => {
+    const bucket = call(where, store.open, [name]);
+    try {
+      return call(where, use, [bucket]);
+    } finally {
+      bucket[Symbol.dispose]();
+    }
+  };
   const onBucket = (method, ...args) =>
-    call(`kv.${method}`, (...rest) => opened()[method](...rest), args);
+    withBucket(`kv.${method}`, (bucket) => bucket[method](...args));
 
   return {
     get: (key) => decoded(onBucket("get", keyFor("get", key))),
@@ -28,12 +35,10 @@ function bucketOf(name) {
 
     exists: (key) => onBucket("exists", keyFor("exists", key)),
 
-    increment: (key, delta = 1) =>
-      call("kv.increment", atomics.increment, [
-        opened(),
-        keyFor("increment", key),
-        u64("kv.increment: delta", delta),
-      ]),
+    increment: (key, delta = 1) => {
+      const args = [keyFor("increment", key), u64("kv.increment: delta", delta)];
+      return withBucket("kv.increment", (bucket) => atomics.increment(bucket, ...args));
+    },
 
     /** All keys; read page by page as they are asked for. */
     *keys() {
@@ -47,7 +52,8 @@ function bucketOf(name) {
 
     /** An object with the values of the keys that exist. */
     getMany: (wanted) => {
-      const found = call("kv.getMany", batch.getMany, [opened(), keysFor("getMany", wanted)]);
+      const keys = keysFor("getMany", wanted);
+      const found = withBucket("kv.getMany", (bucket) => batch.getMany(bucket, keys));
       return Object.fromEntries(
         found.filter((entry) => entry !== null).map(([key, value]) => [key, decoded(value)]),
       );
@@ -58,11 +64,13 @@ function bucketOf(name) {
         key,
         bytes(`kv.setMany: ${key}`, value),
       ]);
-      call("kv.setMany", batch.setMany, [opened(), entries]);
+      withBucket("kv.setMany", (bucket) => batch.setMany(bucket, entries));
     },
 
-    deleteMany: (unwanted) =>
-      call("kv.deleteMany", batch.deleteMany, [opened(), keysFor("deleteMany", unwanted)]),
+    deleteMany: (unwanted) => {
+      const keys = keysFor("deleteMany", unwanted);
+      withBucket("kv.deleteMany", (bucket) => batch.deleteMany(bucket, keys));
+    },
   };
 }
 

@@ -1,8 +1,9 @@
 """Requests to other systems over HTTP, where a rule of the deployment allows them
 (`allowed_hosts` in handler.toml, or `--allow-host`).
 
-What they do can't be undone: if the bot fails afterwards, the event comes again and with it
-the request. Redirects are not followed: the response is the 3xx. Codes of failure are
+What they do can't be undone: if the bot fails afterwards, the request has been made all the
+same, and if the host ends before the call's effects are durable, the event comes again and
+with it the request. Redirects are not followed: the response is the 3xx. Codes of failure are
 "denied", "bad-request", "unreachable", "timeout", "too-large" and "too-many".
 """
 

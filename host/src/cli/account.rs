@@ -8,7 +8,7 @@ use super::{
     failure::Failure,
     file, labels,
     output::{Cell, Paint, Printed, Style, Table, facts, quoted, word},
-    pauses, timers,
+    parse, pauses, timers,
 };
 use crate::{
     domain::{
@@ -58,22 +58,22 @@ enum AccountCommand {
     /// the account's next event. An account that never logged in can have labels too.
     Label {
         /// Which
-        #[arg(value_parser = account_id)]
+        #[arg(value_parser = parse::account)]
         id: AccountId,
         /// +LABEL to add one, -LABEL to take it away
-        #[arg(value_name = "+LABEL|-LABEL", value_parser = labels::change, allow_hyphen_values = true)]
+        #[arg(value_name = "+LABEL|-LABEL", value_parser = labels::change)]
         changes: Vec<labels::Change>,
     },
     /// Show one account: its session, its bot, and how the bot failed lately
     Show {
         /// Which
-        #[arg(value_parser = account_id)]
+        #[arg(value_parser = parse::account)]
         id: AccountId,
     },
     /// List whom an account knows: friends, groups and public accounts
     Contacts {
         /// Whose
-        #[arg(value_parser = account_id)]
+        #[arg(value_parser = parse::account)]
         id: AccountId,
         /// Only those of this kind
         #[arg(long, value_parser = PossibleValuesParser::new(ContactKind::ALL.map(ContactKind::as_str)))]
@@ -84,7 +84,7 @@ enum AccountCommand {
     /// List an account's groups
     Groups {
         /// Whose
-        #[arg(value_parser = account_id)]
+        #[arg(value_parser = parse::account)]
         id: AccountId,
         #[command(flatten)]
         page: Page,
@@ -92,7 +92,7 @@ enum AccountCommand {
     /// List the conversations in which an account's bot is silent for a while
     Pauses {
         /// Whose
-        #[arg(value_parser = account_id)]
+        #[arg(value_parser = parse::account)]
         id: AccountId,
         #[command(flatten)]
         page: Page,
@@ -100,7 +100,7 @@ enum AccountCommand {
     /// List the timers that bots have set for an account
     Timers {
         /// Whose
-        #[arg(value_parser = account_id)]
+        #[arg(value_parser = parse::account)]
         id: AccountId,
         #[command(flatten)]
         page: Page,
@@ -108,7 +108,7 @@ enum AccountCommand {
     /// Let an account's bot answer in a conversation again
     Resume {
         /// Whose
-        #[arg(value_parser = account_id)]
+        #[arg(value_parser = parse::account)]
         id: AccountId,
         /// Where: the id of a user or a group
         conversation: String,
@@ -116,7 +116,7 @@ enum AccountCommand {
     /// Show what became of a file that an account's client was asked for
     File {
         /// Whose client
-        #[arg(value_parser = account_id)]
+        #[arg(value_parser = parse::account)]
         id: AccountId,
         /// What the client calls the file
         file: String,
@@ -150,11 +150,6 @@ impl Page {
 }
 
 fn label(text: &str) -> Result<Label, BadId> {
-    text.try_into()
-}
-
-/// An account's id, as an argument.
-pub(super) fn account_id(text: &str) -> Result<AccountId, BadId> {
     text.try_into()
 }
 

@@ -6,13 +6,13 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::{Args, Subcommand};
 
 use super::{
-    account::account_id,
     client::{Client, Reply},
     failure::Failure,
     output::{Printed, Style, Table, harmless, quoted, size},
+    parse,
 };
 use crate::{
-    domain::{AccountId, HandlerName, id::BadId},
+    domain::{AccountId, HandlerName},
     edge::control::{
         input::LIMIT_DEFAULT,
         wire::{BucketView, Emptied, KeyValueView, ValueRequest},
@@ -95,7 +95,7 @@ enum KvCommand {
 #[derive(Debug, Args)]
 struct BucketArgs {
     /// Which handler's
-    #[arg(value_parser = handler_name)]
+    #[arg(value_parser = parse::handler_name)]
     handler: HandlerName,
     #[command(flatten)]
     whose: Whose,
@@ -105,15 +105,11 @@ struct BucketArgs {
 #[group(required = true, multiple = false)]
 struct Whose {
     /// The bucket of this account
-    #[arg(long, value_name = "ID", value_parser = account_id)]
+    #[arg(long, value_name = "ID", value_parser = parse::account)]
     account: Option<AccountId>,
     /// The bucket that all accounts of the handler share
     #[arg(long)]
     shared: bool,
-}
-
-fn handler_name(text: &str) -> Result<HandlerName, BadId> {
-    text.try_into()
 }
 
 impl BucketArgs {

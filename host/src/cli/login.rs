@@ -9,12 +9,11 @@ use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use serde::Serialize;
 
 use super::{
-    account::account_id,
     client::Client,
     failure::Failure,
     handler::encode,
     output::{Cell, Paint, Printed, Style, Table, facts, harmless, quoted, word},
-    qr,
+    parse, qr,
     screen::{Code, Screen},
     watch::{Form, watch},
 };
@@ -101,7 +100,7 @@ enum LoginCommand {
 #[derive(Args)]
 struct Start {
     /// The account whose client shall do it [default: any that is online]
-    #[arg(long, value_name = "ID", value_parser = account_id, conflicts_with = "machine")]
+    #[arg(long, value_name = "ID", value_parser = parse::account, conflicts_with = "machine")]
     agent: Option<AccountId>,
     /// The `machine` of the client that shall do it, as `account show` has it
     #[arg(long, value_name = "ID")]

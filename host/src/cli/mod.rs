@@ -1,7 +1,8 @@
 //! The command line: its arguments, and a client of our own control API.
 //!
-//! Everything but `serve` and `config` asks a running host over HTTP, as any
-//! other program could; nothing in here touches the host's data.
+//! `serve` starts a host and `config` looks at its settings; `new`, `build` and `dev` are
+//! for projects of bots, and `dev` starts a host of its own. Everything else asks a running
+//! host over HTTP, as any other program could; nothing in here touches the host's data.
 
 pub mod account;
 pub mod client;
@@ -16,6 +17,7 @@ mod labels;
 pub mod launch;
 pub mod login;
 pub mod output;
+mod parse;
 mod pauses;
 pub mod project;
 pub mod qr;
@@ -28,7 +30,7 @@ mod timers;
 mod wait;
 mod watch;
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{env, io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -61,6 +63,13 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the command line of this process; ends it, with a word why, when it is wrong.
+    pub fn of_process() -> Self {
+        Self::parse_from(labels::with_minus(env::args_os()))
+    }
 }
 
 /// What `wxhost` can be told to do.
@@ -213,7 +222,8 @@ mod tests {
 
     /// Whether these words are taken.
     fn taken(line: &str) -> bool {
-        Cli::try_parse_from(line.split_whitespace()).is_ok()
+        let words = line.split_whitespace().map(Into::into);
+        Cli::try_parse_from(labels::with_minus(words)).is_ok()
     }
 
     #[test]
@@ -237,6 +247,9 @@ mod tests {
             "wxhost handler deploy --manifest p/handler.toml --no-bind --config a=b",
             "wxhost handler deploy --account wxid_a --account label:shop",
             "wxhost handler deploy echo echo.wasm",
+            "wxhost account label wxid_a +shop -test --json",
+            "wxhost account label wxid_a -test +shop --data d",
+            "wxhost account label --json wxid_a -- -test",
             "wxhost handler list --json",
             "wxhost handler show echo",
             "wxhost handler remove echo",

@@ -5,11 +5,11 @@ use std::path::Path;
 use clap::{ArgGroup, Args, Subcommand, builder::PossibleValuesParser};
 
 use super::{
-    account::account_id,
     client::{Client, Reply},
     failure::Failure,
     handler::{encode, read_text},
     output::{Cell, Paint, Printed, Style, Table, facts, harmless, word},
+    parse,
     wait::{Wait, wait},
 };
 use crate::{
@@ -68,7 +68,7 @@ enum TaskCommand {
     /// List an account's tasks, newest first
     List {
         /// Whose
-        #[arg(value_parser = account_id)]
+        #[arg(value_parser = parse::account)]
         account: AccountId,
         /// Only those in this state
         #[arg(long, value_parser = PossibleValuesParser::new(TaskState::ALL.map(TaskState::as_str)))]
@@ -86,7 +86,7 @@ enum TaskCommand {
 #[command(group(ArgGroup::new("what").required(true).args(["to", "action"])))]
 struct Send {
     /// Which account shall do it
-    #[arg(value_parser = account_id)]
+    #[arg(value_parser = parse::account)]
     account: AccountId,
     /// Whom to write to: a user or a group
     #[arg(long, value_name = "CONVERSATION", requires = "text")]

@@ -1,7 +1,11 @@
 //! `/metrics`: what is counted and measured, for whoever has a token that reads it, or
 //! for everybody on this machine if the settings say so.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -11,6 +15,7 @@ use axum::{
     routing::get,
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use super::{
     auth::{self, AdminToken, MetricsToken},
@@ -74,18 +79,42 @@ impl Readers {
 pub(crate) fn router(service: Service, readers: Readers) -> Router {
     Router::new()
         .route("/metrics", get(show))
-        .with_state((service, readers))
+        .with_state(Shown {
+            service,
+            readers,
+            looked: Arc::default(),
+        })
 }
 
-async fn show(
-    State((service, readers)): State<(Service, Readers)>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    readers.admit(&headers)?;
-    if let Err(error) = service.look_around().await {
-        // What was counted is shown all the same: now it is needed most.
-        tracing::warn!(%error, "the metrics show what was so before");
+/// For how long what was counted in the store counts: somebody who asks again and again
+/// has it counted four times a second, and once at a time.
+const COUNTED_FOR: Duration = Duration::from_millis(250);
+
+#[derive(Clone)]
+struct Shown {
+    service: Service,
+    readers: Readers,
+    /// When it was counted last.
+    looked: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Shown {
+    async fn look_around(&self) {
+        let mut looked = self.looked.lock().await;
+        if looked.is_some_and(|at| at.elapsed() < COUNTED_FOR) {
+            return;
+        }
+        if let Err(error) = self.service.look_around().await {
+            // What was counted is shown all the same: now it is needed most.
+            tracing::warn!(%error, "the metrics show what was so before");
+        }
+        *looked = Some(Instant::now());
     }
+}
+
+async fn show(State(shown): State<Shown>, headers: HeaderMap) -> Result<Response, Problem> {
+    shown.readers.admit(&headers)?;
+    shown.look_around().await;
     let rendered = tokio::task::spawn_blocking(|| metrics::get().render()).await;
     match rendered {
         Ok(Ok(text)) => {

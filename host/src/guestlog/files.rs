@@ -2,7 +2,8 @@
 //! newer one is full.
 
 use std::{
-    collections::HashMap,
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
     fs,
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
@@ -67,6 +68,30 @@ impl Known {
     fn bytes(&self) -> u64 {
         let blocks = |bytes: u64| bytes.next_multiple_of(BLOCK_BYTES);
         blocks(self.newer_bytes) + blocks(self.older_bytes)
+    }
+}
+
+/// What a handler has, ordered by how much that is.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kept {
+    bytes: u64,
+    handler: HandlerName,
+    /// When each place was written to last, its name and its bytes.
+    newest_first: Vec<(Millis, String, u64)>,
+}
+
+impl Kept {
+    fn of((handler, files): (&HandlerName, &HashMap<String, Known>)) -> Self {
+        let places = files.iter();
+        let mut newest_first: Vec<_> = places
+            .map(|(stem, known)| (known.last_ms, stem.clone(), known.bytes()))
+            .collect();
+        newest_first.sort_unstable_by(|a, b| b.cmp(a));
+        Self {
+            bytes: files.values().map(Known::bytes).sum(),
+            handler: handler.clone(),
+            newest_first,
+        }
     }
 }
 
@@ -136,8 +161,9 @@ impl Files {
         }
     }
 
-    /// Removes what was not written to for longest, if there is no room for one more place
-    /// that is full: a tenth, so that it is not looked for each time.
+    /// Removes what was not written to for longest of the handlers that have most, if there
+    /// is no room for one more place that is full: a tenth, so that it is not looked for
+    /// each time. Handlers that say little keep what they said.
     fn make_room(&mut self) {
         let full = Known {
             newer_bytes: self.file_bytes_max,
@@ -148,18 +174,17 @@ impl Files {
         if self.bytes <= allowed {
             return;
         }
-        let mut oldest: Vec<(Millis, HandlerName, String)> = Vec::new();
-        for (handler, files) in &self.known {
-            let each = files.iter();
-            oldest.extend(each.map(|(stem, known)| (known.last_ms, handler.clone(), stem.clone())));
-        }
-        oldest.sort_unstable();
+        let mut largest: BinaryHeap<_> = self.known.iter().map(Kept::of).collect();
         let enough = allowed / 10 * 9;
-        for (_, handler, stem) in oldest {
-            if self.bytes <= enough {
-                break;
+        while self.bytes > enough {
+            let Some(mut most) = largest.pop() else {
+                return;
+            };
+            if let Some((_, stem, bytes)) = most.newest_first.pop() {
+                self.forget(&most.handler, &stem);
+                most.bytes = most.bytes.saturating_sub(bytes);
+                largest.push(most);
             }
-            self.forget(&handler, &stem);
         }
     }
 
@@ -194,7 +219,7 @@ impl Files {
             };
         }
         let mut newest: Vec<_> = known.iter().collect();
-        newest.sort_unstable_by_key(|(_, known)| std::cmp::Reverse(known.last_ms));
+        newest.sort_unstable_by_key(|(_, known)| Reverse(known.last_ms));
         let (mut lines, mut read_bytes): (Vec<LogLine>, u64) = (Vec::new(), 0);
         for (stem, known) in newest {
             let oldest_ms = lines.first().map_or(0, |line| line.at_ms);

@@ -113,6 +113,11 @@ impl Output {
     /// Adds a line that is logged, as far as there is room. False when anything was
     /// dropped.
     pub fn log(&self, level: LogLevel, context: String, text: String) -> bool {
+        // What the host says and what was printed is told by these words.
+        let context = match context.as_str() {
+            HOST | STDOUT | STDERR => format!("bot:{context}"),
+            _ => context,
+        };
         let shown = match context.is_empty() {
             true => format!("{text}\n"),
             false => format!("{context}: {text}\n"),

@@ -185,13 +185,16 @@ impl Entry {
         self.newer.as_ref().map(|newer| newer.score.score())
     }
 
+    /// Whether this is the newer version's, which goes back when it fails too often.
+    pub fn is_judged(&self, called: &Deployment) -> bool {
+        let newer = self.newer.as_ref();
+        newer.is_some_and(|it| it.deployment.version.number == called.version.number)
+    }
+
     /// Counts a call. Some when it was the newer version's, and too many of its calls
     /// have failed by now.
     pub fn judge(&self, called: &Deployment, failed: bool) -> Option<Score> {
-        let newer = self.newer.as_ref()?;
-        if newer.deployment.version.number != called.version.number {
-            return None;
-        }
+        let newer = self.newer.as_ref().filter(|_| self.is_judged(called))?;
         let score = newer.score.add(failed);
         (failed && score.fails(newer.failures_percent)).then_some(score)
     }

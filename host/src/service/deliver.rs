@@ -374,7 +374,9 @@ impl Service {
         let failing = self.failing_after(turn, &called, settled, now_ms);
         let mut commit = called.into_commit(settled, now_ms);
         let failure_log = commit.failure.as_ref().map(failure_log);
-        if let (Some(bot), Some(seen)) = (bot, &commit.seen) {
+        if let (Some(bot), Some(seen)) = (bot, &commit.seen)
+            && seen.record.outcome != EventOutcome::Paused
+        {
             let (outcome, tasks) = (seen.record.outcome, &seen.record.tasks);
             let (client, recorded) = (settled.client, (outcome, tasks.as_slice()));
             commit.recorded = self

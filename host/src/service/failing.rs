@@ -67,6 +67,13 @@ impl Ended {
 }
 
 impl Service {
+    /// Whether this is a version that serves some, and goes back by itself.
+    fn is_judged(&self, bot: &Deployment) -> bool {
+        let deployed = self.0.catalogue.now();
+        let entry = deployed.handlers.get(&bot.handler);
+        entry.is_some_and(|entry| entry.is_judged(bot))
+    }
+
     // ------------------------------------------------------------ events come
 
     /// What becomes of an event that this bot is not to be asked about now; none when
@@ -83,7 +90,7 @@ impl Service {
     pub(super) async fn hold(
         &self,
         turn: &mut Turn,
-        bot: &Arc<Deployment>,
+        bot: &Deployment,
         settling: Settling,
         when: WhenFailing,
     ) -> Result<Vec<Task>, Error> {
@@ -113,15 +120,9 @@ impl Service {
             true => EventOutcome::Waiting,
             false => EventOutcome::PassedBy,
         };
-        let mut recorded = None;
         if !waits {
             failing.passed_by = failing.passed_by.saturating_add(1);
-            recorded = self
-                .recorded_as(turn, bot, client, &event, (outcome, &[]))
-                .await?;
         }
-        let was_recorded = recorded.is_some();
-        commit.recorded = recorded;
         commit.failing = Some(FailingChange::Put(failing.clone()));
         commit.seen = Some(Seen {
             key: event.key.clone(),
@@ -143,10 +144,6 @@ impl Service {
             Tried::SharedMoved => return Err(reruns::contended()),
         }
         turn.failing = Some(failing);
-        self.note_recorded(turn, was_recorded);
-        // A newer version is judged by what it would have been asked, too: else it would
-        // be paused for the few that it serves before it has failed often enough.
-        self.judge(bot, true);
         tracing::debug!(%account, handler = %bot.handler, event = %event.key, ?outcome, "the bot is paused for the account");
         Ok(Vec::new())
     }
@@ -252,6 +249,8 @@ impl Service {
         let policy = &self.0.policies.failing;
         let counts = match called {
             Called::Handled(..) => Some(None),
+            // It goes back when it fails too often, for which it has to be called.
+            Called::Failed(bot, _) if self.is_judged(bot) => None,
             Called::Failed(bot, failure) if failure.kind != FailureKind::Host => {
                 Some(Some((bot, failure)))
             }

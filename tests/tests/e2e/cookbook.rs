@@ -189,6 +189,31 @@ async fn a_report_comes_by_its_schedule() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_report_of_many_groups_comes_in_parts() -> Result<()> {
+    let schedule = json!({"name": "report", "cron": "0 20 * * *"});
+    let manifest = json!({"schedules": [schedule]});
+    let host = cook("daily-report", manifest, json!({"to": "wxid_boss"})).await?;
+    let a = host.wehub(ACCOUNT)?.login().await?;
+    for number in 0..130 {
+        let group = format!("{number:03}@chatroom");
+        a.group_text(&group, "wxid_bob", "one").await?.silent()?;
+    }
+    let words = ["fire", "daily-report", "report", "--account", ACCOUNT];
+    let fired = host.cli(&[["handler"].as_slice(), &words].concat()).await?;
+    check!(fired.status.success(), "{fired:?}");
+    let mut groups = Vec::new();
+    for wanted in [100, 30] {
+        let (_, text) = pulled(&a).await?;
+        assert_eq!(text.lines().count(), wanted, "{text}");
+        groups.extend(text.lines().map(str::to_owned));
+    }
+    let all: Vec<_> = (0..130).map(|it| format!("{it:03}@chatroom: 1")).collect();
+    assert_eq!(groups, all);
+    no_failure(&host, ACCOUNT).await?;
+    host.end().await
+}
+
+#[tokio::test]
 async fn messages_go_to_a_webhook() -> Result<()> {
     let site = Site::start(json!({"reply": "noted"})).await?;
     let config = json!({"url": format!("{}/hook", site.origin), "token": "s3cret"});
@@ -258,8 +283,14 @@ async fn files_are_fetched_and_remembered() -> Result<()> {
 async fn what_one_account_hears_another_says() -> Result<()> {
     let host = Host::unpaced().await?;
     let origin = format!("http://{}", host.address()?);
+    let options = json!({"manifest": {"act_for": ["wxid_b"]}});
+    let webhook = guests::bytes("webhook")?;
+    let endpoint = host
+        .api()?
+        .deploy_with("webhook", webhook, &options)
+        .await?;
     let config = json!({
-        "api": format!("{origin}/api/v1"), "token": host.token()?,
+        "url": format!("{origin}/x/webhook/"), "token": endpoint.ok()?["token"],
         "account": "wxid_b", "to": "wxid_boss",
     });
     serve(&host, "relay", json!({"allowed_hosts": [origin]}), config).await?;

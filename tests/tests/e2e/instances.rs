@@ -100,6 +100,28 @@ async fn an_instance_ends_with_the_first_call_that_fails() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_bot_in_javascript_remembers_too() -> Result<()> {
+    let Some(rememberer) = guests::javascript("rememberer-js")? else {
+        return Ok(());
+    };
+    let host = Host::with(Settings::default().unpaced()).await?;
+    let bytes = std::fs::read(rememberer)?;
+    let options = json!({"manifest": kept()});
+    let deployed = host.api()?.deploy_with("bot", bytes, &options).await?;
+    deployed.ok()?;
+    host.bind("*", "bot").await?;
+    let a = host.wehub("wxid_a")?.login().await?;
+    let b = host.wehub("wxid_b")?.login().await?;
+    for count in 1..=3 {
+        // Its memory, and its bucket, which it opens and closes again and again.
+        let wanted = format!("{count} {count} kept,4,true 12 true");
+        assert_eq!(says(&a, "count").await?, wanted);
+        assert_eq!(says(&b, "count").await?, wanted);
+    }
+    host.end().await
+}
+
+#[tokio::test]
 async fn whatever_changes_for_an_account_it_begins_anew() -> Result<()> {
     let host = host(Settings::default(), &kept()).await?;
     let api = host.api()?;

@@ -594,7 +594,7 @@ async fn nobody_else_can_report() -> Result<()> {
         );
     }
     check!(!query.is_empty(), "no key");
-    assert_eq!(host.client("rose").await?["phase"], "running");
+    host.until_phase("rose", "running").await?;
     let former = stub.facts().await?["pid"].clone();
     stub.crash().await;
     let pid = u32::try_from(former.as_u64().unwrap_or_default())?;

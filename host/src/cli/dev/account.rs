@@ -9,7 +9,7 @@ use std::{
 use reqwest::redirect;
 use serde_json::{Value, json};
 
-use super::host::APPID;
+use super::host::{APPID, Host};
 use crate::cli::failure::Failure;
 
 /// The account.
@@ -74,8 +74,8 @@ fn plain(name: &str) -> String {
 }
 
 impl Account {
-    /// The account's client for the host at this address. Has not logged in.
-    pub fn new(address: &str) -> Result<Self, Failure> {
+    /// The account's client for this host. Has not logged in.
+    pub fn new(host: &Host) -> Result<Self, Failure> {
         let http = reqwest::Client::builder()
             .no_proxy()
             .tls_certs_only([])
@@ -84,7 +84,10 @@ impl Account {
             .build();
         Ok(Self {
             http: http.map_err(|error| Failure::local("HTTP", error))?,
-            url: format!("http://{address}/wehub/callback"),
+            url: format!(
+                "http://{}/wehub/{}/callback",
+                host.address, host.path_secret
+            ),
             people: BTreeMap::new(),
             groups: BTreeMap::new(),
             messages: 0,

@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsString,
     fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Stdio, id},
     time::{Duration, Instant},
@@ -19,7 +20,8 @@ use tokio::{
 use crate::{
     app::ADDRESS_FILE,
     cli::{client::Client, failure::Failure, target::Target},
-    edge::auth,
+    edge::{auth, keyfile},
+    files,
 };
 
 /// How long it may take to listen: it opens a store, and compiles nothing.
@@ -28,6 +30,9 @@ const START_MAX: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long it may take to end before it is killed.
 const END_MAX: Duration = Duration::from_secs(10);
+
+/// The folder is for this user alone.
+const PRIVATE: u32 = 0o700;
 
 /// The customer id of the pretended client.
 pub const APPID: &str = "wxhost-dev";
@@ -39,14 +44,20 @@ pub struct Host {
     log: Lines<BufReader<ChildStderr>>,
     /// Its address, such as `127.0.0.1:40123`.
     pub address: String,
+    /// The part of its callback's path that nobody else knows.
+    pub path_secret: String,
     data: PathBuf,
 }
 
 /// Without pace and without pauses, so that an answer shows at once and so does each
 /// failure, and with as much time to compile as a busy machine needs.
-fn settings(secret: &str) -> String {
+///
+/// Its callback answers to whoever knows its path: other users of this machine reach the
+/// port too, and the bot has the developer's secrets.
+fn settings(secret: &str, path_secret: &str) -> String {
     format!(
-        "[[wehub.app]]\nappid = {APPID:?}\nsecret_key = {secret:?}\naccounts = [\"*\"]\n\
+        "[wehub]\npath_secret = {path_secret:?}\n\
+         [[wehub.app]]\nappid = {APPID:?}\nsecret_key = {secret:?}\naccounts = [\"*\"]\n\
          [pacing]\naccount_per_minute = 0\nconversation_per_minute = 0\nguard_replies = 0\n\
          [limits]\ncompile_ms = 600000\nfailures_in_a_row = 0\n\
          [log]\nlevel = \"warn,wxhost::guest=debug\"\nformat = \"json\"\n"
@@ -61,10 +72,12 @@ impl Host {
         if !keep && folder.is_dir() {
             fs::remove_dir_all(folder).map_err(failed)?;
         }
-        fs::create_dir_all(folder).map_err(failed)?;
-        // Only this process and its child ever see it.
-        let secret = format!("dev-{}", id());
-        fs::write(&config, settings(&secret)).map_err(failed)?;
+        files::private_dir(folder).map_err(failed)?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(PRIVATE)).map_err(failed)?;
+        // Only this process and its child ever see them: the file is for this user alone.
+        let (secret, path_secret) = (word().map_err(failed)?, word().map_err(failed)?);
+        let text = settings(&secret, &path_secret);
+        files::write_durably_blocking(&config, text.as_bytes()).map_err(failed)?;
         let _ = fs::remove_file(data.join(ADDRESS_FILE));
         let mut child = serve(&data, &config)?.spawn().map_err(failed)?;
         let log = child
@@ -75,6 +88,7 @@ impl Host {
             child,
             log: BufReader::new(log).lines(),
             address: String::new(),
+            path_secret,
             data,
         };
         host.until_it_listens().await?;
@@ -145,6 +159,11 @@ impl Host {
     }
 }
 
+/// 32 characters that nobody can guess.
+fn word() -> io::Result<String> {
+    Ok(format!("{:032x}", u128::from_ne_bytes(keyfile::random()?)))
+}
+
 /// This binary as a host, in a way that it is killed when we are, and does not hear of
 /// Ctrl-C before we do.
 fn serve(data: &Path, config: &Path) -> Result<Command, Failure> {
@@ -169,7 +188,8 @@ fn serve(data: &Path, config: &Path) -> Result<Command, Failure> {
 }
 
 fn is_setting(name: &OsString) -> bool {
-    name.to_string_lossy().starts_with("WXHOST_")
+    // What a bot under test does is not for the collector of real hosts.
+    name.to_string_lossy().starts_with("WXHOST_") || name == "OTEL_EXPORTER_OTLP_ENDPOINT"
 }
 
 /// A line of the host's log.
@@ -228,7 +248,26 @@ mod tests {
 
     #[test]
     fn its_settings_are_such() {
-        let settings: toml::Table = toml::from_str(&settings("s")).unwrap_or_default();
-        assert!(settings.contains_key("pacing"), "{settings:?}");
+        let text = settings("s", "p");
+        let read: toml::Table = toml::from_str(&text).unwrap_or_default();
+        assert!(read.contains_key("pacing"), "{read:?}");
+        let wehub = read.get("wehub").and_then(toml::Value::as_table);
+        let secret = wehub.and_then(|it| it.get("path_secret"));
+        assert_eq!(secret.and_then(toml::Value::as_str), Some("p"), "{read:?}");
+    }
+
+    #[test]
+    fn nobody_guesses_its_words() {
+        let words = [word().unwrap_or_default(), word().unwrap_or_default()];
+        assert_eq!(words.each_ref().map(String::len), [32, 32]);
+        assert_ne!(words[0], words[1]);
+    }
+
+    #[test]
+    fn settings_of_other_hosts_are_not_its_own() {
+        for name in ["WXHOST_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+            assert!(is_setting(&name.into()), "{name}");
+        }
+        assert!(!is_setting(&"PATH".into()));
     }
 }

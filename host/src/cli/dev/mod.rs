@@ -103,7 +103,7 @@ impl Chat {
         Ok(Self {
             manifest: dir.join(FILE),
             client: std::sync::Arc::new(host.client()?),
-            account: Account::new(&host.address)?,
+            account: Account::new(host)?,
             speaker: Speaker {
                 name: FIRST.to_owned(),
                 group: None,

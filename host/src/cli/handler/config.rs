@@ -7,12 +7,13 @@ use std::{
 
 use clap::Args;
 
-use super::{account, encode, entry, handler_name, read_text, unreadable};
+use super::{encode, entry, read_text, unreadable};
 use crate::{
     cli::{
         client::{Client, Reply},
         failure::Failure,
         output::{Printed, Style, Table, harmless},
+        parse,
     },
     domain::{AccountId, HandlerName},
     edge::control::wire::{ConfigItemView, ConfigKeys, List},
@@ -27,13 +28,13 @@ const VALUE_SHOWN_CHARS: usize = 60;
 #[derive(Args)]
 pub struct ConfigArgs {
     /// Which
-    #[arg(value_parser = handler_name)]
+    #[arg(value_parser = parse::handler_name)]
     name: HandlerName,
     /// Sets one entry; goes before the file's
     #[arg(value_name = "KEY=VALUE", value_parser = entry)]
     entries: Vec<(String, String)>,
     /// For this account only: its entries go before those for all
-    #[arg(long, value_name = "ID", value_parser = account)]
+    #[arg(long, value_name = "ID", value_parser = parse::account)]
     account: Option<AccountId>,
     /// Removes one entry; may be given several times
     #[arg(long, value_name = "KEY")]

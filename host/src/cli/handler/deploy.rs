@@ -9,12 +9,13 @@ use std::{
 
 use clap::Args;
 
-use super::{about, account, entry, followup, handler_name, scope, unreadable};
+use super::{about, encode, entry, followup, scope, unreadable};
 use crate::{
     cli::{
         client::Client,
         failure::Failure,
         output::{Printed, Style, size},
+        parse,
         project::{HandlerToml, Project},
     },
     domain::{
@@ -31,7 +32,7 @@ use crate::{
 #[derive(Args)]
 pub struct DeployArgs {
     /// Lower case letters, digits and hyphens [default: what handler.toml says]
-    #[arg(value_parser = handler_name)]
+    #[arg(value_parser = parse::handler_name)]
     name: Option<HandlerName>,
     /// The component, a .wasm file [default: what handler.toml says]
     file: Option<PathBuf>,
@@ -139,7 +140,7 @@ pub struct ShareArgs {
     #[arg(long, value_name = "1-100", value_parser = clap::value_parser!(u8).range(1..=100))]
     percent: Option<u8>,
     /// This account; may be given several times
-    #[arg(long, value_name = "ID", value_parser = account, conflicts_with = "percent")]
+    #[arg(long, value_name = "ID", value_parser = parse::account, conflicts_with = "percent")]
     to_account: Vec<AccountId>,
     /// Goes back by itself when more of its calls fail, in percent
     #[arg(long, value_name = "0-100", value_parser = clap::value_parser!(u8).range(0..=100))]
@@ -262,23 +263,21 @@ impl DeployArgs {
         };
         let took = start.elapsed();
         let bound = followup::bind(client, &name, &accounts).await?;
-        if json {
-            return Ok(Printed::ok(reply.text));
+        // With what it is bound to now: the answer is from before that.
+        let mut done: DeployView = reply.read()?;
+        if !bound.is_empty() {
+            let now = client.get(&["handlers", name.as_str()], &[]).await?;
+            done.handler = now.read()?;
         }
-        let done: DeployView = reply.read()?;
-        let handler = match bound.is_empty() {
-            true => done.handler,
-            false => client
-                .get(&["handlers", name.as_str()], &[])
-                .await?
-                .read()?,
-        };
+        if json {
+            return Ok(Printed::ok(encode(&done)?));
+        }
         let mut text = format!(
             "{} in {:.1} s ({})\n{}",
             headline(&name, &done.deployed, done.change),
             took.as_secs_f64(),
             how(done.compile_ms, &done.tried),
-            about(&handler, style)
+            about(&done.handler, style)
         );
         if let Some(token) = &done.token {
             text.push_str(&super::token::shown(token));

@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use super::handler_name;
 use crate::{
     cli::{
         client::Client,
         failure::Failure,
         output::{Printed, Style, Table, facts, harmless, size},
+        parse,
     },
     domain::{Failure as GuestFailure, FailureId, HandlerName, id::BadId},
     edge::control::{
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Args)]
 pub struct FailuresArgs {
     /// Whose
-    #[arg(value_parser = handler_name)]
+    #[arg(value_parser = parse::handler_name)]
     name: HandlerName,
     /// This one in full, with its backtrace and what was said before it
     #[arg(value_parser = failure_id, conflicts_with_all = ["limit", "before"])]

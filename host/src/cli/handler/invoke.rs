@@ -5,16 +5,17 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use serde_json::Value;
 
-use super::{encode, handler_name, read_text, replay, unreadable};
+use super::{encode, read_text, replay, unreadable};
 use crate::{
     cli::{
         client::Client,
         failure::Failure,
         output::{Printed, Style, harmless, size},
+        parse,
     },
     domain::{
         AccountId, ClientKind, HandlerName, Happening, Message, event::Content,
-        handler::VersionNumber, id::BadId,
+        handler::VersionNumber,
     },
     edge::control::wire::{InvokeRequest, InvokeView, REPLAY_LAST, WriteView},
 };
@@ -27,7 +28,7 @@ const SOMEBODY: &str = "wxid_somebody";
 #[command(group(ArgGroup::new("what").required(true).args(["text", "event", "replay"])))]
 pub struct InvokeArgs {
     /// Which
-    #[arg(value_parser = handler_name)]
+    #[arg(value_parser = parse::handler_name)]
     name: HandlerName,
     /// A message with this text
     #[arg(long)]
@@ -44,13 +45,13 @@ pub struct InvokeArgs {
     /// The last recorded events of this account, one after the other: what would differ
     /// from what was sent. Ends with status 1 if anything would. Each sees the store as
     /// it is now
-    #[arg(long, value_name = "ACCOUNT", value_parser = account, conflicts_with_all = ["account", "client"])]
+    #[arg(long, value_name = "ACCOUNT", value_parser = parse::account, conflicts_with_all = ["account", "client"])]
     replay: Option<AccountId>,
     /// How many of them (1 to 500)
     #[arg(long, value_name = "N", requires = "replay", default_value_t = REPLAY_LAST)]
     last: usize,
     /// For this account, with its contacts and what the bot keeps for it
-    #[arg(long, value_name = "ID", value_parser = account)]
+    #[arg(long, value_name = "ID", value_parser = parse::account)]
     account: Option<AccountId>,
     /// Another version than the one that serves the account
     #[arg(long, value_name = "VERSION")]
@@ -58,10 +59,6 @@ pub struct InvokeArgs {
     /// The kind of client, if the account is not known: wehub (the default) or openwx
     #[arg(long, value_name = "KIND", value_parser = client_kind)]
     client: Option<ClientKind>,
-}
-
-fn account(text: &str) -> Result<AccountId, BadId> {
-    text.try_into()
 }
 
 fn client_kind(text: &str) -> Result<ClientKind, String> {

@@ -7,12 +7,13 @@ use std::{
 
 use clap::{Args, builder::PossibleValuesParser};
 
-use super::{account, encode, handler_name};
+use super::encode;
 use crate::{
     cli::{
         client::Client,
         failure::Failure,
         output::{Paint, Printed, Style, harmless},
+        parse,
         sse::{Event, Events},
         watch::AWAY_MAX,
     },
@@ -34,13 +35,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Args)]
 pub struct LogsArgs {
     /// Whose
-    #[arg(value_parser = handler_name)]
+    #[arg(value_parser = parse::handler_name)]
     name: HandlerName,
     /// Go on as more is said; with --json a line of JSON each
     #[arg(short, long)]
     follow: bool,
     /// Of this account only
-    #[arg(long, value_name = "ID", value_parser = account)]
+    #[arg(long, value_name = "ID", value_parser = parse::account)]
     account: Option<AccountId>,
     /// How many lines to begin with (0 to 1000)
     #[arg(long, value_name = "N", default_value_t = LIMIT_DEFAULT, alias = "tail")]

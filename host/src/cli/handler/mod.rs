@@ -36,10 +36,11 @@ use super::{
     client::Client,
     failure::Failure,
     output::{Printed, Style, Table, facts, harmless, size},
+    parse,
 };
 use crate::{
     domain::{
-        AccountId, HandlerName,
+        HandlerName,
         handler::{CALLBACK_WORLD, HostRule, Reach, Scope, WhenFailing},
         id::BadId,
     },
@@ -99,7 +100,7 @@ enum HandlerCommand {
     /// List the versions that can be gone back to, newest first
     Versions {
         /// Which
-        #[arg(value_parser = handler_name)]
+        #[arg(value_parser = parse::handler_name)]
         name: HandlerName,
     },
     /// Go back: a rollout ends, else the version before serves again
@@ -112,13 +113,13 @@ enum HandlerCommand {
     /// Have the version that serves some serve everybody
     Promote {
         /// Which
-        #[arg(value_parser = handler_name)]
+        #[arg(value_parser = parse::handler_name)]
         name: HandlerName,
     },
     /// List the schedules of the versions that serve, with their next and last times
     Schedules {
         /// Whose
-        #[arg(value_parser = handler_name)]
+        #[arg(value_parser = parse::handler_name)]
         name: HandlerName,
     },
     /// Fire a schedule now, for every account that has it or for one
@@ -128,7 +129,7 @@ enum HandlerCommand {
     /// Make a new token for the callers of an endpoint; the one before is worth nothing then
     Token {
         /// Which
-        #[arg(value_parser = handler_name)]
+        #[arg(value_parser = parse::handler_name)]
         name: HandlerName,
     },
     /// List the accounts for which a handler is paused, since it keeps failing there
@@ -142,7 +143,7 @@ enum HandlerCommand {
     /// Show one handler
     Show {
         /// Which
-        #[arg(value_parser = handler_name)]
+        #[arg(value_parser = parse::handler_name)]
         name: HandlerName,
     },
     /// Remove a handler that serves nobody, with its versions, configuration and secrets
@@ -150,13 +151,13 @@ enum HandlerCommand {
     /// What it keeps for accounts stays: see `wxhost kv`.
     Remove {
         /// Which
-        #[arg(value_parser = handler_name)]
+        #[arg(value_parser = parse::handler_name)]
         name: HandlerName,
     },
     /// Let a handler serve an account, those with a label, all others, or the callback
     Bind {
         /// Which
-        #[arg(value_parser = handler_name)]
+        #[arg(value_parser = parse::handler_name)]
         name: HandlerName,
         #[command(flatten)]
         whom: Whom,
@@ -198,14 +199,6 @@ impl Whom {
         // One of the two is given: what is no account is the callback.
         self.account.unwrap_or(Scope::Callback)
     }
-}
-
-fn handler_name(text: &str) -> Result<HandlerName, BadId> {
-    text.try_into()
-}
-
-fn account(text: &str) -> Result<AccountId, BadId> {
-    text.try_into()
 }
 
 fn scope(text: &str) -> Result<Scope, BadId> {

@@ -3,12 +3,12 @@
 
 use clap::Args;
 
-use super::{account, handler_name};
 use crate::{
     cli::{
         client::Client,
         failure::Failure,
         output::{Printed, Style, Table, harmless, quoted},
+        parse,
     },
     domain::{AccountId, HandlerName, handler::Failing},
     edge::control::{input::LIMIT_DEFAULT, wire::List},
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Args)]
 pub struct PausesArgs {
     /// Whose
-    #[arg(value_parser = handler_name)]
+    #[arg(value_parser = parse::handler_name)]
     name: HandlerName,
     /// How many at most (1 to 1000)
     #[arg(long, value_name = "N", default_value_t = LIMIT_DEFAULT)]
@@ -32,10 +32,10 @@ pub struct PausesArgs {
 #[derive(Args)]
 pub struct ResumeArgs {
     /// Which
-    #[arg(value_parser = handler_name)]
+    #[arg(value_parser = parse::handler_name)]
     name: HandlerName,
     /// For this account
-    #[arg(long, value_name = "ID", value_parser = account)]
+    #[arg(long, value_name = "ID", value_parser = parse::account)]
     account: AccountId,
 }
 

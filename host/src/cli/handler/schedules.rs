@@ -3,17 +3,16 @@
 use clap::Args;
 use serde_json::json;
 
-use super::handler_name;
 use crate::{
     cli::{
         client::Client,
         failure::Failure,
         output::{Printed, Style, Table},
+        parse,
     },
     domain::{
         AccountId, HandlerName,
         handler::{Fired, ScheduleView},
-        id::BadId,
     },
     edge::control::wire::List,
 };
@@ -22,17 +21,13 @@ use crate::{
 #[derive(Args)]
 pub struct FireArgs {
     /// Whose schedule
-    #[arg(value_parser = handler_name)]
+    #[arg(value_parser = parse::handler_name)]
     name: HandlerName,
     /// Which, by its name
     schedule: String,
     /// For this account only
-    #[arg(long, value_name = "ID", value_parser = account)]
+    #[arg(long, value_name = "ID", value_parser = parse::account)]
     account: Option<AccountId>,
-}
-
-fn account(text: &str) -> Result<AccountId, BadId> {
-    text.try_into()
 }
 
 impl FireArgs {

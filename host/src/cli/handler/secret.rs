@@ -5,16 +5,13 @@ use std::io::{self, IsTerminal, Read};
 
 use clap::{Args, Subcommand};
 
-use super::{
-    account,
-    config::{entries, query, table, whose},
-    handler_name,
-};
+use super::config::{entries, query, table, whose};
 use crate::{
     cli::{
         client::Client,
         failure::Failure,
         output::{Printed, Style, harmless},
+        parse,
     },
     domain::{AccountId, HandlerName, Secret, handler::SECRET_MAX_BYTES},
     edge::control::wire::{ConfigItemView, List},
@@ -34,10 +31,10 @@ enum SecretCommand {
     /// List the secrets' keys
     List {
         /// Which handler
-        #[arg(value_parser = handler_name)]
+        #[arg(value_parser = parse::handler_name)]
         name: HandlerName,
         /// Those of this account only
-        #[arg(long, value_name = "ID", value_parser = account)]
+        #[arg(long, value_name = "ID", value_parser = parse::account)]
         account: Option<AccountId>,
     },
     /// Remove a secret
@@ -48,12 +45,12 @@ enum SecretCommand {
 #[derive(Args)]
 struct Named {
     /// Which handler
-    #[arg(value_parser = handler_name)]
+    #[arg(value_parser = parse::handler_name)]
     name: HandlerName,
     /// Under which key the bot reads it
     key: String,
     /// For this account only: goes before what is set for all
-    #[arg(long, value_name = "ID", value_parser = account)]
+    #[arg(long, value_name = "ID", value_parser = parse::account)]
     account: Option<AccountId>,
 }
 

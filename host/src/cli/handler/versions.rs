@@ -2,12 +2,13 @@
 
 use clap::Args;
 
-use super::{DIGEST_SHOWN_CHARS, about, deploy::ShareArgs, encode, handler_name};
+use super::{DIGEST_SHOWN_CHARS, about, deploy::ShareArgs, encode};
 use crate::{
     cli::{
         client::Client,
         failure::Failure,
         output::{Printed, Style, Table, harmless},
+        parse,
     },
     domain::{
         HandlerName,
@@ -20,7 +21,7 @@ use crate::{
 #[derive(Args)]
 pub struct RollbackArgs {
     /// Which
-    #[arg(value_parser = handler_name)]
+    #[arg(value_parser = parse::handler_name)]
     name: HandlerName,
     /// The version that is to serve again, instead of the one before
     #[arg(long, value_name = "VERSION")]
@@ -31,7 +32,7 @@ pub struct RollbackArgs {
 #[derive(Args)]
 pub struct RolloutArgs {
     /// Which
-    #[arg(value_parser = handler_name)]
+    #[arg(value_parser = parse::handler_name)]
     name: HandlerName,
     /// A version that is kept, instead of the one that serves some already
     #[arg(long, value_name = "VERSION")]

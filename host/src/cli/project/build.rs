@@ -12,7 +12,7 @@ use clap::Args;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use super::{FILE, Project, language::Language, tools};
+use super::{FILE, Project, World, language::Language, tools};
 use crate::cli::{
     failure::Failure,
     output::{Printed, size},
@@ -66,7 +66,10 @@ pub async fn build(project: &Project) -> Result<Built, Failure> {
         (Some(line), _) => shell(dir, line).await?,
         (None, Some(Language::Rust)) => cargo(project).await?,
         (None, Some(Language::Js)) => npm(dir).await?,
-        (None, Some(Language::Python)) => componentize_py(project).await?,
+        (None, Some(Language::Python)) => {
+            check_world(project.toml.world)?;
+            componentize_py(project).await?;
+        }
         (None, None) => {
             return Err(Failure::Usage(format!(
                 "{} has neither Cargo.toml, package.json nor src/bot.py: say with `command` in \
@@ -103,6 +106,18 @@ async fn npm(dir: &Path) -> Result<(), Failure> {
         "npm run build",
         status.map_err(tools::run("npm", tools::NPM_CURE))?,
     )
+}
+
+/// The SDK for Python is one for bots: it imports what other worlds do not have.
+fn check_world(world: World) -> Result<(), Failure> {
+    match world {
+        World::Bot => Ok(()),
+        other => Err(Failure::Usage(format!(
+            "{FILE} says `world = {:?}`, and the SDK for Python is for bots: write it in Rust, or \
+             say with `command` in [build] how it is built",
+            other.as_str()
+        ))),
+    }
 }
 
 async fn componentize_py(project: &Project) -> Result<(), Failure> {
@@ -210,6 +225,19 @@ fn place(made: &Path, wanted: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn python_is_for_bots() {
+        assert!(check_world(World::Bot).is_ok());
+        for world in [World::Callback, World::Endpoint] {
+            let refused = check_world(world).map_err(|it| it.to_string());
+            let why = refused.err().unwrap_or_default();
+            assert!(
+                why.contains(world.as_str()) && why.contains("Rust"),
+                "{why}"
+            );
+        }
+    }
 
     #[test]
     fn the_component_of_the_package_is_found_among_all_that_cargo_made() {

@@ -10,8 +10,8 @@ use clap::Args;
 
 use super::{Project, language::Language};
 use crate::{
-    cli::{failure::Failure, output::Printed},
-    domain::{HandlerName, id::BadId},
+    cli::{failure::Failure, output::Printed, parse},
+    domain::HandlerName,
 };
 
 /// The SDKs, the interfaces and the templates: see host/build.rs.
@@ -27,7 +27,7 @@ const OURS: &str = "wxhost";
 pub struct NewArgs {
     /// What the bot is called, and the folder that is made: lower case letters, digits and
     /// hyphens
-    #[arg(value_parser = handler_name, required_unless_present = "update")]
+    #[arg(value_parser = parse::handler_name, required_unless_present = "update")]
     name: Option<HandlerName>,
     /// What it is written in
     #[arg(long, value_enum, default_value_t = Language::Rust)]
@@ -36,10 +36,6 @@ pub struct NewArgs {
     /// brings, and changes nothing else
     #[arg(long, conflicts_with_all = ["name", "lang"])]
     update: bool,
-}
-
-fn handler_name(text: &str) -> Result<HandlerName, BadId> {
-    text.try_into()
 }
 
 impl NewArgs {

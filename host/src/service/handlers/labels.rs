@@ -8,7 +8,7 @@ use crate::{
         label::{LABELLED_ACCOUNTS_MAX, check_count},
         ports::{CatalogueChange, Page},
     },
-    service::{Error, Service},
+    service::{Error, Service, failing::Ended},
 };
 
 /// A change of an account's labels.
@@ -67,6 +67,7 @@ impl Service {
         };
         self.0.store.change_catalogue(vec![stored]).await?;
         self.has_serve(deployed);
+        self.end_pauses(Ended::Replaced);
         Ok(labels)
     }
 

@@ -430,6 +430,7 @@ impl Service {
             Some(config) => (config.entries, Some(config.layers)),
             None => (None, former.as_ref().map(|it| Arc::clone(&it.config))),
         };
+        let is_configured = entries.is_some();
         changes.extend(entries.map(|it| CatalogueChange::PutConfig(Box::new(it))));
         let mut runs = self.0.runs.lock().await;
         let change = runs.change_to(&handler.name, Some(&handler), self.0.store.now());
@@ -442,6 +443,9 @@ impl Service {
         deployed.put(entry);
         self.has_serve(deployed);
         self.end_pauses(Ended::Replaced);
+        if is_configured {
+            self.end_pauses(Ended::Configured(handler.name.clone(), None));
+        }
         Ok(handler)
     }
 

@@ -30,7 +30,7 @@ use crate::{
         Account, AccountId, Action, Binding, ClientKind, ContactKind, Deployment, Digest, Event,
         EventKey, Happening, Member, Message, TaskState, TimerChange, User,
         event::Content,
-        handler::{FailureKind, Scope, Used},
+        handler::{BOT_WORLD, FailureKind, Scope, Used},
         ports::{
             Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, ContactChange,
             Effects, EventOutcome, InUse, NoClients, Store,
@@ -65,7 +65,7 @@ impl Runtime for Bot {
         Ok(Component {
             digest: Digest::of(&bytes),
             size_bytes: bytes.len() as u64,
-            world: "test".to_owned(),
+            world: BOT_WORLD.to_owned(),
             imports: Vec::new(),
             compile_ms: 0,
         })

@@ -1,0 +1,13 @@
+//! What arguments are read with, when several commands take the same.
+
+use crate::domain::{AccountId, HandlerName, id::BadId};
+
+/// An account's id.
+pub fn account(text: &str) -> Result<AccountId, BadId> {
+    text.try_into()
+}
+
+/// A handler's name.
+pub fn handler_name(text: &str) -> Result<HandlerName, BadId> {
+    text.try_into()
+}
