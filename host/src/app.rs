@@ -29,7 +29,7 @@ use crate::{
     },
     edge::{
         self,
-        auth::{AdminToken, ControllerToken, MetricsToken},
+        auth::{AdminToken, ControllerToken, HostTokens, MetricsToken},
         error::{Kind, Problem},
         metrics::Readers,
         openwx::{Door, Openwx},
@@ -156,6 +156,15 @@ impl Keys {
             tickets: TicketKey::load_or_create(data)?,
         })
     }
+
+    /// What no guest gets.
+    fn of_host(&self) -> HostTokens {
+        HostTokens {
+            admin: self.admin.clone(),
+            controller: self.controller.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
 }
 
 /// The use cases, and the clients that are still to be started.
@@ -225,11 +234,13 @@ impl<'a> Host<'a> {
         address: SocketAddr,
     ) -> Self {
         let open = Open::default();
+        let tokens = keys.of_host();
         let wehub = wehub(config, &service, address, &open, keys.tickets);
         let door = door(config, keys.admin.clone(), keys.controller);
         let openwx = Openwx::new(&config.openwx, service.clone(), door);
         let base_url = config.server.base_url(address);
-        let endpoints = edge::endpoints::router(service.clone(), &base_url, &config.endpoints);
+        let endpoints =
+            edge::endpoints::router(service.clone(), tokens, &base_url, &config.endpoints);
         let readers = Readers::new(&config.metrics, keys.admin.clone(), keys.metrics);
         let router = router(config, &service, keys.admin, wehub, &openwx, &open)
             .merge(edge::metrics::router(service.clone(), readers))

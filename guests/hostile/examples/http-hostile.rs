@@ -155,7 +155,13 @@ fn huge_headers(answer: ResponseOutparam) {
 fn headers_of_the_host(answer: ResponseOutparam) {
     let headers = Fields::new();
     let forbidden = headers.append("connection", b"close").is_err();
-    for name in ["strict-transport-security", "alt-svc", "x-own"] {
+    for name in [
+        "strict-transport-security",
+        "alt-svc",
+        "set-cookie",
+        "nel",
+        "x-own",
+    ] {
         let _ = headers.append(name, b"h2=\":1\"");
     }
     let response = OutgoingResponse::new(headers);

@@ -54,6 +54,12 @@ impl AccountId {
         Self("*endpoint".into())
     }
 
+    /// The name under which an endpoint's failures are kept, apart from those of the
+    /// others. No account's: none begins with `*`.
+    pub fn of_endpoint(handler: &HandlerName) -> Self {
+        Self(format!("*endpoint/{handler}").into())
+    }
+
     /// The name under which people's writes to shared buckets are committed. No
     /// account's either, and nothing lies under it.
     pub fn shared() -> Self {

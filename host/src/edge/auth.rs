@@ -53,6 +53,32 @@ pub struct ControllerToken(Token);
 #[derive(Debug, Clone)]
 pub struct MetricsToken(Token);
 
+/// All tokens of this host that are no endpoint's. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct HostTokens {
+    pub(crate) admin: AdminToken,
+    pub(crate) controller: ControllerToken,
+    pub(crate) metrics: MetricsToken,
+}
+
+impl HostTokens {
+    /// Whether this is one of them. Takes the same time whatever differs.
+    pub(crate) fn verify(&self, token: &str) -> bool {
+        // Each is asked.
+        self.admin.verify(token) | self.controller.verify(token) | self.metrics.verify(token)
+    }
+
+    /// Of these texts.
+    #[cfg(test)]
+    pub(crate) fn of(admin: &str, controller: &str, metrics: &str) -> Self {
+        Self {
+            admin: AdminToken::of(admin),
+            controller: ControllerToken(Token::of(controller)),
+            metrics: MetricsToken(Token::of(metrics)),
+        }
+    }
+}
+
 /// The digest of a token.
 #[derive(Clone)]
 struct Token(blake3::Hash);

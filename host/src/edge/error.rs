@@ -266,8 +266,9 @@ impl From<service::Error> for Problem {
             Error::EndpointFailed(_) => Self::new(Kind::EndpointFailed, text),
             Error::EndpointLate(_) => Self::new(Kind::EndpointLate, text),
             Error::BodyTooLarge(_) => Self::new(Kind::TooLarge, text),
-            Error::BodyTooSlow(_) => Self::new(Kind::TooSlow, text),
+            Error::BodyTooSlow(..) => Self::new(Kind::TooSlow, text),
             Error::Busy { .. } | Error::Draining => Self::new(Kind::Busy, text),
+            Error::HalfDone => Self::new(Kind::Internal, text),
             Error::Store(store) => store.into(),
             Error::Host(_) | Error::WrongTask(_) | Error::NotAsked { .. } => Self::internal(text),
         }

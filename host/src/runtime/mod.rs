@@ -151,7 +151,9 @@ impl Runtime for Wasm {
         };
         let wait = self.host.limits.queue_wait();
         let name = &visit.endpoint.handler;
+        let waiting = metrics::get().waiting();
         let room = self.engine.endpoint_room(name, wait).await?;
+        drop(waiting);
         endpoint::visit(&self.engine, &self.host, guest, room, visit).await
     }
 }

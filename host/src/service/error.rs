@@ -82,9 +82,17 @@ pub enum Error {
     /// The body of a request to an endpoint is longer than it may be, in bytes.
     #[error("the body has more than {0} bytes (endpoints.request_bytes)")]
     BodyTooLarge(u64),
-    /// The body of a request to an endpoint does not come on, for so many ms.
-    #[error("nothing of the body came for {0} ms (endpoints.idle_ms)")]
-    BodyTooSlow(u64),
+    /// The body of a request to an endpoint does not come on, in so many ms that this
+    /// setting allows.
+    #[error("the body does not come on within {0} ms ({1})")]
+    BodyTooSlow(u64, &'static str),
+    /// Something that a request asked for is durable and the rest is not: trying again
+    /// would do the first twice.
+    #[error(
+        "a part of what this request asked for is done, and the rest failed: making it again \
+         does that part twice"
+    )]
+    HalfDone,
     /// No room now. Trying again later helps.
     #[error("the host is busy: {reason}")]
     Busy {

@@ -140,13 +140,26 @@ impl Service {
 
     /// Refuses when so many more do not fit into the account's queue.
     pub(super) async fn check_queue(&self, id: &AccountId, more: usize) -> Result<(), Error> {
+        self.check_queue_below(QUEUE_MAX, "tasks", id, more).await
+    }
+
+    /// Refuses when so many more would make the account's queue longer than this, which
+    /// such tasks may fill.
+    pub(super) async fn check_queue_below(
+        &self,
+        max: usize,
+        such: &str,
+        id: &AccountId,
+        more: usize,
+    ) -> Result<(), Error> {
         if more == 0 {
             return Ok(());
         }
-        let waiting = self.0.store.queued(id, QUEUE_MAX).await?;
-        if waiting + more > QUEUE_MAX {
+        let waiting = self.0.store.queued(id, max).await?;
+        if waiting + more > max {
             let reason = format!(
-                "{waiting} tasks wait for {id}, at most {QUEUE_MAX} may: its client takes none"
+                "{waiting} tasks wait for {id}, {such} may fill its queue up to {max}: its \
+                 client takes none"
             );
             return Err(Error::Busy { reason });
         }

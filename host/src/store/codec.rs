@@ -502,16 +502,24 @@ pub struct FailurePlace {
     pub at_ms: Millis,
     /// Its name.
     pub id: FailureId,
-    /// For which account; none for a callback component.
+    /// For which account; none for an endpoint or a callback component.
     pub account: Option<AccountId>,
     /// Which of the account's failures it is.
     pub count: u64,
+    /// Whether it is kept with the endpoint's own. Those of before lie with the callback
+    /// components'.
+    #[serde(default)]
+    pub of_endpoint: bool,
 }
 
 impl FailurePlace {
-    /// Under which account the failure is kept.
-    pub fn kept_for(&self) -> AccountId {
-        self.account.clone().unwrap_or_else(AccountId::callback)
+    /// Under which account this handler's failure is kept.
+    pub fn kept_for(&self, handler: &HandlerName) -> AccountId {
+        match &self.account {
+            Some(account) => account.clone(),
+            None if self.of_endpoint => AccountId::of_endpoint(handler),
+            None => AccountId::callback(),
+        }
     }
 }
 

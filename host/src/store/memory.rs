@@ -255,12 +255,17 @@ impl Held {
     }
 
     /// Where a failure is going to be, for its handler.
-    fn place_of(&self, failure: &Failure) -> Option<(HandlerName, FailurePlace)> {
+    fn place_of(
+        &self,
+        kept_for: &AccountId,
+        failure: &Failure,
+    ) -> Option<(HandlerName, FailurePlace)> {
         let place = FailurePlace {
             at_ms: failure.at_ms,
             id: failure.id.clone()?,
             account: failure.account.clone(),
             count: self.failure_count,
+            of_endpoint: *kept_for == AccountId::of_endpoint(&failure.handler),
         };
         Some((failure.handler.clone(), place))
     }
@@ -453,7 +458,10 @@ impl Store for MemoryStore {
             let files = mem::take(&mut commit.files);
             let alarms = mem::take(&mut commit.alarms);
             let timers = mem::take(&mut commit.timers);
-            let place = commit.failure.as_ref().and_then(|it| held.place_of(it));
+            let place = commit
+                .failure
+                .as_ref()
+                .and_then(|it| held.place_of(account, it));
             held.apply(commit);
             if let Some((handler, place)) = place {
                 let places = state.failures.entry(handler).or_default();
@@ -673,7 +681,9 @@ impl Store for MemoryStore {
             let newest = places.iter().rev();
             let later = newest.skip_while(|place| before.is_some_and(|id| place.id != *id));
             let skipped = usize::from(before.is_some());
-            let failures = later.skip(skipped).filter_map(|it| state.failure_at(it));
+            let failures = later
+                .skip(skipped)
+                .filter_map(|it| state.failure_at(handler, it));
             Ok(failures.take(limit).collect())
         })
     }
@@ -686,7 +696,7 @@ impl Store for MemoryStore {
         self.with(|state| {
             let places = state.failures.get(handler).map_or(&[][..], Vec::as_slice);
             let place = places.iter().rev().find(|place| place.id == *id);
-            Ok(place.and_then(|place| state.failure_at(place)))
+            Ok(place.and_then(|place| state.failure_at(handler, place)))
         })
     }
 
@@ -962,8 +972,8 @@ impl Store for MemoryStore {
 }
 
 impl State {
-    fn failure_at(&self, place: &FailurePlace) -> Option<Failure> {
-        let held = self.of.get(&place.kept_for())?;
+    fn failure_at(&self, handler: &HandlerName, place: &FailurePlace) -> Option<Failure> {
+        let held = self.of.get(&place.kept_for(handler))?;
         held.failures.get(&place.count).cloned()
     }
 

@@ -437,6 +437,7 @@ contract!(
     the_last_hundred_failures_are_kept,
     failures_are_found_by_their_handler,
     a_handlers_failures_have_a_bound,
+    endpoints_have_rings_of_failures_of_their_own,
     the_catalogue_changes_as_a_whole,
     versions_are_kept_until_they_are_not,
     a_configuration_is_kept_per_handler_and_scope,
@@ -1231,6 +1232,39 @@ async fn a_handlers_failures_have_a_bound(mut f: Fixture) {
     }
     let found = failed_at(&f, None, 2000).await;
     assert!(!found.contains(&"q".to_owned()), "{}", found.len());
+}
+
+async fn endpoints_have_rings_of_failures_of_their_own(f: Fixture) {
+    let fails = |nobody: AccountId, handler: &str, event: String| {
+        let failure = Failure {
+            handler: name(handler),
+            ..failure(&event, START)
+        };
+        let commit = Commit {
+            failure: Some(failure),
+            ..Commit::default()
+        };
+        let store = Arc::clone(&f.store);
+        async move { store.commit(&nobody, Epoch(0), commit).await.unwrap() }
+    };
+    let of_endpoint = |handler| AccountId::of_endpoint(&name(handler));
+    fails(AccountId::callback(), "gate", "g".to_owned()).await;
+    fails(of_endpoint("quiet"), "quiet", "q".to_owned()).await;
+    for n in 0..150 {
+        fails(of_endpoint("loud"), "loud", format!("m{n}")).await;
+    }
+    let kept = |handler| {
+        let store = Arc::clone(&f.store);
+        async move { store.failures_of(&name(handler), None, 1000).await.unwrap() }
+    };
+    for (handler, count) in [("gate", 1), ("quiet", 1), ("loud", 100)] {
+        let kept = kept(handler).await;
+        assert_eq!(kept.len(), count, "{handler}");
+        let first = kept.first().unwrap();
+        let handler = name(handler);
+        let found = f.store.failure(&handler, first.id.as_ref().unwrap());
+        assert_eq!(found.await.unwrap().as_ref(), Some(first));
+    }
 }
 
 async fn the_catalogue_changes_as_a_whole(mut f: Fixture) {

@@ -172,8 +172,9 @@ async fn a_guest_sees_its_own_root_and_none_of_this_host_s_secrets() -> Result<(
     deploy(&host, "see", "http-echo", json!({"public": true})).await?;
     let address = host.address()?;
     let asked = Client::new()
-        .get(url(&host, "/x/see/about/it?a=1&token=t")?)
+        .get(url(&host, "/x/see/about/it?a=1&token=t&token=wxm_x")?)
         .bearer_auth(host.token()?)
+        .header("cookie", "of=another")
         .header("x-own", "mine")
         .header("wxhost-trial", "1");
     let seen = asked.send().await?.text().await?;
@@ -188,6 +189,7 @@ async fn a_guest_sees_its_own_root_and_none_of_this_host_s_secrets() -> Result<(
         ("x-forwarded-prefix: /x/see", true),
         ("x-own: mine", true),
         ("authorization", false),
+        ("cookie", false),
         ("wxhost-trial", false),
         ("wxh_", false),
     ] {
@@ -460,7 +462,7 @@ async fn endpoints_that_fail_tell_nothing_and_leave_nothing() -> Result<()> {
     problem(&host, "/x/h/huge-headers", 502, "endpoint-failed").await?;
     let own = get(&host, "/x/h/headers-of-the-host").await?;
     check!(own.headers().contains_key("x-own"), "{own:?}");
-    for name in ["strict-transport-security", "alt-svc"] {
+    for name in ["strict-transport-security", "alt-svc", "set-cookie", "nel"] {
         check!(!own.headers().contains_key(name), "{name}: {own:?}");
     }
     let policy = own.headers().get("content-security-policy");

@@ -13,7 +13,7 @@ pub use clients::*;
 pub use logs::{CallLog, Followed, GuestLogs, LogError, LogFollower, LogQuery};
 pub use runtime::{
     Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, Effects, EndpointEffects,
-    InUse, Runtime, Visit, VisitError, Visited,
+    InUse, Runtime, Visit, VisitEnd, VisitError, Visited,
 };
 pub use store::*;
 #[cfg(test)]

@@ -134,8 +134,23 @@ pub struct Visited {
     /// Lets the endpoint go on, once what it asked for is durable. Dropping it ends the
     /// call.
     pub go_on: Box<dyn FnOnce() + Send>,
-    /// The rest of the call: what the endpoint asked for since, or how it failed.
-    pub rest: BoxFuture<'static, Result<EndpointEffects, Box<CallFailure>>>,
+    /// The rest of the call.
+    pub rest: BoxFuture<'static, VisitEnd>,
+}
+
+/// How the call of an endpoint ended that had answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VisitEnd {
+    /// As it should: what the endpoint asked for since it answered, and what it used in
+    /// all.
+    Well(EndpointEffects, Used),
+    /// The endpoint failed, or the host did.
+    Failed(Box<CallFailure>),
+    /// By its client, which left, kept it waiting or sent too much. It says nothing of
+    /// the endpoint.
+    ByClient,
+    /// The host ends.
+    Ending,
 }
 
 /// What an endpoint asked for.
@@ -159,9 +174,12 @@ pub enum VisitError {
     /// The request's body is longer than it may be.
     #[error("the body has more than {0} bytes (endpoints.request_bytes)")]
     BodyTooLarge(u64),
-    /// The request's body does not come on.
-    #[error("nothing of the body came for {0} ms (endpoints.idle_ms)")]
-    BodyTooSlow(u64),
+    /// The request's body does not come on, in so many ms that this setting allows.
+    #[error("the body does not come on within {0} ms ({1})")]
+    BodyTooSlow(u64, &'static str),
+    /// The request's body broke off: its client is gone, or sends what is none.
+    #[error("the body broke off")]
+    BodyBroken,
     /// The host is ending.
     #[error("the host is ending")]
     Ending,

@@ -12,13 +12,16 @@ use crate::{
         HandlerName,
         endpoint::{self, BrokenOff, MOUNT, PREFIX_HEADER, TRIAL_HEADER},
     },
-    edge::{auth::bearer_of, error::Problem},
+    edge::{
+        auth::{HostTokens, bearer_of},
+        error::Problem,
+    },
 };
 
 /// The parameter that a token may come in.
 const TOKEN: &str = "token";
-/// What tokens of this host begin with.
-const OF_THIS_HOST: [&str; 3] = ["wxh_", "wxo_", "wxe_"];
+/// What tokens of this host begin with that it made itself.
+const OF_THIS_HOST: [&str; 4] = ["wxh_", "wxo_", "wxm_", "wxe_"];
 /// Says by which protocol a proxy in front was asked.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// Headers that are the connection's. The names in `connection` are too.
@@ -70,6 +73,8 @@ pub fn request(
     let (mut parts, body) = request.into_parts();
     parts.uri = uri(&parts.uri, &parts.headers, path, query)?;
     drop_of_the_connection(&mut parts.headers);
+    // Endpoints have one origin with each other and the API: none is this one's alone.
+    parts.headers.remove(header::COOKIE);
     parts.headers.remove(TRIAL_HEADER);
     let prefix = format!("{base_path}{MOUNT}{}", path.name);
     // Paths of settings and names of handlers are ASCII.
@@ -151,12 +156,30 @@ pub fn take_token(headers: &mut HeaderMap, is_right: impl Fn(&str) -> bool) -> b
 }
 
 /// Whoever sends a token of this host to the wrong place has not given it to a guest.
-pub fn drop_tokens_of_this_host(headers: &mut HeaderMap) {
-    let is_ours = |token: &str| OF_THIS_HOST.iter().any(|it| token.starts_with(it));
+pub fn drop_tokens_of_this_host(headers: &mut HeaderMap, tokens: &HostTokens) {
     let values = headers.get_all(header::AUTHORIZATION);
-    if values.iter().filter_map(bearer_of).any(is_ours) {
+    if values
+        .iter()
+        .filter_map(bearer_of)
+        .any(|it| is_ours(it, tokens))
+    {
         headers.remove(header::AUTHORIZATION);
     }
+}
+
+/// Tokens that somebody wrote into a file by hand begin with anything.
+fn is_ours(token: &str, tokens: &HostTokens) -> bool {
+    OF_THIS_HOST.iter().any(|it| token.starts_with(it)) || tokens.verify(token)
+}
+
+/// The query without tokens of this host.
+pub fn without_tokens_of_this_host(query: &str, tokens: &HostTokens) -> Option<String> {
+    let is_ours = |pair: &&str| {
+        let mut decoded = form_urlencoded::parse(pair.as_bytes());
+        decoded.any(|(name, token)| name == TOKEN && is_ours(&token, tokens))
+    };
+    let rest: Vec<_> = query.split('&').filter(|pair| !is_ours(pair)).collect();
+    (!rest.is_empty()).then(|| rest.join("&"))
 }
 
 /// The tokens in a query, and what is left of it without them.

@@ -20,6 +20,7 @@ use axum::{
 
 use self::inward::Path;
 use super::{
+    auth::HostTokens,
     error::{Kind, Problem},
     linger::linger,
     server::Cut,
@@ -33,6 +34,8 @@ use crate::{
 #[derive(Debug, Clone)]
 struct Endpoints {
     service: Service,
+    /// Which are never a guest's.
+    tokens: HostTokens,
     /// What the paths of this host begin with outside, without a slash at the end.
     base_path: Arc<str>,
     /// How long a client may keep still that has to read.
@@ -40,9 +43,15 @@ struct Endpoints {
 }
 
 /// What answers at `/x/…`. `base_url` is this host's address for its clients.
-pub(crate) fn router(service: Service, base_url: &str, policy: &EndpointPolicy) -> Router {
+pub(crate) fn router(
+    service: Service,
+    tokens: HostTokens,
+    base_url: &str,
+    policy: &EndpointPolicy,
+) -> Router {
     let endpoints = Endpoints {
         service,
+        tokens,
         base_path: base_path(base_url).into(),
         idle: Duration::from_millis(policy.idle_ms),
     };
@@ -72,7 +81,7 @@ async fn serve(
         return Err(Problem::new(Kind::NotFound, problem));
     };
     let entrance = endpoints.service.endpoint(&path.name)?;
-    let query = admitted(&entrance, &mut request)?;
+    let query = admitted(&entrance, &mut request, &endpoints.tokens)?;
     let cut = request.extensions_mut().remove::<Cut>().unwrap_or_default();
     let method = request.method().clone();
     let request = inward::request(request, &path, query, &endpoints.base_path)?;
@@ -82,15 +91,19 @@ async fn serve(
 
 /// Lets in whoever may ask, and gives the query as the guest gets it. What lets somebody
 /// in here is not for the guest.
-fn admitted(entrance: &Entrance, request: &mut Request) -> Result<Option<String>, Problem> {
+fn admitted(
+    entrance: &Entrance,
+    request: &mut Request,
+    tokens_of_host: &HostTokens,
+) -> Result<Option<String>, Problem> {
     let query = request.uri().query().map(str::to_owned);
     if entrance.is_public() {
-        inward::drop_tokens_of_this_host(request.headers_mut());
-        return Ok(query);
+        inward::drop_tokens_of_this_host(request.headers_mut(), tokens_of_host);
+        return Ok(query.and_then(|it| inward::without_tokens_of_this_host(&it, tokens_of_host)));
     }
     let (tokens, query) = inward::split_tokens(query.as_deref());
     let by_header = inward::take_token(request.headers_mut(), |token| entrance.admits(token));
-    inward::drop_tokens_of_this_host(request.headers_mut());
+    inward::drop_tokens_of_this_host(request.headers_mut(), tokens_of_host);
     if by_header || tokens.iter().any(|token| entrance.admits(token)) {
         return Ok(query);
     }

@@ -6,6 +6,7 @@ use axum::{body::Body, extract::Request};
 use http::HeaderMap;
 
 use super::{base_path, inward};
+use crate::edge::auth::HostTokens;
 
 fn path(text: &str) -> Option<(String, String)> {
     let path = inward::Path::of(text)?;
@@ -67,6 +68,7 @@ fn what_is_the_connection_s_stays_here() {
     let request = http::Request::get("/x/hook/")
         .header("connection", "close, X-Hop, content-length")
         .header("x-hop", "1")
+        .header("cookie", "session=another-endpoint-s")
         .header("upgrade", "websocket")
         .header("te", "trailers")
         .header("content-length", "0")
@@ -95,11 +97,38 @@ fn a_token_is_found_and_taken_out() {
     assert!(right.is_empty());
     let mut other = headers("Basic dXNlcg==");
     assert!(!inward::take_token(&mut other, |_| true));
-    inward::drop_tokens_of_this_host(&mut other);
+    let tokens = HostTokens::of("by-hand", "by+hand", "hand/made");
+    inward::drop_tokens_of_this_host(&mut other, &tokens);
     assert_eq!(other.len(), 1, "the guest's own");
-    let mut admin = headers("Bearer wxh_abc");
-    inward::drop_tokens_of_this_host(&mut admin);
-    assert!(admin.is_empty());
+    for ours in [
+        "wxh_abc",
+        "wxo_",
+        "wxm_x",
+        "wxe_other",
+        "by-hand",
+        "by+hand",
+        "hand/made",
+    ] {
+        let mut headers = headers(&format!("Bearer {ours}"));
+        inward::drop_tokens_of_this_host(&mut headers, &tokens);
+        assert!(headers.is_empty(), "{ours}");
+    }
+}
+
+#[test]
+fn a_public_endpoint_s_query_keeps_its_own_tokens_only() {
+    let tokens = HostTokens::of("by-hand", "by+hand", "hand/made");
+    for (query, left) in [
+        ("a=1&token=mine&b", Some("a=1&token=mine&b")),
+        ("a=1&token=wxm_x&b=%20", Some("a=1&b=%20")),
+        ("token=by-hand", None),
+        ("a&token=by%2Bhand", Some("a")),
+        ("%74oken=hand%2fmade&token=", Some("token=")),
+        ("other=wxh_x", Some("other=wxh_x")),
+    ] {
+        let found = inward::without_tokens_of_this_host(query, &tokens);
+        assert_eq!(found.as_deref(), left, "{query}");
+    }
 }
 
 #[test]

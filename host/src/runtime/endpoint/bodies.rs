@@ -69,6 +69,13 @@ impl Asked {
     }
 }
 
+impl Drop for Asked {
+    fn drop(&mut self) {
+        // The guest wants no more of it.
+        self.line.await_request(false);
+    }
+}
+
 impl Body for Asked {
     type Data = Bytes;
     type Error = Error;
@@ -78,6 +85,7 @@ impl Body for Asked {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(context);
+        self.line.await_request(polled.is_pending());
         if polled.is_pending() && self.patience.is_over(context) {
             let idle_ms = self.patience.idle.as_millis() as u64;
             self.line.end(Fault::RequestTooSlow(idle_ms));
@@ -86,8 +94,11 @@ impl Body for Asked {
         let frame = match ready!(polled) {
             None => return Poll::Ready(None),
             Some(Ok(frame)) => frame,
-            // The client has gone: whoever serves it ends the call.
-            Some(Err(_)) => return Poll::Ready(Some(Err(Error::ConnectionTerminated))),
+            // Before the guest hears of it, and maybe fails for that.
+            Some(Err(_)) => {
+                self.line.end(Fault::RequestBroken);
+                return Poll::Ready(Some(Err(Error::ConnectionTerminated)));
+            }
         };
         self.patience.renew();
         let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
@@ -165,6 +176,7 @@ impl Body for Answered {
     type Error = BrokenOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Next {
+        self.line.await_reader(false);
         let polled = Pin::new(&mut self.inner).poll_frame(context);
         // After it was asked: a call that ends badly says so before it closes its end.
         if self.line.is_broken() {
@@ -172,7 +184,13 @@ impl Body for Answered {
             return Poll::Ready(Some(Err(BrokenOff(problem))));
         }
         if polled.is_pending() && self.patience.is_over(context) {
-            let idle_ms = self.patience.idle.as_millis();
+            let idle_ms = self.patience.idle.as_millis() as u64;
+            if self.line.awaits_request() {
+                // It is the client that holds it up.
+                self.line.end(Fault::RequestTooSlow(idle_ms));
+                let problem = "the client does not send".to_owned();
+                return Poll::Ready(Some(Err(BrokenOff(problem))));
+            }
             let problem =
                 format!("nothing of the response's body came for {idle_ms} ms (endpoints.idle_ms)");
             return self.fails(FailureKind::WallClock, problem);
@@ -198,9 +216,11 @@ impl Body for Answered {
             return self.fails(FailureKind::Effects, problem);
         }
         // Who knows its length asks for nothing more.
-        if self.announced == Some(self.sent) {
+        let is_whole = self.announced == Some(self.sent);
+        if is_whole {
             self.is_whole();
         }
+        self.line.await_reader(!is_whole);
         Poll::Ready(Some(Ok(frame)))
     }
 

@@ -16,6 +16,10 @@ use crate::domain::handler::FailureKind;
 #[derive(Debug, Default)]
 pub struct Line {
     answered: AtomicBool,
+    /// The guest has asked for the request's body, which does not come.
+    awaits_request: AtomicBool,
+    /// The client has something to read and does not ask for more.
+    awaits_reader: AtomicBool,
     broken: AtomicBool,
     fault: OnceLock<Fault>,
     noticed: CancellationToken,
@@ -28,6 +32,8 @@ pub enum Fault {
     RequestTooLarge(u64),
     /// The client sends nothing for so many ms.
     RequestTooSlow(u64),
+    /// The client is gone, or what it sends is no body.
+    RequestBroken,
     /// The guest's fault.
     Guest(FailureKind, String),
 }
@@ -44,6 +50,26 @@ impl Line {
         if self.answered.load(Ordering::Acquire) {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Whether the guest waits for more of the request now.
+    pub fn await_request(&self, awaits: bool) {
+        self.awaits_request.store(awaits, Ordering::Release);
+    }
+
+    /// Whether the client has something to read now.
+    pub fn await_reader(&self, awaits: bool) {
+        self.awaits_reader.store(awaits, Ordering::Release);
+    }
+
+    /// Whether it is the client that does not send.
+    pub fn awaits_request(&self) -> bool {
+        self.awaits_request.load(Ordering::Acquire)
+    }
+
+    /// Whether it is the client that the call waits for.
+    pub fn awaits_client(&self) -> bool {
+        self.awaits_request() || self.awaits_reader.load(Ordering::Acquire)
     }
 
     /// Ends the call for this reason, unless there is one already.

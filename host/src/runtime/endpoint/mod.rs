@@ -31,11 +31,14 @@ use super::{
     registry::Endpoint,
     state::{CallState, Errand, Stopped},
 };
-use crate::domain::{
-    Deployment,
-    endpoint::{self, BrokenOff, TRIAL_HEADER},
-    handler::{FailureKind, Used},
-    ports::{CallError, CallFailure, EndpointEffects, Visit, VisitError, Visited},
+use crate::{
+    domain::{
+        Deployment,
+        endpoint::{self, BrokenOff, TRIAL_HEADER},
+        handler::{FailureKind, Used},
+        ports::{CallError, CallFailure, EndpointEffects, Visit, VisitEnd, VisitError, Visited},
+    },
+    metrics,
 };
 
 /// How long the response to a trial may go on after its head. It may be one that never
@@ -52,7 +55,7 @@ enum Ended {
     Gone,
     /// The host ends.
     Ending,
-    /// The client is at fault.
+    /// The client is at fault: it sends too much, or it is what the call waited for.
     Client(VisitError),
     /// The endpoint failed, or the host did.
     Badly(CallError),
@@ -106,12 +109,12 @@ pub async fn visit(
         }),
         rest: Box::pin(async move {
             match ended.await {
-                Ok(Ended::Well(effects, _)) => Ok(effects),
-                Ok(Ended::Badly(CallError::Failed(failure))) => Err(failure),
-                Ok(Ended::Badly(error)) => Err(host_failure(error.to_string())),
-                Ok(Ended::Gone | Ended::Ending | Ended::Client(_)) | Err(_) => {
-                    Ok(EndpointEffects::default())
-                }
+                Ok(Ended::Well(effects, used)) => VisitEnd::Well(effects, used),
+                Ok(Ended::Badly(CallError::Failed(failure))) => VisitEnd::Failed(failure),
+                Ok(Ended::Badly(error)) => VisitEnd::Failed(host_failure(error.to_string())),
+                Ok(Ended::Gone | Ended::Client(_)) => VisitEnd::ByClient,
+                // The task was ended with the host.
+                Ok(Ended::Ending) | Err(_) => VisitEnd::Ending,
             }
         }),
     })
@@ -219,6 +222,7 @@ fn begin(
     let mut wasm = invoke::new_store(engine, host, errand);
     let computes = invoke::set_limits(&mut wasm);
     let slow = Arc::clone(&engine.slow);
+    let running = (!is_trial).then(|| metrics::get().running());
     let call = Running {
         wasm,
         guest,
@@ -231,7 +235,7 @@ fn begin(
     tokio::spawn(async move {
         let whole = async move {
             // Dropped half-way, the room goes after the instance.
-            let _room = room;
+            let (_room, _running) = (room, running);
             call.run(request).await
         };
         if let Ok(ended) = slow.run(whole, &computes).await {
@@ -269,19 +273,19 @@ impl Running {
             () = self.ending.cancelled() => Ended::Ending,
             ended = call => ended_with(ended, &mut self.wasm),
             () = self.line.unanswered(self.head_time) => {
-                let ms = self.head_time.as_millis();
-                let problem = format!("no response within {ms} ms (endpoints.head_ms)");
-                Ended::Badly(invoke::failed(FailureKind::WallClock, problem, self.wasm.data()))
+                let problem = "no response within";
+                late(problem, self.head_time, "endpoints.head_ms", &self.line, &self.wasm)
             }
             () = tokio::time::sleep(self.wall) => {
-                let ms = self.wall.as_millis();
-                let problem = format!("more than {ms} ms in all (endpoints.wall_ms)");
-                Ended::Badly(invoke::failed(FailureKind::WallClock, problem, self.wasm.data()))
+                let problem = "not at its end within";
+                late(problem, self.wall, "endpoints.wall_ms", &self.line, &self.wasm)
             }
         };
         // A guest may have returned because its body was taken away for that.
         let ended = match (ended, self.line.fault_so_far()) {
-            (Ended::Well(..), Some(fault)) => at_fault(fault.clone(), self.wasm.data()),
+            (Ended::Well(..) | Ended::Badly(_), Some(fault)) => {
+                at_fault(fault.clone(), self.wasm.data())
+            }
             (ended, _) => ended,
         };
         if !matches!(ended, Ended::Well(..)) {
@@ -339,10 +343,29 @@ fn ended_with(ended: wasmtime::Result<()>, wasm: &mut WasmStore<State>) -> Ended
     }
 }
 
+/// How a call ends at a deadline: by whoever it waited for then.
+fn late(
+    problem: &str,
+    time: Duration,
+    setting: &'static str,
+    line: &Line,
+    wasm: &WasmStore<State>,
+) -> Ended {
+    let ms = time.as_millis() as u64;
+    if line.awaits_client() {
+        return Ended::Client(VisitError::BodyTooSlow(ms, setting));
+    }
+    let problem = format!("{problem} {ms} ms ({setting})");
+    Ended::Badly(invoke::failed(FailureKind::WallClock, problem, wasm.data()))
+}
+
 fn at_fault(fault: Fault, state: &State) -> Ended {
     match fault {
         Fault::RequestTooLarge(bytes) => Ended::Client(VisitError::BodyTooLarge(bytes)),
-        Fault::RequestTooSlow(ms) => Ended::Client(VisitError::BodyTooSlow(ms)),
+        Fault::RequestTooSlow(ms) => {
+            Ended::Client(VisitError::BodyTooSlow(ms, "endpoints.idle_ms"))
+        }
+        Fault::RequestBroken => Ended::Client(VisitError::BodyBroken),
         Fault::Guest(kind, problem) => Ended::Badly(invoke::failed(kind, problem, state)),
     }
 }

@@ -92,14 +92,14 @@ impl Service {
         let service = self.clone();
         self.0.calls.spawn(async move {
             let log = failure_log(&failure);
+            // Apart from the others', which this one would push out.
+            let nobody = AccountId::of_endpoint(&failure.handler);
             let commit = Commit {
                 failure: Some(failure),
                 ..Commit::default()
             };
-            // Where all failures are kept that are for no account.
-            let nobody = AccountId::callback();
             match service.commit_as(nobody, commit).await {
-                Ok(()) => service.append_log(log),
+                Ok(_) => service.append_log(log),
                 Err(error) => {
                     tracing::warn!(%error, "a failure of an endpoint could not be kept");
                 }

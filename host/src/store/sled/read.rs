@@ -233,7 +233,7 @@ impl Read<'_> {
             let (key, value) = item.map_err(failed)?;
             let place: FailurePlace = codec::decode(&key, &value)?;
             if begun {
-                failures.extend(self.failure_at(&place)?);
+                failures.extend(self.failure_at(handler, &place)?);
             } else {
                 begun = before == Some(&place.id);
             }
@@ -251,14 +251,18 @@ impl Read<'_> {
             let (key, value) = item.map_err(failed)?;
             let place: FailurePlace = codec::decode(&key, &value)?;
             if place.id == *id {
-                return self.failure_at(&place);
+                return self.failure_at(handler, &place);
             }
         }
         Ok(None)
     }
 
-    fn failure_at(self, place: &FailurePlace) -> Result<Option<Failure>, StoreError> {
-        self.record(codec::failure(&place.kept_for(), place.count).as_bytes())
+    fn failure_at(
+        self,
+        handler: &HandlerName,
+        place: &FailurePlace,
+    ) -> Result<Option<Failure>, StoreError> {
+        self.record(codec::failure(&place.kept_for(handler), place.count).as_bytes())
     }
 
     /// What pauses an account's bot in a conversation.

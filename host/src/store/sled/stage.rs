@@ -321,13 +321,18 @@ impl<'a> Stage<'a> {
             self.remove(codec::failure(account, old).into_bytes().into())?;
         }
         match of {
-            Some(of) => self.put_failure_of(of, count),
+            Some(of) => self.put_failure_of(account, of, count),
             None => Ok(()),
         }
     }
 
     /// Where the failure with this count is, for its handler; counted in the same way.
-    fn put_failure_of(&mut self, of: HandlerFailure, count: u64) -> Result<(), StoreError> {
+    fn put_failure_of(
+        &mut self,
+        kept_for: &AccountId,
+        of: HandlerFailure,
+        count: u64,
+    ) -> Result<(), StoreError> {
         let HandlerFailure {
             handler,
             id,
@@ -340,6 +345,7 @@ impl<'a> Stage<'a> {
             id,
             account,
             count,
+            of_endpoint: *kept_for == AccountId::of_endpoint(&handler),
         };
         self.put_record(codec::failure_of(&handler, nth), &place)?;
         let counted = nth.saturating_add(1);
