@@ -233,6 +233,12 @@ async fn queued_answers_have_outcomes() -> Result<()> {
 #[tokio::test]
 async fn tasks_wait_for_the_account_to_be_logged_in() -> Result<()> {
     let (host, openwx, stub) = with_echo(Settings::default()).await?;
+    let api = host.api()?;
+    // It is an account as soon as the host has heard that it logged in.
+    poll::until("the account", SOON, async || {
+        Ok(api.get("/accounts/rose").await.ok())
+    })
+    .await?;
     openwx.stop("rose").await?;
     openwx.until_gone("rose").await?;
     let id = host.api()?.send_text("rose", "@f1", "later").await?;
