@@ -6,6 +6,7 @@ pub(crate) mod control;
 pub(crate) mod endpoints;
 pub(crate) mod error;
 mod gallery;
+mod hop;
 pub(crate) mod keyfile;
 pub(crate) mod linger;
 pub(crate) mod loopback;

@@ -15,6 +15,7 @@ use crate::{
     edge::{
         auth::{HostTokens, bearer_of},
         error::Problem,
+        hop::drop_hop_by_hop,
     },
 };
 
@@ -24,19 +25,6 @@ const TOKEN: &str = "token";
 const OF_THIS_HOST: [&str; 4] = ["wxh_", "wxo_", "wxm_", "wxe_"];
 /// Says by which protocol a proxy in front was asked.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// Headers that are the connection's. The names in `connection` are too.
-const OF_THE_CONNECTION: [HeaderName; 9] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
-
 /// Which endpoint, and what is asked of it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Path {
@@ -72,7 +60,7 @@ pub fn request(
 ) -> Result<endpoint::Request, Problem> {
     let (mut parts, body) = request.into_parts();
     parts.uri = uri(&parts.uri, &parts.headers, path, query)?;
-    drop_of_the_connection(&mut parts.headers);
+    drop_hop_by_hop(&mut parts.headers);
     // Endpoints have one origin with each other and the API: none is this one's alone.
     parts.headers.remove(header::COOKIE);
     parts.headers.remove(TRIAL_HEADER);
@@ -128,21 +116,6 @@ fn authority(asked: &Uri, headers: &HeaderMap) -> Option<Authority> {
         }
     };
     (!authority.as_str().contains('@')).then_some(authority)
-}
-
-fn drop_of_the_connection(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|names| names.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        // How long the body is, and whom it is for, is not the client's to take away.
-        .filter(|name| *name != header::CONTENT_LENGTH && *name != header::HOST)
-        .collect();
-    for name in named.iter().chain(&OF_THE_CONNECTION) {
-        headers.remove(name);
-    }
 }
 
 /// Takes the token out of the headers if it is the right one.

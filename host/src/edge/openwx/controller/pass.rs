@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::{
     extract::Request,
     http::{
-        HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header,
+        HeaderMap, HeaderValue, StatusCode, Uri, Version, header,
         request::Parts,
         uri::{self, PathAndQuery},
     },
@@ -33,7 +33,7 @@ use crate::{
         client::{ClientPolicy, ClientStatus, Phase},
         ports::Address,
     },
-    edge::openwx::wire::is_slow,
+    edge::{hop::drop_hop_by_hop, openwx::wire::is_slow},
 };
 
 /// How long a client that was just started is waited for to take connections. That it
@@ -45,21 +45,6 @@ const CONSULT: &str = "consult";
 const CONSULT_MAX: Duration = Duration::from_secs(600);
 /// How long a client may take beyond the time that it was told.
 const CONSULT_MORE: Duration = Duration::from_secs(5);
-
-/// Headers that are of one connection (RFC 9110, section 7.6.1), and `Expect`, which
-/// the host has answered itself.
-const HOP_BY_HOP: [&str; 10] = [
-    "connection",
-    "expect",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Speaks to clients. A cheap handle.
 #[derive(Debug, Clone, Default)]
@@ -253,22 +238,6 @@ fn estrange(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
 }
 
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
-
 fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
@@ -300,25 +269,5 @@ mod tests {
             let time = answer_time(&policy, path, timeout);
             assert_eq!(time.as_secs(), seconds, "{path} {timeout:?}");
         }
-    }
-
-    #[test]
-    fn headers_of_one_connection_are_dropped_and_no_others() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("connection", "X-One, close"),
-            ("connection", "x-two,,"),
-            ("x-one", "1"),
-            ("x-two", "2"),
-            ("x-three", "3"),
-            ("keep-alive", "timeout=5"),
-            ("content-length", "3"),
-        ] {
-            headers.append(name, HeaderValue::from_static(value));
-        }
-        drop_hop_by_hop(&mut headers);
-        let left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
-        assert_eq!(left.len(), 2, "{left:?}");
-        assert!(left.contains(&"x-three") && left.contains(&"content-length"));
     }
 }
