@@ -85,13 +85,14 @@ elif ! { cmp -s "$wanted" "$python/installed" || {
     # Debian has the module venv in a package of its own.
     echo "componentize-py could not be installed (apt-get install python3-venv?): no Python guests" >&2
 else
-    for bot in guests/concierge; do
-        name=$(basename "$bot")
-        newer=$(find "$bot/src" guests/sdk-python/wxhost_sdk wit "$wanted" -name __pycache__ -prune -o \
+    # The second is one for the tests.
+    for bot in guests/concierge/src:concierge guests/hostile/python:rememberer-py; do
+        source=${bot%:*} name=${bot#*:}
+        newer=$(find "$source" guests/sdk-python/wxhost_sdk wit "$wanted" -name __pycache__ -prune -o \
             -type f -newer "$out/$name.wasm" -print 2>/dev/null || echo "not built yet")
         if [ -n "$newer" ]; then
             "$python/bin/componentize-py" -d wit -w bot componentize bot \
-                -p "$bot/src" -p guests/sdk-python -o "$out/$name.wasm.new"
+                -p "$source" -p guests/sdk-python -o "$out/$name.wasm.new"
             mv "$out/$name.wasm.new" "$out/$name.wasm"
         fi
     done

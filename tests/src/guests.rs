@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{Context, Result, check};
+use crate::{Context, Result, check, http};
 
 /// The folder of what was built with this program: `target/debug` or
 /// `target/release`.
@@ -34,6 +34,25 @@ pub fn path(name: &str) -> Result<PathBuf> {
 pub fn bytes(name: &str) -> Result<Vec<u8>> {
     let file = path(name)?;
     fs::read(&file).context(file.display())
+}
+
+/// The guest `stamped` with this number in its stamp: one build of many that are alike but
+/// for what they call themselves, `stamp-00007`.
+pub fn stamped(number: u32) -> Result<Vec<u8>> {
+    const STAMP: &[u8] = b"stamp-00000";
+    let mut bytes = bytes("stamped")?;
+    let at = http::find(&bytes, STAMP).context("the guest has no stamp")?;
+    let rest = bytes.get(at + STAMP.len()..).unwrap_or_default();
+    check!(http::find(rest, STAMP).is_none(), "it has two stamps");
+    let stamp = stamp(number).into_bytes();
+    check!(stamp.len() == STAMP.len(), "{number} has too many digits");
+    bytes.splice(at..at + STAMP.len(), stamp);
+    Ok(bytes)
+}
+
+/// What such a build calls itself.
+pub fn stamp(number: u32) -> String {
+    format!("stamp-{number:05}")
 }
 
 /// The JavaScript bot. None, with a notice, where it can't have been built

@@ -18,8 +18,10 @@ pub mod http;
 pub mod load;
 pub mod openwx;
 pub mod poll;
+pub mod site;
 pub mod wehub;
 
 pub use error::{Context, Error, Result};
 pub use host::Host;
+pub use site::Site;
 pub use wehub::{Ack, WehubClient};

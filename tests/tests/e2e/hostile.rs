@@ -9,6 +9,7 @@
 //! | calls the host a million times | `guests` (`call-flooder`) |
 //! | hoards handles of its store | `guests` (`handle-hoarder`) |
 //! | hoards requests of HTTP that it never sends | `requests_that_are_never_sent_have_an_end` |
+//! | takes all places for requests | `web::a_silent_system_takes_the_places_of_its_own_bot_only` |
 //! | makes more requests than it may | `web::what_goes_on_and_on_is_cut_off_and_holds_up_nobody` (`web.many`) |
 //! | reads a body without end, or one that comes in drops | the same test of `web` (`/endless`, `/dribble`), by `wxhost:bot/web` and by `wasi:http` |
 //! | sends to somebody who reads nothing | the same (`/drain`) |
@@ -16,8 +17,9 @@
 //! | asks for a hundred thousand tasks | `guests` (`task-flooder`) |
 //! | asks for things and then fails | `guests` (`effects-then-trap`, `effects-then-err`) |
 //! | exports `init` and wants it called | `an_export_that_is_not_ours_is_never_called` |
-//! | has ten thousand functions to compile | `a_component_that_is_long_to_compile_keeps_nobody_waiting` |
-//! | imports what no host has | `handlers::what_is_no_bot_is_refused_with_the_reason` (`unknown-import`) |
+//! | has ten thousand functions to compile | `a_component_that_is_long_to_compile_keeps_nobody_waiting`, `one_that_takes_longer_than_it_may_is_refused_by_the_limit_s_name` |
+//! | imports what no host has | `what_imports_what_no_host_has_is_refused`, `handlers::what_is_no_bot_is_refused_with_the_reason` (`unknown-import`) |
+//! | opens sockets or files, reads the environment | `what_is_outside_of_the_sandbox_is_out_of_reach` |
 //! | opens or asks for what it was not granted | `keyvalue::the_shared_bucket_is_for_whom_it_was_granted`, `web::a_bot_calls_whom_its_version_may_and_nobody_else` |
 //! | writes keys that look like another account's | `no_key_reaches_another_account` |
 //! | wants another account's store or contacts | the same |
@@ -30,11 +32,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use wxhost_tests::{
-    Context, Host, Result, WehubClient, check, component::with_module, guests, host::Settings,
+    Context, Host, Result, Site, WehubClient, check,
+    component::with_module,
+    guests,
+    host::{Answer, Api, Settings},
+    poll,
 };
 
 /// How long a well-behaved account may wait while others misbehave.
 const PROMPT: Duration = Duration::from_secs(2);
+/// How long the bomb is compiled where nobody waits for it any more.
+const COMPILED: Duration = Duration::from_secs(120);
 
 fn settings() -> Settings {
     Settings::default()
@@ -180,21 +188,116 @@ async fn requests_that_are_never_sent_have_an_end() -> Result<()> {
 #[tokio::test]
 async fn an_export_that_is_not_ours_is_never_called() -> Result<()> {
     let host = Host::with(settings()).await?;
-    host.serve_guest("*", "init-export").await?;
+    host.serve_guest("*", "echo").await?;
+    let good = host.wehub("wxid_good")?.login().await?;
+    host.serve_guest("wxid_a", "init-export").await?;
     let a = host.wehub("wxid_a")?.login().await?;
-    for _ in 0..3 {
-        assert_eq!(ask(&a, "hello").await?, "init was not called");
-    }
+    let asked = async || {
+        for _ in 0..3 {
+            assert_eq!(ask(&a, "hello").await?, "init was not called");
+        }
+        Ok(())
+    };
+    meanwhile(&good, asked()).await?;
     // Nor when the instance is kept.
     let options = json!({"manifest": {"instances": "per-account"}});
     let bytes = guests::bytes("init-export")?;
     let api = host.api()?;
-    api.deploy_with("init-export", bytes, &options)
-        .await?
-        .ok()?;
-    for _ in 0..3 {
-        assert_eq!(ask(&a, "hello").await?, "init was not called");
+    let deployed = api.deploy_with("init-export", bytes, &options);
+    let (deployed, longest) = meanwhile(&good, deployed).await?;
+    deployed.ok()?;
+    check!(
+        longest < PROMPT,
+        "echo kept somebody waiting for {longest:?}"
+    );
+    meanwhile(&good, asked()).await?;
+    host.end().await
+}
+
+#[tokio::test]
+async fn what_imports_what_no_host_has_is_refused() -> Result<()> {
+    let host = Host::with(settings()).await?;
+    host.serve_guest("*", "echo").await?;
+    let good = host.wehub("wxid_good")?.login().await?;
+    let api = host.api()?;
+    let before = api.get("/handlers/echo").await?;
+    // As a handler of its own, and in the place of the one that serves.
+    for name in ["stranger", "echo"] {
+        let stranger = guests::bytes("unknown-import")?;
+        let (refused, longest) = meanwhile(&good, api.deploy(name, stranger)).await?;
+        let problem = refused.problem(422, "unfit-component")?;
+        check!(problem.contains("elsewhere:unknown/oracle"), "{problem}");
+        check!(
+            longest < PROMPT,
+            "echo kept somebody waiting for {longest:?}"
+        );
     }
+    let after = api.get("/handlers/echo").await?;
+    assert_eq!(after["version"], before["version"]);
+    let handlers = api.get("/handlers").await?;
+    assert_eq!(handlers["items"].as_array().map(Vec::len), Some(1));
+    host.end().await
+}
+
+#[tokio::test]
+async fn what_is_outside_of_the_sandbox_is_out_of_reach() -> Result<()> {
+    let site = Site::start().await?;
+    // What the bot may ask over HTTP opens no socket to it.
+    let options = json!({"manifest": {"allowed_hosts": [site.origin()]}});
+    let settings = settings().env("OF_THE_HOST", "a variable");
+    let host = Host::with(settings).await?;
+    host.serve_guest("*", "echo").await?;
+    let good = host.wehub("wxid_good")?.login().await?;
+    let probe = guests::bytes("probe")?;
+    let api = host.api()?;
+    api.deploy_with("probe", probe, &options).await?.ok()?;
+    host.bind("wxid_bad", "probe").await?;
+    let bad = host.wehub("wxid_bad")?.login().await?;
+
+    let udp = tokio::net::UdpSocket::bind("127.0.0.1:0").await?;
+    let token = host.data().join("admin-token").display().to_string();
+    let new = host.home().join("new-file");
+    let refused = [
+        format!("sandbox.connect {}", site.address()),
+        format!("sandbox.connect {}", host.address()?),
+        format!("sandbox.connect [::1]:{}", site.port()),
+        "sandbox.listen 127.0.0.1:0".to_owned(),
+        format!("sandbox.send {}", udp.local_addr()?),
+        "sandbox.resolve localhost:80".to_owned(),
+        format!("sandbox.read {token}"),
+        "sandbox.read /etc/passwd".to_owned(),
+        "sandbox.read /proc/self/environ".to_owned(),
+        "sandbox.read wxhost.toml".to_owned(),
+        "sandbox.list /".to_owned(),
+        "sandbox.list .".to_owned(),
+        format!("sandbox.write {}", new.display()),
+        "sandbox.write new-file".to_owned(),
+    ];
+    for words in refused {
+        let (answer, longest) = meanwhile(&good, ask(&bad, &words)).await?;
+        // An error that the bot can handle.
+        check!(answer.starts_with("err other "), "{words}: {answer}");
+        check!(
+            longest < PROMPT,
+            "{words}: echo kept somebody waiting for {longest:?}"
+        );
+    }
+    // There is nothing to be read.
+    for words in ["sandbox.environment", "sandbox.arguments", "sandbox.input"] {
+        assert_eq!(ask(&bad, words).await?, "ok", "{words}");
+    }
+    assert_eq!(site.asked(), 0, "somebody has connected");
+    check!(!new.exists(), "{} was written", new.display());
+    let mut datagram = [0; 8];
+    let got = udp.try_recv(&mut datagram);
+    check!(got.is_err(), "a datagram has come: {got:?}");
+    // The way out that it was given is there, and its calls did not fail.
+    let fetched = ask(&bad, &format!("web.fetch GET {}", site.url("/a"))).await?;
+    assert_eq!(fetched, "ok 200 you asked /a");
+    check!(
+        host.api()?.failures("wxid_bad").await?.is_empty(),
+        "a call failed"
+    );
     host.end().await
 }
 
@@ -268,6 +371,53 @@ async fn a_component_that_is_long_to_compile_keeps_nobody_waiting() -> Result<()
         refused.status
     );
     host.end().await
+}
+
+/// The other bomb may be taken by a machine that is quick enough; here there is no time at
+/// all, so the answer has to be the limit's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_takes_longer_than_it_may_is_refused_by_the_limit_s_name() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    // What was compiled before needs no time: with the usual limit first.
+    let before = Host::at(folder.path(), settings()).await?;
+    before.serve_guest("*", "echo").await?;
+    before.end().await?;
+
+    let host = Host::at(folder.path(), settings().limit("compile_ms", 20)).await?;
+    let good = host.wehub("wxid_good")?.login().await?;
+    let api = host.api()?;
+    let bomb = echo_with(&many_functions(7), 1)?;
+    // For a new handler, and for the one that serves.
+    for name in ["bomb", "echo"] {
+        let (refused, longest) = meanwhile(&good, until_compiling(&api, name, &bomb)).await?;
+        let problem = refused.problem(422, "unfit-component")?;
+        check!(problem.contains("limits.compile_ms"), "{name}: {problem}");
+        check!(
+            longest < PROMPT,
+            "echo kept somebody waiting for {longest:?}"
+        );
+    }
+    let handlers = api.get("/handlers").await?;
+    assert_eq!(handlers["items"].as_array().map(Vec::len), Some(1));
+    assert_eq!(handlers["items"][0]["version"], 1);
+    // What is compiled already is taken as ever, and serves.
+    let again = json!({"manifest": {"own_messages": true}});
+    let echo = guests::bytes("echo")?;
+    api.deploy_with("echo", echo, &again).await?.ok()?;
+    good.text_from("wxid_bob", "and now?")
+        .await?
+        .says("and now?")?;
+    host.end().await
+}
+
+/// Its turn to be compiled comes when the one before has ended: till then the answer is
+/// that others are being compiled, and that it helps to try again.
+async fn until_compiling(api: &Api, name: &str, component: &[u8]) -> Result<Answer> {
+    poll::until("its turn to be compiled", COMPILED, async || {
+        let answer = api.deploy(name, component.to_vec()).await?;
+        Ok((answer.status != 503).then_some(answer))
+    })
+    .await
 }
 
 /// Compiled in time at last: what took too long once is tried again, as people do. Debug

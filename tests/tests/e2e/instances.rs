@@ -1,6 +1,8 @@
 //! Instances that are kept for their account, and limits that a version asks for: what
 //! one account's bot has in its memory, no other ever sees.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 use wxhost_tests::{Host, Result, WehubClient, check, guests, host::Settings, poll};
 
@@ -101,10 +103,22 @@ async fn an_instance_ends_with_the_first_call_that_fails() -> Result<()> {
 
 #[tokio::test]
 async fn a_bot_in_javascript_remembers_too() -> Result<()> {
-    let Some(rememberer) = guests::javascript("rememberer-js")? else {
+    remembers(guests::javascript("rememberer-js")?).await
+}
+
+#[tokio::test]
+async fn a_bot_in_python_remembers_too() -> Result<()> {
+    remembers(guests::python("rememberer-py")?).await
+}
+
+/// Counts in its memory, and in its bucket, which it opens and closes again and again: each
+/// account alone, as long as its instance is kept. Without the bot nothing is shown.
+async fn remembers(rememberer: Option<PathBuf>) -> Result<()> {
+    let Some(rememberer) = rememberer else {
         return Ok(());
     };
-    let host = Host::with(Settings::default().unpaced()).await?;
+    let settings = Settings::default().limit("compile_ms", 120_000).unpaced();
+    let host = Host::with(settings).await?;
     let bytes = std::fs::read(rememberer)?;
     let options = json!({"manifest": kept()});
     let deployed = host.api()?.deploy_with("bot", bytes, &options).await?;
@@ -113,7 +127,6 @@ async fn a_bot_in_javascript_remembers_too() -> Result<()> {
     let a = host.wehub("wxid_a")?.login().await?;
     let b = host.wehub("wxid_b")?.login().await?;
     for count in 1..=3 {
-        // Its memory, and its bucket, which it opens and closes again and again.
         let wanted = format!("{count} {count} kept,4,true 12 true");
         assert_eq!(says(&a, "count").await?, wanted);
         assert_eq!(says(&b, "count").await?, wanted);

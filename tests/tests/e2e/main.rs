@@ -8,6 +8,7 @@
 )]
 
 mod author;
+mod backoff;
 mod bad_input;
 mod callback;
 mod cli;
@@ -18,6 +19,7 @@ mod control;
 mod cookbook;
 mod durability;
 mod endpoint;
+mod endpoint_asks;
 mod failing;
 mod fixtures;
 mod guests;
@@ -43,8 +45,10 @@ mod openwx_supervision;
 mod pacing;
 mod qr_login;
 mod replay;
+mod schedules;
 mod seeing;
 mod socket;
+mod switching;
 mod tasks;
 mod timers;
 mod traces;

@@ -77,6 +77,7 @@ async fn what_happens_is_counted_under_documented_names() -> Result<()> {
         value(&text, &series)
     };
     check!(calls("version=\"1\",outcome=\"ok\"")? >= 3.0, "{text}");
+    timed(&text)?;
     check!(text.contains("handler=\"echo\",version=\"2\","), "{text}");
     let handled = "wxhost_events_total{client=\"wehub\",outcome=\"handled\"}";
     check!(value(&text, handled)? >= 3.0, "{text}");
@@ -109,6 +110,30 @@ async fn what_happens_is_counted_under_documented_names() -> Result<()> {
         "not in the README: {undocumented:?}"
     );
     host.end().await
+}
+
+/// The calls of each version were measured, each of them once, and took some time.
+fn timed(text: &str) -> Result<()> {
+    for (version, at_least) in [(1, 3.0), (2, 1.0)] {
+        let labels = format!("handler=\"echo\",version=\"{version}\"");
+        let seconds = |part: &str, more: &str| {
+            let series = format!("wxhost_call_seconds_{part}{{{more}{labels}}}");
+            value(text, &series)
+        };
+        let count = seconds("count", "")?;
+        check!(count >= at_least, "version {version}: {count}");
+        assert_eq!(seconds("bucket", "le=\"+Inf\",")?, count);
+        let all = format!("wxhost_calls_total{{{labels},");
+        let calls = text.lines().filter(|line| line.starts_with(&all));
+        let calls = calls.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        assert_eq!(calls.sum::<f64>(), count, "version {version}");
+        let sum = seconds("sum", "")?;
+        check!(
+            sum > 0.0 && sum < count * 30.0,
+            "version {version}: {sum} s"
+        );
+    }
+    Ok(())
 }
 
 /// The names of all families, as the README has them.

@@ -7,11 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-use wxhost_tests::{Host, Result, check, host::Settings, http, poll};
+use wxhost_tests::{Host, Result, Site, check, guests, host::Settings, http, poll};
 
 /// How soon spans have come: they wait 1 s for others.
 const SOON: Duration = Duration::from_secs(20);
@@ -41,6 +42,11 @@ impl Collector {
             }
         });
         Ok(Self { address, got })
+    }
+
+    /// Its scheme, address and port.
+    fn origin(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Whether this text is in the body of some request. Protobuf has texts as they are.
@@ -85,10 +91,7 @@ async fn a_collector_gets_the_steps_of_an_event() -> Result<()> {
     fs::write(file.path(), "x-team: shop-team\n")?;
     let settings = Settings::default()
         .unpaced()
-        .set(
-            "telemetry.otlp.endpoint",
-            format!("http://{}", collector.address),
-        )
+        .set("telemetry.otlp.endpoint", collector.origin())
         .set("telemetry.otlp.headers_file", file.path().display());
     let host = Host::with(settings).await?;
     host.serve_guest("*", "echo").await?;
@@ -115,9 +118,41 @@ async fn a_collector_gets_the_steps_of_an_event() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_collector_gets_whom_a_bot_has_asked_and_not_for_what() -> Result<()> {
+    let (collector, site) = (Collector::start().await?, Site::start().await?);
+    let settings = Settings::default()
+        .unpaced()
+        .set("telemetry.otlp.endpoint", collector.origin());
+    let host = Host::with(settings).await?;
+    let options = json!({"manifest": {"allowed_hosts": [site.origin()]}});
+    let probe = guests::bytes("probe")?;
+    let api = host.api()?;
+    api.deploy_with("asker", probe, &options).await?.ok()?;
+    host.bind("*", "asker").await?;
+    let client = host.wehub("wxid_personal")?.login().await?;
+    // A path and a query may hold what is secret.
+    let (path, answer) = ("/for/somebody?key=s3cret", "you asked");
+    let command = format!("web.fetch POST {} 5000 of-body", site.url(path));
+    let said = client.text_from("wxid_bob", &command).await?;
+    said.ok()?.says(&format!("ok 200 {answer} {path}"))?;
+    poll::until("the span", SOON, async || {
+        Ok(collector.has("egress").then_some(()))
+    })
+    .await?;
+    for attribute in ["handler", "asker", "origin", &site.origin(), "answered"] {
+        check!(collector.has(attribute), "no {attribute}");
+    }
+    let told = [path, "s3cret", "/for/", "of-body", answer, "wxid_personal"];
+    for personal in told {
+        check!(!collector.has(personal), "{personal} went out");
+    }
+    host.end().await
+}
+
+#[tokio::test]
 async fn what_still_waits_is_sent_when_the_host_ends() -> Result<()> {
     let collector = Collector::start().await?;
-    let endpoint = format!("http://{}", collector.address);
+    let endpoint = collector.origin();
     let settings = Settings::default().env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
     let mut host = Host::with(settings).await?;
     host.serve_guest("*", "echo").await?;

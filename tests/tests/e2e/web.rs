@@ -1,100 +1,19 @@
 //! Requests of bots to other systems: where they may go, and what holds nobody up.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
-use wxhost_tests::{Host, Result, WehubClient, check, guests, host::Settings};
+use wxhost_tests::{Context, Host, Result, Site, WehubClient, check, guests, host::Settings, poll};
 
 /// How long one request may take in these tests.
 const REQUEST: Duration = Duration::from_millis(700);
 /// How long a well-behaved account may wait meanwhile.
 const PROMPT: Duration = Duration::from_secs(2);
 
+/// How long something may take to come about on a busy machine.
+const ENDED: Duration = Duration::from_secs(8);
+
 const MIB: usize = 1024 * 1024;
-
-/// A system that bots ask.
-struct Site {
-    address: String,
-    asked: Arc<AtomicUsize>,
-}
-
-impl Site {
-    async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?.to_string();
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&asked);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                counted.fetch_add(1, Ordering::Relaxed);
-                // A host that hangs up is what these tests are about.
-                tokio::spawn(async move { drop(answer(stream).await) });
-            }
-        });
-        Ok(Self { address, asked })
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    fn port(&self) -> &str {
-        self.address.rsplit(':').next().unwrap_or_default()
-    }
-
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::Relaxed)
-    }
-}
-
-async fn answer(mut stream: TcpStream) -> Result<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await?);
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let path = head.split(' ').nth(1).unwrap_or_default();
-    let ok = "HTTP/1.1 200 OK\r\n";
-    match path {
-        "/endless" => {
-            stream.write_all(format!("{ok}\r\n").as_bytes()).await?;
-            loop {
-                stream.write_all(&[b'x'; 65536]).await?;
-            }
-        }
-        "/dribble" => {
-            stream.write_all(ok.as_bytes()).await?;
-            loop {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                stream.write_all(b"x").await?;
-            }
-        }
-        "/drain" => {
-            let mut bytes = vec![0; 65536];
-            while stream.read(&mut bytes).await? > 0 {}
-        }
-        "/redirect" => {
-            let text = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\n\r\nelsewhere";
-            stream.write_all(text.as_bytes()).await?;
-        }
-        _ => {
-            stream
-                .write_all(format!("{ok}\r\nyou asked {path}").as_bytes())
-                .await?
-        }
-    }
-    Ok(())
-}
 
 /// A host with the probe, which may call these, for `wxid_bad`, and echo for all others.
 async fn host(rules: &[String]) -> Result<Host> {
@@ -124,7 +43,7 @@ async fn ask(client: &WehubClient, command: &str) -> Result<String> {
 async fn a_bot_calls_whom_its_version_may_and_nobody_else() -> Result<()> {
     let (site, other) = (Site::start().await?, Site::start().await?);
     let any_name = format!("http://*:{}", other.port());
-    let mut host = host(&[format!("http://{}", site.address), any_name]).await?;
+    let mut host = host(&[site.origin(), any_name]).await?;
     let client = host.wehub("wxid_bad")?.login().await?;
     let fetch = async |url: String| ask(&client, &format!("web.fetch GET {url}")).await;
     assert_eq!(fetch(site.url("/a?b#c")).await?, "ok 200 you asked /a?b");
@@ -199,7 +118,7 @@ async fn without_a_rule_nobody_is_called() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_goes_on_and_on_is_cut_off_and_holds_up_nobody() -> Result<()> {
     let site = Site::start().await?;
-    let host = host(&[format!("http://{}", site.address)]).await?;
+    let host = host(&[site.origin()]).await?;
     let bad = host.wehub("wxid_bad")?.login().await?;
     let good = host.wehub("wxid_good")?.login().await?;
     let url = |path: &str| site.url(path);
@@ -294,5 +213,158 @@ async fn the_command_line_grants_and_shows_whom_a_version_may_call() -> Result<(
         .await?;
     let problem = unfit.problem(400, "bad-request")?;
     check!(problem.contains("it ends with the host"), "{problem}");
+    host.end().await
+}
+
+#[tokio::test]
+async fn bots_in_javascript_and_python_ask_within_the_same_rules() -> Result<()> {
+    let (site, other) = (Site::start().await?, Site::start().await?);
+    let settings = Settings::default().limit("compile_ms", 120_000).unpaced();
+    let host = Host::with(settings).await?;
+    let bots = [
+        guests::javascript("rememberer-js")?,
+        guests::python("rememberer-py")?,
+    ];
+    for (number, bot) in bots.into_iter().flatten().enumerate() {
+        let name = format!("bot{number}");
+        let options = json!({"manifest": {"allowed_hosts": [site.origin()]}});
+        let bytes = std::fs::read(bot)?;
+        host.api()?
+            .deploy_with(&name, bytes, &options)
+            .await?
+            .ok()?;
+        let account = format!("wxid_{name}");
+        host.bind(&account, &name).await?;
+        let client = host.wehub(&account)?.login().await?;
+        let before = site.asked();
+        let get = async |url: String| ask(&client, &format!("get {url}")).await;
+        assert_eq!(get(site.url("/a?b=c")).await?, "ok 200 you asked /a?b=c");
+        assert_eq!(site.asked(), before + 1, "{name}");
+        // The refusal is an error that the bot can handle, and says what would allow it.
+        let denied = get(other.url("/")).await?;
+        let rule = format!("--allow-host {}", other.origin());
+        check!(
+            denied.starts_with("err denied ") && denied.contains(&rule),
+            "{name}: {denied}"
+        );
+    }
+    assert_eq!(other.asked(), 0, "who is not allowed is not asked");
+    host.end().await
+}
+
+/// Deploys the probe under a name, which may ask this site, for an account of that name.
+async fn serve_asker(host: &Host, name: &str, site: &Site) -> Result<WehubClient> {
+    let options = json!({"manifest": {"allowed_hosts": [site.origin()]}});
+    let probe = guests::bytes("probe")?;
+    let api = host.api()?;
+    api.deploy_with(name, probe, &options).await?.ok()?;
+    let account = format!("wxid_{name}");
+    host.bind(&account, name).await?;
+    host.wehub(&account)?.login().await
+}
+
+/// Until so many requests wait at the site.
+async fn until_asked(site: &Site, count: usize) -> Result<()> {
+    poll::until("the requests under way", ENDED, async || {
+        Ok((site.asked() >= count).then_some(()))
+    })
+    .await
+}
+
+/// Enough time for a request that waits for its site as long as the test wants.
+fn patient() -> Settings {
+    Settings::default()
+        .unpaced()
+        .limit("call_wall_ms", 10_000)
+        .limit("queue_wait_ms", 5_000)
+        .set("egress.request_ms", 9_000)
+}
+
+#[tokio::test]
+async fn a_silent_system_takes_the_places_of_its_own_bot_only() -> Result<()> {
+    let (silent, site) = (Site::start().await?, Site::start().await?);
+    let settings = patient()
+        .set("egress.requests_max", 32)
+        .set("egress.handler_requests_max", 2);
+    let host = Host::with(settings).await?;
+    let first = serve_asker(&host, "stuck", &silent).await?;
+    let good = serve_asker(&host, "good", &site).await?;
+    let mut stuck = vec![first];
+    for number in 0..3 {
+        let account = format!("wxid_stuck{number}");
+        host.bind(&account, "stuck").await?;
+        stuck.push(host.wehub(&account)?.login().await?);
+    }
+    let late = stuck.pop().context("nobody is stuck")?;
+
+    let wait = format!("web.fetch GET {}", silent.url("/wait"));
+    let asked = stuck.iter().map(|client| ask(client, &wait));
+    let all = futures_util::future::try_join_all(asked);
+    let meanwhile = async {
+        until_asked(&silent, 2).await?;
+        // Another bot asks as ever.
+        for number in 0..5 {
+            let path = format!("/{number}");
+            let command = format!("web.fetch GET {}", site.url(&path));
+            let began = Instant::now();
+            let answer = ask(&good, &command).await?;
+            assert_eq!(answer, format!("ok 200 you asked {path}"));
+            let waited = began.elapsed();
+            check!(waited < PROMPT, "another bot waited for {waited:?}");
+        }
+        // Of its own bot the third waits for a place, and who has no time is told.
+        let busy = ask(&late, &format!("{wait} 300")).await?;
+        check!(
+            busy.starts_with("err too-many ")
+                && busy.contains("egress.handler_requests_max")
+                && busy.ends_with("(retry after 1000 ms)"),
+            "{busy}"
+        );
+        assert_eq!(silent.asked(), 2, "more than its places");
+        silent.release();
+        Ok(())
+    };
+    let (answers, ()) = tokio::try_join!(all, meanwhile)?;
+    // All of those who waited come to their turn.
+    for answer in answers {
+        assert_eq!(answer, "ok 200 you asked /wait");
+    }
+    assert_eq!((silent.asked(), silent.most_waiting()), (3, 2));
+    host.end().await
+}
+
+#[tokio::test]
+async fn all_bots_together_have_so_many_requests_at_a_time() -> Result<()> {
+    let silent = Site::start().await?;
+    let settings = patient()
+        .set("egress.requests_max", 2)
+        .set("egress.handler_requests_max", 1);
+    let host = Host::with(settings).await?;
+    host.serve_guest("*", "echo").await?;
+    let (one, two, three) = (
+        serve_asker(&host, "one", &silent).await?,
+        serve_asker(&host, "two", &silent).await?,
+        serve_asker(&host, "three", &silent).await?,
+    );
+    let quiet = host.wehub("wxid_quiet")?.login().await?;
+    let wait = format!("web.fetch GET {}", silent.url("/wait"));
+    let meanwhile = async {
+        until_asked(&silent, 2).await?;
+        let busy = ask(&three, &format!("{wait} 300")).await?;
+        check!(
+            busy.starts_with("err too-many ") && busy.contains("egress.requests_max"),
+            "{busy}"
+        );
+        assert_eq!(silent.asked(), 2, "more than there are places");
+        // A bot that asks nobody has nothing to do with it.
+        quiet.text_from("wxid_bob", "hello").await?.says("hello")?;
+        silent.release();
+        Ok(())
+    };
+    let (first, second, ()) = tokio::try_join!(ask(&one, &wait), ask(&two, &wait), meanwhile)?;
+    assert_eq!([first, second], ["ok 200 you asked /wait"; 2]);
+    // Its turn has come.
+    assert_eq!(ask(&three, &wait).await?, "ok 200 you asked /wait");
+    assert_eq!(silent.most_waiting(), 2);
     host.end().await
 }

@@ -11,6 +11,7 @@ use wxhost_sdk::prelude::*;
 
 mod actions;
 mod reads;
+mod sandbox;
 mod wasi_http;
 mod words;
 
@@ -51,6 +52,7 @@ fn answer(event: &Event, text: &str) -> Result<String, Error> {
         "shared" => reads::keyvalue(function, words, kv::shared),
         "clock" => reads::clock(function),
         "random" => reads::random(function, words),
+        "sandbox" => sandbox::sandbox(function, words),
         _ => Err(unknown(interface)),
     }
 }
