@@ -251,9 +251,9 @@ impl Registry {
     /// most.
     async fn compile(&self, bytes: Bytes) -> Result<WasmComponent, ComponentError> {
         let late = || {
-            let seconds = self.compile_time.as_secs();
+            let ms = self.compile_time.as_millis();
             ComponentError::Unfit(format!(
-                "compiling it takes more than {seconds} s (limits.compile_ms)"
+                "compiling it takes more than {ms} ms (limits.compile_ms)"
             ))
         };
         let permit = Arc::clone(&self.compiling).acquire_owned();

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use crate::{Context, Result, check, fail, openwx::escaped};
 
-/// How long one answer may take. Deploying a large component is the longest.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// How long one answer may take. Deploying a whole Python runtime is the longest: some
+/// seconds, or two minutes on a machine that does much else.
+const ANSWER_MAX: Duration = Duration::from_secs(150);
 /// How many entries a page of a listing has that is read to its end.
 const PAGE: usize = 1000;
 

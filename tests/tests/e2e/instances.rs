@@ -1,10 +1,13 @@
 //! Instances that are kept for their account, and limits that a version asks for: what
 //! one account's bot has in its memory, no other ever sees.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use serde_json::{Value, json};
-use wxhost_tests::{Host, Result, WehubClient, check, guests, host::Settings, poll};
+use wxhost_tests::{Host, Result, Site, WehubClient, check, guests, host::Settings, poll};
+
+/// How long a whole Python runtime is compiled on a busy machine at the most, in ms.
+const COMPILE_MS: u64 = 120_000;
 
 /// A host whose accounts are served by a bot that remembers, with this manifest.
 async fn host(settings: Settings, manifest: &Value) -> Result<Host> {
@@ -102,25 +105,29 @@ async fn an_instance_ends_with_the_first_call_that_fails() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_bot_in_javascript_remembers_too() -> Result<()> {
-    remembers(guests::javascript("rememberer-js")?).await
+async fn a_bot_in_javascript_remembers_and_asks_too() -> Result<()> {
+    remembers_and_asks(guests::javascript("rememberer-js")?).await
 }
 
 #[tokio::test]
-async fn a_bot_in_python_remembers_too() -> Result<()> {
-    remembers(guests::python("rememberer-py")?).await
+async fn a_bot_in_python_remembers_and_asks_too() -> Result<()> {
+    remembers_and_asks(guests::python("rememberer-py")?).await
 }
 
 /// Counts in its memory, and in its bucket, which it opens and closes again and again: each
-/// account alone, as long as its instance is kept. Without the bot nothing is shown.
-async fn remembers(rememberer: Option<PathBuf>) -> Result<()> {
+/// account alone, as long as its instance is kept. Asks other systems in between, one that
+/// it may ask and one that it may not. One test for both, since such a bot is long to compile.
+async fn remembers_and_asks(rememberer: Option<PathBuf>) -> Result<()> {
     let Some(rememberer) = rememberer else {
         return Ok(());
     };
-    let settings = Settings::default().limit("compile_ms", 120_000).unpaced();
-    let host = Host::with(settings).await?;
-    let bytes = std::fs::read(rememberer)?;
-    let options = json!({"manifest": kept()});
+    let (site, other) = (Site::start().await?, Site::start().await?);
+    let settings = Settings::default().limit("compile_ms", COMPILE_MS);
+    let host = Host::with(settings.unpaced()).await?;
+    let mut manifest = kept();
+    manifest["allowed_hosts"] = json!([site.origin()]);
+    let options = json!({ "manifest": manifest });
+    let bytes = fs::read(rememberer)?;
     let deployed = host.api()?.deploy_with("bot", bytes, &options).await?;
     deployed.ok()?;
     host.bind("*", "bot").await?;
@@ -130,7 +137,17 @@ async fn remembers(rememberer: Option<PathBuf>) -> Result<()> {
         let wanted = format!("{count} {count} kept,4,true 12 true");
         assert_eq!(says(&a, "count").await?, wanted);
         assert_eq!(says(&b, "count").await?, wanted);
+        // Neither costs it its instance.
+        let asked = says(&a, &format!("get {}", site.url("/a?b=c"))).await?;
+        assert_eq!(asked, "ok 200 you asked /a?b=c");
+        let denied = says(&a, &format!("get {}", other.url("/"))).await?;
+        let rule = format!("--allow-host {}", other.origin());
+        check!(
+            denied.starts_with("err denied ") && denied.contains(&rule),
+            "{denied}"
+        );
     }
+    assert_eq!((site.asked(), other.asked()), (3, 0));
     host.end().await
 }
 
