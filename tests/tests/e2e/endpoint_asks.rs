@@ -1,9 +1,13 @@
 //! Requests of endpoints to other systems: by the same rules as those of bots.
 
+use std::time::Duration;
+
 use reqwest::Client;
 use serde_json::json;
-use wxhost_tests::{Host, Result, Site, check, guests, host::Settings};
+use wxhost_tests::{Host, Result, Site, check, guests, host::Settings, poll};
 
+/// How long something may take to come about on a busy machine.
+const SOON: Duration = Duration::from_secs(8);
 /// Both ways that an endpoint has.
 const WAYS: [&str; 2] = ["web", "wasi"];
 
@@ -92,5 +96,38 @@ async fn an_endpoint_asks_nobody_while_it_is_tried_out() -> Result<()> {
     assert_eq!(site.asked(), 0, "it was asked at the trial");
     let answer = asks(&host, "web", &site.url("/later")).await?;
     assert_eq!(answer, "ok 200 you asked /later");
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_request_under_way_ends_on_the_version_that_it_began_with() -> Result<()> {
+    let site = Site::start().await?;
+    let settings = Settings::default().set("egress.request_ms", 20_000);
+    let host = Host::with(settings.set("endpoints.head_ms", 25_000)).await?;
+    deploy(&host, &[site.origin()]).await?;
+    let wait = site.url("/wait");
+    let meanwhile = async {
+        poll::until("the request is under way", SOON, async || {
+            Ok((site.asked() == 1).then_some(()))
+        })
+        .await?;
+        // Another component under the same name, which sends back what it gets.
+        let options = json!({"manifest": {"public": true}});
+        let echo = guests::bytes("http-echo")?;
+        let api = host.api()?;
+        api.deploy_with("asker", echo, &options).await?.ok()?;
+        assert_eq!(asks(&host, "web", &wait).await?, "", "the next one");
+        api.post("/handlers/asker/rollback", &json!({})).await?;
+        let again = asks(&host, "web", &site.url("/again")).await?;
+        assert_eq!(again, "ok 200 you asked /again");
+        api.post("/handlers/asker/rollback", &json!({"to": 2}))
+            .await?;
+        check!(site.most_waiting() == 1, "it has ended too early");
+        site.release();
+        Ok(())
+    };
+    let (answer, ()) = tokio::try_join!(asks(&host, "web", &wait), meanwhile)?;
+    assert_eq!(answer, "ok 200 you asked /wait");
+    assert_eq!(site.asked(), 2, "nothing was asked twice");
     host.end().await
 }

@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use reqwest::Client;
 use serde_json::json;
-use wxhost_tests::{Context, Host, Result, check, guests, host::Settings};
+use tokio::net::TcpListener;
+use wxhost_tests::{Context, Host, Result, Site, check, guests, host::Settings};
 
 async fn read(host: &Host, token: Option<&str>) -> Result<(u16, String)> {
     let mut request = Client::new().get(format!("http://{}/metrics", host.address()?));
@@ -109,6 +110,54 @@ async fn what_happens_is_counted_under_documented_names() -> Result<()> {
         undocumented.is_empty(),
         "not in the README: {undocumented:?}"
     );
+    host.end().await
+}
+
+#[tokio::test]
+async fn requests_to_other_systems_are_counted_by_how_they_ended() -> Result<()> {
+    let (site, other) = (Site::start().await?, Site::start().await?);
+    // Nobody listens there any more.
+    let gone = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let host = Host::with(
+        Settings::default()
+            .set("egress.request_ms", 2_000)
+            .unpaced(),
+    )
+    .await?;
+    let rules = [site.origin(), format!("http://{gone}")];
+    let options = json!({"manifest": {"allowed_hosts": rules}});
+    let probe = guests::bytes("probe")?;
+    let api = host.api()?;
+    api.deploy_with("asker", probe, &options).await?.ok()?;
+    host.bind("*", "asker").await?;
+    let client = host.wehub("wxid_a")?.login().await?;
+    for (url, begins) in [
+        (site.url("/secret-path"), "ok 200"),
+        (site.url("/redirect"), "ok 302"),
+        (site.url("/drain"), "err timeout"),
+        (other.url("/"), "err denied"),
+        (format!("http://{gone}/"), "err unreachable"),
+    ] {
+        let command = format!("web.fetch GET {url}");
+        let ack = client.text_from("wxid_bob", &command).await?;
+        let answer = ack.ok()?.texts().concat();
+        check!(answer.starts_with(begins), "{url}: {answer}");
+    }
+    let (_, text) = read(&host, Some(&own_token(&host)?)).await?;
+    for (outcome, count) in [
+        ("answered", 2.0),
+        ("timeout", 1.0),
+        ("denied", 1.0),
+        ("unreachable", 1.0),
+    ] {
+        let labels = format!("handler=\"asker\",version=\"1\",outcome=\"{outcome}\"");
+        let series = format!("wxhost_egress_requests_total{{{labels}}}");
+        assert_eq!(value(&text, &series)?, count, "{outcome}");
+    }
+    // Not whom, and not for what.
+    for asked in [site.address(), other.address(), "secret-path"] {
+        check!(!text.contains(asked), "{text}");
+    }
     host.end().await
 }
 
