@@ -23,6 +23,10 @@ const SOON: Duration = Duration::from_secs(8);
 /// every change and their events can be read at the end.
 const PACE: Duration = Duration::from_millis(10);
 
+/// How often the host is killed, and how much later each time.
+const KILLS: u32 = 12;
+const KILL_AFTER: Duration = Duration::from_millis(2);
+
 /// What an account was told, in order.
 type Told = Vec<(Message, String)>;
 
@@ -234,6 +238,58 @@ async fn a_call_under_way_ends_on_the_version_that_it_began_with() -> Result<()>
             host.api()?.failures(account).await?.is_empty(),
             "{account}: a call failed"
         );
+    }
+    host.end().await
+}
+
+/// A deployment and a message at the same time, and the process killed somewhere in between.
+#[tokio::test]
+async fn a_kill_amid_a_deployment_leaves_each_event_one_answer_of_one_version() -> Result<()> {
+    let mut host = host().await?;
+    deploy(&host, 0, &json!({})).await?;
+    host.bind("*", "bot").await?;
+    // Compiled before, so that a deployment is quick enough to be hit anywhere.
+    deploy(&host, 1, &json!({})).await?;
+    let mut a = host.wehub("wxid_a")?.login().await?;
+    let mut told = Told::new();
+    for round in 0..KILLS {
+        let text = format!("message {round}");
+        let message = a.text("wxid_bob", &text);
+        let api = host.api()?;
+        let bytes = stamped(round % 2)?;
+        let changing = tokio::spawn(async move { api.deploy("bot", bytes).await });
+        let (client, sent) = (a.twin(), message.clone());
+        let asking = tokio::spawn(async move { client.deliver(&sent).await });
+        // Before, within and after both of them.
+        tokio::time::sleep(KILL_AFTER * round).await;
+        host.kill9().await?;
+        let (changed, answered) = (changing.await?, asking.await?);
+        host.start_again().await?;
+        a = a.moved_to(&host.callback_url()?)?;
+
+        // The client did not hear of it, or forgot, and says it again.
+        let again = a.deliver(&message).await?;
+        let stamp = stamp_of(again.ok()?.texts(), &text)?;
+        if let Ok(answered) = answered {
+            assert_eq!(stamp_of(answered.ok()?.texts(), &text)?, stamp);
+        }
+        told.push((message, stamp));
+        // What was said to be deployed is, and if it was not said it may be.
+        let serving = ask(&a, &format!("after {round}")).await?;
+        if let Ok(changed) = changed {
+            changed.ok()?;
+            assert_eq!(serving, self::stamp(round % 2), "round {round}");
+        }
+    }
+    let api = host.api()?;
+    for (round, (message, _)) in told.iter().enumerate() {
+        let path = format!("/accounts/wxid_a/events/{}", message.event_key());
+        let event = api.get(&path).await?;
+        assert_eq!(event["outcome"], "handled", "{event}");
+        assert_eq!(event["tasks"].as_array().map(Vec::len), Some(1), "{event}");
+        let key = format!("message {round}");
+        let count = api.value("wxid_a", "bot", &key).await?;
+        assert_eq!(count.as_deref(), Some("1"), "{key}");
     }
     host.end().await
 }
