@@ -23,7 +23,10 @@ pub use self::{
         ConfigEntries, ConfigEntry, ConfigScope, ConfigValue, Configuration, Layer, Layers,
         SECRET_MAX_BYTES, Sealed, Setting, Unreadable, check_config_key,
     },
-    failing::{Failing, FailingPause, FailingPolicy, Waits, WhenFailing},
+    failing::{
+        Begun, Failing, FailingConversation, FailingPause, FailingPolicy, Source, Waits,
+        WhenFailing,
+    },
     failure::{Failure, FailureKind, LimitsInForce, Used},
     host_rule::{BadHostRule, HOST_RULES_MAX, Host, HostRule, Origin, Reach, Scheme, sorted},
     limits::{
