@@ -394,11 +394,12 @@ pub struct Catalogue {
     now: ArcSwap<Deployed>,
     /// Held by whoever changes it, from reading to writing.
     pub changing: Mutex<()>,
-    /// The components that are being deployed, and how often at the same time.
+    /// The components that are being deployed or tried, and how often at the same time.
     under_way: std::sync::Mutex<HashMap<Digest, usize>>,
 }
 
-/// Keeps a component while it is being deployed, and nothing of the catalogue names it.
+/// Keeps a component while it is being deployed or tried, and nothing of the catalogue
+/// names it.
 pub struct UnderWay<'a> {
     catalogue: &'a Catalogue,
     digest: Digest,
@@ -422,7 +423,7 @@ impl Catalogue {
         self.now.load()
     }
 
-    /// Begins to deploy this component.
+    /// Begins to deploy this component, or to try it.
     pub fn deploying(&self, digest: Digest) -> UnderWay<'_> {
         *self.under_way().entry(digest).or_default() += 1;
         UnderWay {
@@ -437,7 +438,8 @@ impl Catalogue {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The components of use: those that are deployed, and those that are about to be.
+    /// The components of use: those that are deployed, and those that are about to be, or
+    /// are tried.
     pub fn components(&self) -> InUse {
         let mut used = self.now().components();
         for digest in self.under_way().keys() {
