@@ -19,7 +19,7 @@ use crate::{
         project::{HandlerToml, Project},
     },
     domain::{
-        AccountId, HandlerName,
+        AccountId, HandlerName, Label,
         handler::{
             ActFor, BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest, Schedule,
             Scope, Used, Version, WhenFailing, sorted,
@@ -142,6 +142,13 @@ pub struct ShareArgs {
     /// This account; may be given several times
     #[arg(long, value_name = "ID", value_parser = parse::account, conflicts_with = "percent")]
     to_account: Vec<AccountId>,
+    /// Accounts that have this label, whenever they get or lose it; may be given several
+    /// times
+    #[arg(
+        long, alias = "label", value_name = "LABEL", value_parser = parse::label,
+        conflicts_with_all = ["percent", "to_account"]
+    )]
+    to_label: Vec<Label>,
     /// Goes back by itself when more of its calls fail, in percent
     #[arg(long, value_name = "0-100", value_parser = clap::value_parser!(u8).range(0..=100))]
     failures_percent: Option<u8>,
@@ -160,11 +167,13 @@ impl ShareArgs {
     pub fn request(self) -> Result<Option<RolloutRequest>, Failure> {
         let accounts: BTreeSet<_> = self.to_account.into_iter().collect();
         let accounts = Some(accounts).filter(|ids| !ids.is_empty());
-        if self.percent.is_none() && accounts.is_none() {
+        let labels: BTreeSet<_> = self.to_label.into_iter().collect();
+        let labels = Some(labels).filter(|labels| !labels.is_empty());
+        if self.percent.is_none() && accounts.is_none() && labels.is_none() {
             return match self.failures_percent {
                 None => Ok(None),
                 Some(_) => Err(Failure::Usage(
-                    "--failures-percent goes with --percent or --to-account".to_owned(),
+                    "--failures-percent goes with --percent, --to-account or --to-label".to_owned(),
                 )),
             };
         }
@@ -172,6 +181,7 @@ impl ShareArgs {
             version: None,
             percent: self.percent,
             accounts,
+            labels,
             failures_percent: self.failures_percent,
         }))
     }

@@ -117,7 +117,11 @@ impl Service {
             )));
         }
         let bot = match version {
-            None => Arc::clone(entry.deployment_for(&whose)),
+            None => {
+                let deployed = self.0.catalogue.now();
+                let found = deployed.deployment_by(&handler.name, &whose).cloned();
+                found.ok_or_else(|| Error::not_found("handler", &handler.name))?
+            }
             Some(number) => {
                 let version = self.version(handler, number).await?;
                 let config = entry.config.of(&whose);

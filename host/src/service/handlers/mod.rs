@@ -556,7 +556,7 @@ fn check_share(share: &Share, failures_percent: u8, former: Option<&Entry>) -> R
             "share",
             "a callback component serves the callback, which can't be shared".to_owned(),
         ),
-        Some(entry) if entry.handler.is_endpoint() && matches!(share, Share::Accounts(_)) => bad(
+        Some(entry) if entry.handler.is_endpoint() && !matches!(share, Share::Percent(_)) => bad(
             "share",
             "an endpoint serves no accounts: take --percent, which is of its requests".to_owned(),
         ),

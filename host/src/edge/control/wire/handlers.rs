@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        AccountId, Digest, Handler, HandlerName, Millis,
+        AccountId, Digest, Handler, HandlerName, Label, Millis,
         endpoint::MOUNT,
         handler::{
             DeployChange, FAILURES_PERCENT, Manifest, Return, Rollout, Scope, Score, Share, Used,
@@ -155,7 +155,7 @@ pub struct DeployOptions {
     pub rollout: Option<RolloutRequest>,
 }
 
-/// Whom a newer version is to serve: a percentage or a list, not both.
+/// Whom a newer version is to serve: a percentage, a list, or labels, one of them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RolloutRequest {
@@ -168,6 +168,9 @@ pub struct RolloutRequest {
     /// These accounts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accounts: Option<BTreeSet<AccountId>>,
+    /// Accounts with one of these labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeSet<Label>>,
     /// How many of its calls may fail, in percent, before it goes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures_percent: Option<u8>,
@@ -176,10 +179,11 @@ pub struct RolloutRequest {
 impl RolloutRequest {
     /// Whom it is to serve, and how many of its calls may fail.
     pub fn share(self) -> Result<(Share, u8), &'static str> {
-        let share = match (self.percent, self.accounts) {
-            (Some(percent), None) => Share::Percent(percent),
-            (None, Some(accounts)) => Share::Accounts(accounts),
-            _ => return Err("takes either percent or accounts"),
+        let share = match (self.percent, self.accounts, self.labels) {
+            (Some(percent), None, None) => Share::Percent(percent),
+            (None, Some(accounts), None) => Share::Accounts(accounts),
+            (None, None, Some(labels)) => Share::Labels(labels),
+            _ => return Err("takes one of percent, accounts and labels"),
         };
         Ok((share, self.failures_percent.unwrap_or(FAILURES_PERCENT)))
     }
@@ -294,7 +298,10 @@ mod tests {
                 .share()
         };
         assert_eq!(read(json!({"percent": 10})), Ok((Share::Percent(10), 20)));
+        let labels = Share::Labels(["shop".try_into().unwrap()].into());
+        assert_eq!(read(json!({"labels": ["shop"]})), Ok((labels, 20)));
         assert!(read(json!({})).is_err());
+        assert!(read(json!({"percent": 10, "labels": ["shop"]})).is_err());
         assert!(read(json!({"percent": 10, "accounts": ["a"]})).is_err());
     }
 }
