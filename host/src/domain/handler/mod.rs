@@ -33,7 +33,7 @@ pub use self::{
         CallLimit, CallLimits, EFFECT_CHANGES_MAX, LimitBounds, TIMER_CHANGES, effect_changes,
     },
     log::{HOST, Line, LogLevel, LogLine, STDERR, STDOUT},
-    manifest::{Instances, Manifest},
+    manifest::{Instances, Manifest, ManifestChange},
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
     schedule::{Fired, Run, RunKey, SCHEDULES_MAX, Schedule, ScheduleView},
     version::{DeployChange, VERSIONS_KEPT, Version, VersionNumber},

@@ -9,8 +9,8 @@ use crate::{
         AccountId, Digest, Handler, HandlerName, Label, Millis,
         endpoint::MOUNT,
         handler::{
-            DeployChange, FAILURES_PERCENT, Manifest, Return, Rollout, Scope, Score, Share, Used,
-            Version, VersionNumber,
+            DeployChange, FAILURES_PERCENT, Manifest, ManifestChange, Return, Rollout, Scope,
+            Score, Share, Used, Version, VersionNumber,
         },
     },
     service::DeployDone,
@@ -142,6 +142,9 @@ pub struct DeployOptions {
     /// What the version is granted; as the version before if it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Manifest>,
+    /// What of that is to be another; what is left out stays.
+    #[serde(skip_serializing_if = "ManifestChange::is_empty")]
+    pub grants: ManifestChange,
     /// Entries of the handler's configuration for all accounts, set in the same step;
     /// what it is tried out with. Other entries stay.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
