@@ -74,6 +74,22 @@ pub struct RolloutView {
     pub version: VersionNumber,
     /// Which component that runs.
     pub digest: Digest,
+    /// The component's size.
+    pub size_bytes: u64,
+    /// The world it was built for.
+    pub world: String,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// What it was granted.
+    pub manifest: Manifest,
+    /// When it was deployed.
+    pub deployed_ms: Millis,
+    /// Who deployed it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
+    /// What they said about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
     /// Whom it serves.
     #[serde(flatten)]
     pub to: Share,
@@ -89,9 +105,17 @@ pub struct RolloutView {
 
 impl RolloutView {
     fn new(rollout: &Rollout, score: Score) -> Self {
+        let version = &rollout.version;
         Self {
-            version: rollout.version.number,
-            digest: rollout.version.digest,
+            version: version.number,
+            digest: version.digest,
+            size_bytes: version.size_bytes,
+            world: version.world.clone(),
+            imports: version.imports.clone(),
+            manifest: version.manifest.clone(),
+            deployed_ms: version.deployed_ms,
+            by: version.by.clone(),
+            note: version.note.clone(),
             to: rollout.to.clone(),
             failures_percent: rollout.failures_percent,
             calls: score.calls,
