@@ -36,7 +36,7 @@ use crate::domain::{
         Configuration, DeployChange, Layers, Manifest, ManifestChange, Rollout, Scope, Share, Used,
         VERSIONS_KEPT, Version, VersionNumber,
     },
-    ports::{CatalogueChange, Component},
+    ports::{COMMIT_CHANGES_MAX, CatalogueChange, Component},
 };
 use crate::{metrics, telemetry::TARGET};
 
@@ -379,15 +379,21 @@ impl Service {
                 by,
             });
         }
-        self.remove_config(name).await?;
+        let mut changes = self.config_removed(name)?;
         let kept = self.entry(name)?.kept.into_iter();
-        let mut changes: Vec<_> = kept
-            .map(|(number, _)| CatalogueChange::RemoveVersion(name.clone(), number))
-            .collect();
+        let version = |(number, _)| CatalogueChange::RemoveVersion(name.clone(), number);
+        changes.extend(kept.map(version));
         changes.push(CatalogueChange::RemoveHandler(name.clone()));
         let mut runs = self.0.runs.lock().await;
         let change = runs.change_to(name, None, self.0.store.now());
         changes.extend(change.to_store());
+        // All in one step, but where so many accounts have entries of their own that those
+        // don't fit: the first of them go before. Cut short there, it can be done again.
+        while changes.len() > COMMIT_CHANGES_MAX {
+            let rest = changes.split_off(COMMIT_CHANGES_MAX);
+            let first = std::mem::replace(&mut changes, rest);
+            self.0.store.change_catalogue(first).await?;
+        }
         self.0.store.change_catalogue(changes).await?;
         runs.apply(change);
         drop(runs);
