@@ -302,7 +302,7 @@ impl Service {
     }
 
     /// Sets an alarm for each schedule that came due a moment ago for an account that is
-    /// about to log in. One that it was told of already is settled once all the same.
+    /// about to log in, unless it had that.
     pub(super) async fn wake_schedules(&self, account: &AccountId) -> Result<(), Error> {
         let Some(bot) = self.deployment_of(account) else {
             return Ok(());
@@ -328,7 +328,9 @@ impl Service {
         for (schedule, due_ms) in missed {
             // What came due while the host was down came at its start.
             let came_ms = due_ms.max(self.0.started_ms);
-            if now_ms < came_ms.saturating_add(LOGIN_WITHIN_MS) {
+            let is_late = now_ms >= came_ms.saturating_add(LOGIN_WITHIN_MS);
+            let key = schedule_event_key(&bot.handler, schedule, due_ms);
+            if !is_late && self.0.store.event(account, &key).await?.is_none() {
                 let one = std::iter::once(account.clone());
                 self.tell(one, &bot.handler, schedule, due_ms, 0).await?;
             }

@@ -132,9 +132,11 @@ enum HandlerCommand {
         #[arg(value_parser = parse::handler_name)]
         name: HandlerName,
     },
-    /// List the accounts for which a handler is paused, since it keeps failing there
+    /// List the accounts and conversations for which a handler is paused, since it keeps
+    /// failing there
     Pauses(PausesArgs),
-    /// Have a handler called for an account again, although it kept failing there
+    /// Have a handler called for an account and all its conversations again, although it
+    /// kept failing there
     ///
     /// Events that have waited come first.
     Resume(ResumeArgs),
