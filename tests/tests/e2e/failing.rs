@@ -205,7 +205,7 @@ async fn one_person_pauses_the_bot_for_nobody_else() -> Result<()> {
     a.text_from("wxid_bob", "hello").await?.silent()?;
     a.text_from("wxid_cleo", "hello").await?.says("hello")?;
     let group = a.group_text("2@chatroom", "wxid_bob", "hello").await?;
-    group.says("hello")?;
+    group.says("@wxid_bob hello")?;
     host.kill9().await?;
     host.start_again().await?;
     a = a.moved_to(&host.callback_url()?)?;
