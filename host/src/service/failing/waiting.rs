@@ -231,7 +231,7 @@ impl Service {
             repeats_within: None,
             reply: Reply::Queue,
             only: oldest.only,
-            also: Commit::default(),
+            also: Box::default(),
         };
         self.settle_waited(&mut turn, settling, Some(waited))
             .await?;
