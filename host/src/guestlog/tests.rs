@@ -308,7 +308,7 @@ async fn whoever_goes_on_gets_what_was_kept_since_whenever_it_was_said() {
     assert_eq!(lines.len(), 3);
     logs.append(said("echo", "b", 1, &["next"]));
     let Some(ports::Followed::Line(next)) = follower.next().await else {
-        panic!("it follows no more");
+        unreachable!("it follows no more");
     };
     assert!(next.text == "next" && lines.iter().all(|line| line.order < next.order));
     logs.close().await;

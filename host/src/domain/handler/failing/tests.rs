@@ -259,7 +259,7 @@ impl Model {
             return (false, own);
         }
         self.run.push(who);
-        let several = self.run.iter().any(|it| *it != self.run[0]);
+        let several = self.run.iter().any(|it| Some(it) != self.run.first());
         let account = limit > 0 && several && self.run.len() >= limit as usize;
         (account, own)
     }
