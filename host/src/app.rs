@@ -241,7 +241,12 @@ impl<'a> Host<'a> {
         let base_url = config.server.base_url(address);
         let endpoints =
             edge::endpoints::router(service.clone(), tokens, &base_url, &config.endpoints);
-        let readers = Readers::new(&config.metrics, keys.admin.clone(), keys.metrics);
+        let readers = Readers::new(
+            &config.metrics,
+            keys.admin.clone(),
+            keys.metrics,
+            config.server.public_url.as_deref(),
+        );
         let router = router(config, &service, keys.admin, wehub, &openwx, &open)
             .merge(edge::metrics::router(service.clone(), readers))
             .merge(endpoints);

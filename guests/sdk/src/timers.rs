@@ -1,5 +1,5 @@
 //! Events in the future: the bot is called again with a timer's name and payload, also
-//! when the host was down at the time.
+//! when the host was down at the time. While the account is logged out timers wait.
 //!
 //! ```no_run
 //! use std::time::Duration;

@@ -7,7 +7,7 @@ use super::{
     contacts,
     failure::Failure,
     file, labels,
-    output::{Cell, Paint, Printed, Style, Table, facts, quoted, word},
+    output::{Cell, Paint, Printed, Style, Table, facts, harmless, quoted, word},
     parse, pauses, timers,
 };
 use crate::{
@@ -362,6 +362,18 @@ fn failing_text(failing: &Failing, style: &Style) -> String {
             "; paused, tried again {until}; {} events passed by\n\
              now: `wxhost handler resume {handler} --account {account}`",
             failing.passed_by
+        ));
+    }
+    for one in &failing.conversations {
+        let Some(pause) = &one.pause else { continue };
+        let whose = match one.conversation.as_deref() {
+            Some(conversation) => format!("in {}", harmless(conversation)),
+            None => "for what belongs to no conversation".to_owned(),
+        };
+        text.push_str(&format!(
+            "\npaused {whose}, tried again {}; {} events passed by",
+            style.ago(pause.until_ms),
+            one.passed_by
         ));
     }
     if failing.waiting.events > 0 {

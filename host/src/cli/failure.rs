@@ -53,6 +53,11 @@ impl Failure {
         matches!(self, Self::Unreachable { .. }) || matches!(self.slug(), Some("busy" | "store"))
     }
 
+    /// Whether the host has no room now.
+    pub fn is_busy(&self) -> bool {
+        self.slug() == Some("busy")
+    }
+
     fn slug(&self) -> Option<&str> {
         match self {
             Self::Refused(document) => Some(document.kind.trim_start_matches(TYPE_PREFIX)),

@@ -262,6 +262,31 @@ impl Default for Message {
     }
 }
 
+impl Happening {
+    /// The conversation that it belongs to: the group, or the other person.
+    pub fn conversation(&self) -> Option<&str> {
+        match self {
+            Self::Message(message) => Some(&message.conversation),
+            Self::FriendRequest(request) => Some(&request.user.id),
+            Self::FriendAdded { user, .. } | Self::UserInfo { user, .. } => Some(&user.id),
+            Self::FriendRemoved(user) | Self::FriendChecked { user, .. } => Some(user),
+            Self::GroupJoined(group) => Some(&group.id),
+            Self::GroupLeft(group)
+            | Self::GroupRenamed { group, .. }
+            | Self::MembersChanged { group, .. } => Some(group),
+            Self::Login(_)
+            | Self::Logout(_)
+            | Self::MembersReported(_)
+            | Self::ContactsReported { .. }
+            | Self::ContactsUpdated(_)
+            | Self::FileReady { .. }
+            | Self::TaskEnded { .. }
+            | Self::Timer { .. }
+            | Self::Other(_) => None,
+        }
+    }
+}
+
 impl Event {
     /// Where an answer to this event goes.
     pub fn conversation(&self) -> Option<&str> {

@@ -30,6 +30,8 @@ const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("1");
 pub enum Kind {
     /// No token, or not ours.
     Unauthorized,
+    /// Asked from where nobody may.
+    Forbidden,
     /// No such thing.
     NotFound,
     /// The path is right, the method is not.
@@ -72,6 +74,7 @@ impl Kind {
         use StatusCode as S;
         match self {
             Self::Unauthorized => ("unauthorized", S::UNAUTHORIZED, "A valid token is needed"),
+            Self::Forbidden => ("forbidden", S::FORBIDDEN, "Not from there"),
             Self::NotFound => ("not-found", S::NOT_FOUND, "Not found"),
             Self::MethodNotAllowed => (
                 "method-not-allowed",

@@ -16,10 +16,12 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use url::Url;
 
 use super::{
     auth::{self, AdminToken, MetricsToken},
     error::{Kind, Problem},
+    loopback::is_own_host,
 };
 use crate::{domain::client::Auth, metrics, service::Service};
 
@@ -50,17 +52,46 @@ pub(crate) struct Readers {
     auth: Auth,
     admin: AdminToken,
     own: MetricsToken,
+    /// The host's name for clients elsewhere.
+    public_host: Option<String>,
 }
 
 impl Readers {
-    pub(crate) fn new(config: &Config, admin: AdminToken, own: MetricsToken) -> Self {
-        let auth = config.auth;
-        Self { auth, admin, own }
+    pub(crate) fn new(
+        config: &Config,
+        admin: AdminToken,
+        own: MetricsToken,
+        public_url: Option<&str>,
+    ) -> Self {
+        let url = public_url.and_then(|url| Url::parse(url).ok());
+        Self {
+            auth: config.auth,
+            admin,
+            own,
+            public_host: url.and_then(|url| url.host_str().map(str::to_owned)),
+        }
+    }
+
+    /// Refuses what a web page has a browser on this machine read, by a name that somebody
+    /// has pointed here.
+    fn check_host(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(host) = headers.get(header::HOST) else {
+            return Ok(());
+        };
+        let host = host.to_str().unwrap_or_default();
+        match is_own_host(host, self.public_host.as_deref()) {
+            true => Ok(()),
+            false => Err(Problem::new(
+                Kind::Forbidden,
+                "the header Host names a host that is not this machine: use 127.0.0.1, [::1], \
+                 localhost, or the name in server.public_url; or take metrics.auth = \"token\"",
+            )),
+        }
     }
 
     fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
         if self.auth == Auth::None {
-            return Ok(());
+            return self.check_host(headers);
         }
         let refused = |text| Err(Problem::new(Kind::Unauthorized, text));
         match auth::bearer(headers) {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    Config,
+    Clock, Config,
     queue::{Place, lost_line},
 };
 use crate::{
@@ -34,6 +34,10 @@ const BLOCK_BYTES: u64 = 4096;
 /// How much is read for one question, in bytes: a handler may have a file for each of
 /// many accounts.
 const READ_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// How many orders a line's moment has: so many lines of one ms have orders of that ms.
+const ORDERS_PER_MS: u64 = 1_000;
+/// How far ahead of its clock a host may have counted that wrote more than that, in ms.
+const COUNTED_AHEAD_MS: Millis = 10_000;
 /// Of a line that is too long for a file, what is kept: the eighth part, since a
 /// character may become six in JSON.
 const LONG_LINE_PART: usize = 8;
@@ -47,6 +51,8 @@ pub struct Files {
     known: HashMap<HandlerName, HashMap<String, Known>>,
     /// What all of them take.
     bytes: u64,
+    /// The order of the line that was kept last.
+    last_order: u64,
     /// The disk took nothing the last time.
     failing: bool,
 }
@@ -57,6 +63,8 @@ struct Known {
     newer_bytes: u64,
     older_bytes: u64,
     last_ms: Millis,
+    /// The order of its last line; none before this host has written one.
+    last_order: Option<u64>,
     /// How many lines could not be written.
     lost_lines: u64,
     /// The newer one may end within a line: an earlier host was killed, or the disk was
@@ -97,11 +105,12 @@ impl Kept {
 
 impl Files {
     /// What an earlier host has left goes on.
-    pub fn open(dir: PathBuf, config: &Config) -> io::Result<Self> {
+    pub fn open(dir: PathBuf, config: &Config, clock: &Clock) -> io::Result<Self> {
         private_dir(&dir)?;
         let mut files = Self {
             known: HashMap::new(),
             bytes: 0,
+            last_order: 0,
             file_bytes_max: config.account_bytes_max / 2,
             disk_bytes_max: config.disk_bytes_max,
             failing: false,
@@ -116,8 +125,22 @@ impl Files {
                 files.known.insert(name, known);
             }
         }
+        let places = files.known.values().flat_map(HashMap::values);
+        let last_ms = places.map(|known| known.last_ms).max().unwrap_or_default();
+        // An earlier host may have counted on beyond its clock, and the clock may have been
+        // put back since.
+        let last_ms = last_ms.max(clock()).saturating_add(COUNTED_AHEAD_MS);
+        files.last_order = last_ms.saturating_mul(ORDERS_PER_MS);
         files.make_room();
         Ok(files)
+    }
+
+    /// The order of the next line. It goes with the clock, so that it grows over restarts as
+    /// well without being written anywhere else than in the lines.
+    pub fn next_order(&mut self, now_ms: Millis) -> u64 {
+        let by_clock = now_ms.saturating_mul(ORDERS_PER_MS);
+        self.last_order = by_clock.max(self.last_order.saturating_add(1));
+        self.last_order
     }
 
     /// Adds lines to a file. What the disk does not take is lost, and counted.
@@ -131,6 +154,8 @@ impl Files {
         let bytes = encoded(&now, lines, place.account.as_ref(), self.file_bytes_max);
         let last_ms = lines.last().map_or(now.last_ms, |line| line.at_ms);
         now.last_ms = now.last_ms.max(last_ms);
+        let last_order = lines.last().map(|line| line.order);
+        now.last_order = last_order.or(now.last_order);
         match written(&dir, &stem, &mut now, &bytes, self.file_bytes_max) {
             Ok(()) => {
                 (now.lost_lines, now.torn) = (0, false);
@@ -223,14 +248,22 @@ impl Files {
         let (mut lines, mut read_bytes): (Vec<LogLine>, u64) = (Vec::new(), 0);
         for (stem, known) in newest {
             let oldest_ms = lines.first().map_or(0, |line| line.at_ms);
-            let enough = lines.len() >= query.lines && known.last_ms < oldest_ms;
+            let by_time = query.after.is_none();
+            let enough = by_time && lines.len() >= query.lines && known.last_ms < oldest_ms;
             if enough || read_bytes > READ_BYTES_MAX {
                 break;
+            }
+            let last = known.last_order.zip(query.after);
+            if last.is_some_and(|(last, after)| last <= after) {
+                continue;
             }
             read_bytes += known.newer_bytes + known.older_bytes;
             lines.extend(last_lines(&dir, stem, query)?);
             // Stable: lines of one moment stay as they were said.
-            lines.sort_by_key(|line| line.at_ms);
+            match by_time {
+                true => lines.sort_by_key(|line| line.at_ms),
+                false => lines.sort_by_key(|line| line.order),
+            }
             lines.drain(..lines.len().saturating_sub(query.lines));
         }
         Ok(lines)
@@ -296,8 +329,9 @@ fn encoded(
     }
     if known.lost_lines > 0 {
         let at_ms = lines.first().map_or(known.last_ms, |line| line.at_ms);
+        let order = lines.first().map_or(0, |line| line.order);
         let lost = lost_line(known.lost_lines, at_ms, account.cloned());
-        all.extend(encode(&lost));
+        all.extend(encode(&LogLine { order, ..lost }));
     }
     let limit = usize::try_from(file_bytes_max).unwrap_or(usize::MAX);
     for line in lines {

@@ -15,7 +15,7 @@ mod queue;
 mod tests;
 
 use std::{
-    io,
+    fmt, io,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -90,13 +90,19 @@ pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
 #[derive(Debug, Clone)]
 pub struct DiskLogs(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
+    clock: Clock,
     queue: Queue,
     /// Held while files are read, written or removed, and while a follower is added.
     files: Mutex<Files>,
     told: Told,
     closed: tokio::sync::watch::Sender<bool>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").finish_non_exhaustive()
+    }
 }
 
 /// Opens the logs below this data directory, and begins to write.
@@ -107,9 +113,10 @@ pub fn open(config: &Config, data: &Path, clock: Clock) -> io::Result<Arc<dyn Gu
 
 impl DiskLogs {
     fn open(config: &Config, data: &Path, clock: Clock) -> io::Result<Self> {
-        let files = Files::open(data.join("logs").join("handlers"), config)?;
+        let files = Files::open(data.join("logs").join("handlers"), config, &clock)?;
         let logs = Self(Arc::new(Inner {
-            queue: Queue::new(config.account_bytes_max, clock),
+            queue: Queue::new(config.account_bytes_max, Arc::clone(&clock)),
+            clock,
             files: Mutex::new(files),
             told: Told::default(),
             closed: tokio::sync::watch::Sender::new(false),
@@ -137,9 +144,14 @@ impl DiskLogs {
             self.0.told.forget(handler);
         }
         for (place, said) in round.said {
-            let lines: Vec<Arc<LogLine>> = said.lines().map(Arc::new).collect();
             // One lock for each file, so that readers get their turn in between.
             let mut files = self.files();
+            let now_ms = (self.0.clock)();
+            let lines = said.lines().map(|line| {
+                let order = files.next_order(now_ms);
+                Arc::new(LogLine { order, ..line })
+            });
+            let lines: Vec<Arc<LogLine>> = lines.collect();
             files.append(&place, &lines);
             self.0.told.tell(&place.handler, &lines);
         }

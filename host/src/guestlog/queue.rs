@@ -61,6 +61,7 @@ impl Said {
 pub fn lost_line(lines: u64, at_ms: u64, account: Option<AccountId>) -> LogLine {
     LogLine {
         at_ms,
+        order: 0,
         account,
         version: VersionNumber::default(),
         event: String::new(),
@@ -218,6 +219,7 @@ impl State {
         for line in lines {
             let line = LogLine {
                 at_ms: line.at_ms,
+                order: 0,
                 account: account.clone(),
                 version,
                 event: event.clone(),

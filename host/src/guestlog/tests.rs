@@ -51,6 +51,7 @@ fn all_of(handler: &str) -> LogQuery {
         handler: name(handler),
         account: None,
         level: LogLevel::Trace,
+        after: None,
         lines: 1000,
     }
 }
@@ -283,4 +284,39 @@ fn settings_that_can_not_work_are_refused_by_name() {
     };
     let problem = tight.check().unwrap_err();
     assert!(problem.starts_with("handler_logs.disk_bytes_max"));
+}
+
+#[tokio::test]
+async fn whoever_goes_on_gets_what_was_kept_since_whenever_it_was_said() {
+    let data = tempfile::tempdir().unwrap();
+    let logs = open_at(data.path());
+    logs.append(said("echo", "a", 100, &["first"]));
+    let told = logs.read(all_of("echo")).await.unwrap();
+    let after = |order| LogQuery {
+        after: Some(order),
+        ..all_of("echo")
+    };
+    let told = told.last().unwrap().order;
+    assert_eq!(texts(&logs, after(told)).await, [""; 0]);
+    // Calls that began before and took longer.
+    logs.append(said("echo", "b", 90, &["slow"]));
+    assert_eq!(texts(&logs, after(told)).await, ["slow"]);
+    logs.append(said("echo", "a", 50, &["slower", "!and so on"]));
+    let since = ["slow", "slower", "!and so on"];
+    assert_eq!(texts(&logs, after(told)).await, since);
+    let (lines, mut follower) = logs.follow(after(told)).await.unwrap();
+    assert_eq!(lines.len(), 3);
+    logs.append(said("echo", "b", 1, &["next"]));
+    let Some(ports::Followed::Line(next)) = follower.next().await else {
+        unreachable!("it follows no more");
+    };
+    assert!(next.text == "next" && lines.iter().all(|line| line.order < next.order));
+    logs.close().await;
+    // The clock stands still, and the count goes on.
+    let logs = open_at(data.path());
+    logs.append(said("echo", "a", 2, &["later"]));
+    assert_eq!(texts(&logs, after(next.order)).await, ["later"]);
+    // By time, as ever.
+    let all = ["next", "later", "slower", "!and so on", "slow", "first"];
+    assert_eq!(texts(&logs, all_of("echo")).await, all);
 }

@@ -56,6 +56,9 @@ impl Service {
             None => self.check_is_no_client(&event.account, reporter.client)?,
         }
         let former = known.and_then(|account| account.session.as_ref());
+        if former.is_none() {
+            self.wake(&event.account).await?;
+        }
         let replaced =
             former.is_some_and(|it| !it.may_be_of(&start.machine_id, &reporter.client_session));
         let mut account = Account {
@@ -88,6 +91,12 @@ impl Service {
         }
         self.settle_quietly(&mut turn, event, reporter).await?;
         Ok(account)
+    }
+
+    /// What has waited for the account's login comes due once its turn ends.
+    async fn wake(&self, account: &AccountId) -> Result<(), Error> {
+        self.wake_timers(account).await?;
+        self.wake_schedules(account).await
     }
 
     /// Ends the session. The account stays known. A process that was replaced says

@@ -156,11 +156,15 @@ impl Entry {
         }
     }
 
-    /// What serves this account.
-    pub fn deployment_for(&self, account: &AccountId) -> &Arc<Deployment> {
+    /// What serves this account, with these labels of all.
+    fn deployment_for(
+        &self,
+        account: &AccountId,
+        labels: &BTreeMap<AccountId, Labels>,
+    ) -> &Arc<Deployment> {
         let name = &self.handler.name;
         let newer = self.newer.as_ref();
-        let newer = newer.filter(|newer| newer.to.reaches(name, account));
+        let newer = newer.filter(|newer| newer.to.reaches(name, account, labels));
         match (self.own.get(account), newer) {
             (None, None) => &self.serving,
             (None, Some(newer)) => &newer.deployment,
@@ -174,7 +178,7 @@ impl Entry {
     pub fn deployment_for_request(&self) -> &Arc<Deployment> {
         let reaches = |newer: &&Newer| match newer.to {
             Share::Percent(percent) => fastrand::u8(0..100) < percent,
-            Share::Accounts(_) => false,
+            Share::Accounts(_) | Share::Labels(_) => false,
         };
         let newer = self.newer.as_ref().filter(reaches);
         newer.map_or(&self.serving, |newer| &newer.deployment)
@@ -266,7 +270,17 @@ impl Deployed {
         let own = self.bindings.get(account);
         let name = own.or_else(|| self.labelled(account));
         let name = name.or(self.default.as_ref())?;
-        Some(self.handlers.get(name)?.deployment_for(account))
+        self.deployment_by(name, account)
+    }
+
+    /// What of a handler would serve an account, whatever it is bound to.
+    pub fn deployment_by(
+        &self,
+        handler: &HandlerName,
+        account: &AccountId,
+    ) -> Option<&Arc<Deployment>> {
+        let entry = self.handlers.get(handler)?;
+        Some(entry.deployment_for(account, &self.labels))
     }
 
     fn labelled(&self, account: &AccountId) -> Option<&HandlerName> {
@@ -394,11 +408,12 @@ pub struct Catalogue {
     now: ArcSwap<Deployed>,
     /// Held by whoever changes it, from reading to writing.
     pub changing: Mutex<()>,
-    /// The components that are being deployed, and how often at the same time.
+    /// The components that are being deployed or tried, and how often at the same time.
     under_way: std::sync::Mutex<HashMap<Digest, usize>>,
 }
 
-/// Keeps a component while it is being deployed, and nothing of the catalogue names it.
+/// Keeps a component while it is being deployed or tried, and nothing of the catalogue
+/// names it.
 pub struct UnderWay<'a> {
     catalogue: &'a Catalogue,
     digest: Digest,
@@ -422,7 +437,7 @@ impl Catalogue {
         self.now.load()
     }
 
-    /// Begins to deploy this component.
+    /// Begins to deploy this component, or to try it.
     pub fn deploying(&self, digest: Digest) -> UnderWay<'_> {
         *self.under_way().entry(digest).or_default() += 1;
         UnderWay {
@@ -437,7 +452,8 @@ impl Catalogue {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The components of use: those that are deployed, and those that are about to be.
+    /// The components of use: those that are deployed, and those that are about to be, or
+    /// are tried.
     pub fn components(&self) -> InUse {
         let mut used = self.now().components();
         for digest in self.under_way().keys() {
@@ -589,6 +605,24 @@ mod tests {
     }
 
     #[test]
+    fn a_rollout_by_label_follows_the_labels() {
+        let label = Label::try_from("shop").unwrap();
+        let mut handler = rolling_out(20);
+        handler.rollout.as_mut().unwrap().to = Share::Labels([label.clone()].into());
+        let entry = Entry::new(handler, Vec::new(), Arc::default(), None);
+        let mut deployed = Deployed::new(vec![entry], vec![binding("*", "faq")], Vec::new());
+        let number = |deployed: &Deployed| {
+            let deployment = deployed.deployment_of(&id("a")).unwrap();
+            deployment.version.number.0
+        };
+        assert_eq!(number(&deployed), 1);
+        deployed.label(id("a"), [label].into()).unwrap();
+        assert_eq!(number(&deployed), 2);
+        deployed.label(id("a"), Labels::new()).unwrap();
+        assert_eq!(number(&deployed), 1);
+    }
+
+    #[test]
     fn an_account_with_entries_of_its_own_gets_them_from_whatever_version_serves_it() {
         let mut layers = Layers::default();
         let plain = |text: &str| [("k".to_owned(), Setting::Plain(text.to_owned()))].into();
@@ -616,7 +650,7 @@ mod tests {
         let second = first.with_config(of("a"), plain("a"));
         let third = second.with_config(of("b"), plain("b"));
         let value = |entry: &Entry, account| {
-            let deployment = entry.deployment_for(&id(account));
+            let deployment = entry.deployment_for(&id(account), &BTreeMap::new());
             let value = deployment.config.get("k").unwrap().map(str::to_owned);
             (deployment.version.number.0, value)
         };
@@ -625,14 +659,15 @@ mod tests {
         assert_eq!(value(&third, "c"), (1, None));
         let same = |a: &Entry, b: &Entry, account| {
             Arc::ptr_eq(
-                a.deployment_for(&id(account)),
-                b.deployment_for(&id(account)),
+                a.deployment_for(&id(account), &BTreeMap::new()),
+                b.deployment_for(&id(account), &BTreeMap::new()),
             )
         };
         assert!(same(&second, &third, "a"));
         assert!(same(&first, &third, "c"));
         assert!(!same(&second, &third, "b"));
-        let versions = [&third, &first].map(|it| &it.deployment_for(&id("b")).version);
+        let none = BTreeMap::new();
+        let versions = [&third, &first].map(|it| &it.deployment_for(&id("b"), &none).version);
         assert!(Arc::ptr_eq(versions[0], versions[1]));
 
         let fourth = third.with_config(of("b"), Layer::new());

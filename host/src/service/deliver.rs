@@ -204,7 +204,7 @@ impl Service {
         if waited.is_none() {
             guard::note_heard(turn, &settling.event);
             if let Some(bot) = &bot
-                && let Some(when) = self.held(turn, bot)
+                && let Some(when) = self.held(turn, bot, &settling.event)
             {
                 return self.hold(turn, bot, settling, when).await;
             }
@@ -492,6 +492,13 @@ impl Service {
             turn.account = self.0.store.account(account).await?.map(Arc::new);
             turn.pauses = self.all_pauses(account).await?;
             turn.failing = self.0.store.failing(account).await?.map(Box::new);
+            if turn
+                .failing
+                .as_ref()
+                .is_some_and(|it| it.waiting.events > 0)
+            {
+                turn.waiting = self.places(account).await?.0;
+            }
             turn.deferred = self.last_queued(account).await?;
             turn.epoch = Some(self.0.store.own(account, false).await?);
         }

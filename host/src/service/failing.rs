@@ -1,49 +1,30 @@
-//! Handlers that keep failing for an account are paused there: events pass by meanwhile
-//! or wait, and when the pause ends one is tried. The rules are the domain's
-//! (`domain/handler/failing.rs`); here is when they are asked, and what is written.
+//! Handlers that keep failing for an account, or in a conversation of it, are paused
+//! there: events pass by meanwhile or wait, and when the pause ends one is tried. The rules
+//! are the domain's (`domain/handler/failing.rs`); here is when they are asked, and what is
+//! written.
+
+mod waiting;
 
 use std::sync::Arc;
 
+use waiting::places_after;
+pub(super) use waiting::{Waited, WaitingPlace};
+
 use super::{
-    Error, Reply, Service,
+    Error, Service,
     deliver::{Called, REPEATED, Settled, Settling, Tried},
     reruns,
     turn::{Slot, Turn},
 };
 use crate::domain::{
-    AccountId, Alarm, ClientKind, Deployment, Event, FailureKind, HandlerName, KeptEvent, Millis,
-    Task, WaitingEvent,
-    handler::{Failing, FailingPause, WhenFailing},
-    ports::{
-        COMMIT_BYTES_MAX, Commit, EventOutcome, EventRecord, FailingChange, Page, Seen,
-        WaitingChange,
-    },
+    AccountId, Alarm, Deployment, Event, FailureKind, HandlerName, Millis, Task,
+    handler::{Begun, Failing, FailingPause, Source, WhenFailing},
+    ports::{Commit, EventOutcome, EventRecord, FailingChange, Page, Seen},
 };
 use crate::metrics;
 
-/// How many waiting events of an account are run before its other alarms get their turn.
-const RUN_IN_A_ROW: usize = 8;
-/// Soon enough for the rest of them, in ms.
-const NEXT_ROW_MS: Millis = 100;
-/// Alarms for waiting events that are due already are set for whole seconds, so that
-/// many events that come one after the other share one.
-const SHARED_ALARM_MS: Millis = 1_000;
-/// How many events one that is new can push out: all go into one commit.
-const PUSHED_OUT_MAX: usize = 100;
-/// No larger event waits: it has to go into one commit with what it pushes out.
-const EVENT_BYTES_MAX: u64 = COMMIT_BYTES_MAX as u64 / 2;
 /// How many records are read at a time when pauses end.
 const PAGE: usize = 500;
-
-/// An event that has waited and is run now.
-#[derive(Debug)]
-pub(super) struct Waited {
-    number: u64,
-    taken_ms: Millis,
-    bytes: u64,
-    /// What is remembered under its key is of this very event.
-    owns_key: bool,
-}
 
 /// Whose pauses are over.
 #[derive(Debug, Clone)]
@@ -78,12 +59,18 @@ impl Service {
 
     /// What becomes of an event that this bot is not to be asked about now; none when
     /// it is. What is new does not overtake what waits.
-    pub(super) fn held(&self, slot: &Slot, bot: &Deployment) -> Option<WhenFailing> {
-        let failing = slot.failing.as_deref()?;
-        if failing.holds(bot, self.0.store.now()) {
+    pub(super) fn held(&self, slot: &Slot, bot: &Deployment, event: &Event) -> Option<WhenFailing> {
+        let (failing, now_ms) = (slot.failing.as_deref()?, self.0.store.now());
+        let whose = Source::of(&event.what).conversation;
+        if failing.holds_in(bot, whose.as_deref(), now_ms) {
             return Some(bot.version.manifest.when_failing);
         }
-        (failing.waiting.events > 0).then_some(WhenFailing::Wait)
+        let goes_before = |place: &WaitingPlace| {
+            let is_held = failing.holds_in(bot, place.conversation(), now_ms);
+            place.goes_before(whose.as_deref(), is_held)
+        };
+        let waits = slot.waiting.iter().any(goes_before);
+        waits.then_some(WhenFailing::Wait)
     }
 
     /// Settles an event of which no bot is asked now: it passes by, or waits.
@@ -121,8 +108,10 @@ impl Service {
             false => EventOutcome::PassedBy,
         };
         if !waits {
-            failing.passed_by = failing.passed_by.saturating_add(1);
+            let whose = Source::of(&event.what).conversation;
+            failing.passes_by(whose.as_deref(), now_ms);
         }
+        let places = places_after(&turn.waiting, &commit.waiting);
         commit.failing = Some(FailingChange::Put(failing.clone()));
         commit.seen = Some(Seen {
             key: event.key.clone(),
@@ -143,97 +132,9 @@ impl Service {
             }
             Tried::SharedMoved => return Err(reruns::contended()),
         }
-        turn.failing = Some(failing);
+        (turn.failing, turn.waiting) = (Some(failing), places);
         tracing::debug!(%account, handler = %bot.handler, event = %event.key, ?outcome, "the bot is paused for the account");
         Ok(Vec::new())
-    }
-
-    fn waiting(
-        &self,
-        event: &Event,
-        client: ClientKind,
-        only: Option<HandlerName>,
-        now_ms: Millis,
-    ) -> WaitingEvent {
-        let event = KeptEvent::of(event);
-        WaitingEvent {
-            number: self.0.store.reserve(1).0,
-            taken_ms: now_ms,
-            client,
-            only,
-            bytes: event.bytes(),
-            event,
-        }
-    }
-
-    /// Puts one more event behind those that wait, and lets the oldest pass by where it
-    /// takes their room. False when there is no room for it at all.
-    async fn make_wait(
-        &self,
-        bot: &Deployment,
-        failing: &mut Failing,
-        commit: &mut Commit,
-        waiting: WaitingEvent,
-    ) -> Result<bool, Error> {
-        let policy = &self.0.policies.failing;
-        let account = failing.account.clone();
-        let mut waits = failing.waiting;
-        waits.add(waiting.bytes);
-        let mut pushed_out = Vec::new();
-        if !waits.fits(policy) {
-            let oldest = self.0.store.waiting(&account, PUSHED_OUT_MAX).await?;
-            for old in oldest {
-                if waits.fits(policy) {
-                    break;
-                }
-                waits.remove(old.bytes);
-                pushed_out.push(old);
-            }
-        }
-        if !waits.fits(policy) || waiting.bytes > EVENT_BYTES_MAX {
-            return Ok(false);
-        }
-        for old in pushed_out {
-            failing.passed_by = failing.passed_by.saturating_add(1);
-            commit.waiting.push(self.passes_by(&account, old).await?);
-        }
-        failing.waiting = waits;
-        commit.alarms.push(self.alarm_of(failing, bot));
-        commit.waiting.push(WaitingChange::Put(Box::new(waiting)));
-        Ok(true)
-    }
-
-    /// An event that has waited and is not going to be run.
-    async fn passes_by(
-        &self,
-        account: &AccountId,
-        old: WaitingEvent,
-    ) -> Result<WaitingChange, Error> {
-        let waited = self.waited(account, &old).await?;
-        tracing::warn!(%account, event = %old.event.key, "an event has waited and passes by: too many wait for its handler");
-        let record = EventRecord {
-            at_ms: waited.taken_ms,
-            outcome: EventOutcome::PassedBy,
-            tasks: Vec::new(),
-        };
-        Ok(match waited.owns_key {
-            true => WaitingChange::Settle {
-                number: old.number,
-                key: old.event.key,
-                record,
-            },
-            false => WaitingChange::Remove(old.number),
-        })
-    }
-
-    /// When what waits for this bot is looked at.
-    fn alarm_of(&self, failing: &Failing, bot: &Deployment) -> (Millis, Alarm) {
-        let now_ms = self.0.store.now();
-        let soon_ms = (now_ms / SHARED_ALARM_MS + 1) * SHARED_ALARM_MS;
-        let pause = failing.pause.filter(|_| failing.holds(bot, now_ms));
-        let at_ms = pause.map_or(soon_ms, |pause| pause.until_ms);
-        let (account, handler) = (failing.account.clone(), failing.handler.clone());
-        (at_ms, Alarm::Waiting(account, handler))
     }
 
     // ---------------------------------------------------------- calls come back
@@ -267,95 +168,29 @@ impl Service {
             return FailingAfter::default();
         };
         if let Some(waited) = &settled.waited {
-            failing.waiting.remove(waited.bytes);
+            failing.waiting.remove(waited.bytes());
         }
-        let (mut pause, mut alarm) = (None, None);
+        let source = Source::of(&settled.event.what);
+        let mut begun = Begun::default();
         match counts {
             Some(Some((bot, failure))) => {
-                let chance = fastrand::f64();
-                pause = failing.failed(bot, policy, &failure.message, chance, now_ms);
-                let waits = pause.is_some() && failing.waiting.events > 0;
-                alarm = waits.then(|| self.alarm_of(&failing, bot));
+                let when = (fastrand::f64(), now_ms);
+                begun = failing.failed(bot, &source, policy, &failure.message, when);
             }
-            Some(None) => failing.ends(),
+            Some(None) => failing.succeeded(source.conversation.as_deref(), now_ms),
             None => {}
         }
         if before == Some(&failing) {
             return FailingAfter::default();
         }
         FailingAfter {
-            alarm,
-            was_paused: before
-                .and_then(|it| it.pause)
-                .filter(|_| failing.pause.is_none()),
-            passed_by: before.map_or(0, |it| it.passed_by),
-            pause,
+            alarms: alarms_of(&failing, begun),
+            ran: settled.waited.as_ref().map(Waited::number),
+            works_again: before.is_some_and(|before| has_ended(before, &failing, &source)),
+            passed_by: before.map_or(0, |it| passed_by(it, &source)),
+            begun,
             failing: Some((!failing.is_over()).then(|| Box::new(failing))),
         }
-    }
-
-    // ------------------------------------------------------ what has waited runs
-
-    /// Events of an account may be run that have waited: their alarm has rung.
-    pub(super) async fn waiting_due(
-        &self,
-        account: &AccountId,
-        handler: &HandlerName,
-    ) -> Result<(), Error> {
-        for _ in 0..RUN_IN_A_ROW {
-            if !self.run_waiting(account).await? {
-                return Ok(());
-            }
-        }
-        let at_ms = self.0.store.now().saturating_add(NEXT_ROW_MS);
-        let next = (at_ms, Alarm::Waiting(account.clone(), handler.clone()));
-        Ok(self.0.store.dismiss(Vec::new(), vec![next]).await?)
-    }
-
-    /// Runs the oldest event that waits; false when there is none, or the handler is
-    /// still paused.
-    async fn run_waiting(&self, account: &AccountId) -> Result<bool, Error> {
-        self.check_ready()?;
-        let mut turn = self.turn(account).await?;
-        let now_ms = self.0.store.now();
-        let bot = self.deployment_of(account);
-        let Some(failing) = turn.failing.as_deref() else {
-            return Ok(false);
-        };
-        let holds = bot.is_some_and(|bot| failing.holds(&bot, now_ms));
-        if holds || failing.waiting.events == 0 {
-            return Ok(false);
-        }
-        let Some(oldest) = self.0.store.waiting(account, 1).await?.pop() else {
-            let lost = Error::Host(format!("the events that wait of {account} are gone"));
-            let mut failing = failing.clone();
-            failing.waiting = Default::default();
-            self.put_failing(&mut turn, failing, Vec::new()).await?;
-            return Err(lost);
-        };
-        let waited = self.waited(account, &oldest).await?;
-        let settling = Settling {
-            event: oldest.event.event(account),
-            client: oldest.client,
-            repeats_within: None,
-            reply: Reply::Queue,
-            only: oldest.only,
-            also: Box::default(),
-        };
-        self.settle_waited(&mut turn, settling, Some(waited))
-            .await?;
-        Ok(true)
-    }
-
-    async fn waited(&self, account: &AccountId, it: &WaitingEvent) -> Result<Waited, Error> {
-        let known = self.0.store.event(account, &it.event.key).await?;
-        Ok(Waited {
-            number: it.number,
-            taken_ms: it.taken_ms,
-            bytes: it.bytes,
-            // The same content may have come again since, as another event.
-            owns_key: known.is_none_or(|record| record.at_ms == it.taken_ms),
-        })
     }
 
     // -------------------------------------------------------------- pauses end
@@ -373,7 +208,7 @@ impl Service {
         self.detached(async move {
             let mut turn = service.turn(&account).await?;
             let paused = turn.failing.as_deref().filter(|it| it.handler == handler);
-            let Some(failing) = paused.filter(|it| it.pause.is_some()).cloned() else {
+            let Some(failing) = paused.filter(|it| it.has_pause()).cloned() else {
                 return Err(Error::not_found("pause for", &account));
             };
             service.end_pause(&mut turn, failing.clone()).await?;
@@ -456,8 +291,8 @@ impl Service {
 
     // --------------------------------------------------------------- looking
 
-    /// For which accounts a handler is paused, or has events waiting, by account. A page
-    /// may have fewer than `limit` and yet not be the last.
+    /// For which accounts a handler is paused, wholly or in some conversations, or has
+    /// events waiting, by account. A page may have fewer than `limit` and yet not be the last.
     pub async fn handler_pauses(
         &self,
         handler: &HandlerName,
@@ -498,7 +333,7 @@ impl Service {
 
     fn is_paused(&self, failing: &Failing) -> bool {
         let waits = failing.waiting.events > 0;
-        waits || (failing.pause.is_some() && self.is_current(failing))
+        waits || (failing.has_pause() && self.is_current(failing))
     }
 
     fn is_current(&self, failing: &Failing) -> bool {
@@ -513,11 +348,13 @@ pub(super) struct FailingAfter {
     /// How it fails from now on; none when that is as it was.
     failing: Option<Option<Box<Failing>>>,
     /// When what waits is to be looked at.
-    alarm: Option<(Millis, Alarm)>,
-    /// The pause that begins.
-    pause: Option<FailingPause>,
-    /// The pause that has ended.
-    was_paused: Option<FailingPause>,
+    alarms: Vec<(Millis, Alarm)>,
+    /// The event that waits no more.
+    ran: Option<u64>,
+    /// The pauses that begin.
+    begun: Begun,
+    /// A pause has ended with it.
+    works_again: bool,
     /// Events that passed by before.
     passed_by: u64,
 }
@@ -526,7 +363,7 @@ impl FailingAfter {
     /// Adds the change to what is committed.
     pub fn add_to(&self, commit: &mut Commit) {
         commit.failing = self.failing.as_ref().map(|it| change_to(it.as_deref()));
-        commit.alarms.extend(self.alarm.clone());
+        commit.alarms.extend(self.alarms.iter().cloned());
     }
 
     /// It is durable.
@@ -534,15 +371,27 @@ impl FailingAfter {
         let Some(failing) = self.failing else {
             return;
         };
+        slot.waiting
+            .retain(|place| self.ran != Some(place.number()));
         let account = &event.account;
-        if let (Some(pause), Some(failing)) = (self.pause, &failing) {
+        if let (Some(pause), Some(failing)) = (self.begun.account, &failing) {
             tracing::warn!(
                 %account, handler = %failing.handler, version = %failing.version,
                 failures = failing.failures, until_ms = pause.until_ms, reason = failing.reason,
                 "the handler is paused for the account: it keeps failing"
             );
         }
-        if self.was_paused.is_some() {
+        if let (Some(pause), Some(failing)) = (self.begun.conversation, &failing) {
+            let conversation = Source::of(&event.what).conversation;
+            let own = failing.of(conversation.as_deref());
+            tracing::warn!(
+                %account, conversation, handler = %failing.handler, version = %failing.version,
+                failures = own.map(|it| it.failures), until_ms = pause.until_ms,
+                reason = own.map(|it| it.reason.as_str()),
+                "the handler is paused in one conversation of the account: it keeps failing there"
+            );
+        }
+        if self.works_again {
             let passed_by = self.passed_by;
             tracing::info!(%account, passed_by, "the account's handler works again");
         }
@@ -550,24 +399,31 @@ impl FailingAfter {
     }
 }
 
-impl Waited {
-    /// When the host took it.
-    pub fn taken_ms(&self) -> Millis {
-        self.taken_ms
-    }
+/// When what waits is looked at because of pauses that begin: at their ends.
+fn alarms_of(failing: &Failing, begun: Begun) -> Vec<(Millis, Alarm)> {
+    let pauses = begun.account.into_iter().chain(begun.conversation);
+    let waits = failing.waiting.events > 0;
+    let alarm = |pause: FailingPause| {
+        let (account, handler) = (failing.account.clone(), failing.handler.clone());
+        (pause.until_ms, Alarm::Waiting(account, handler))
+    };
+    pauses.filter(|_| waits).map(alarm).collect()
+}
 
-    /// What settles it, instead of what would settle one that has just come.
-    pub fn settle(&self, commit: &mut Commit) {
-        let seen = commit.seen.take();
-        commit.waiting.push(match seen.filter(|_| self.owns_key) {
-            Some(seen) => WaitingChange::Settle {
-                number: self.number,
-                key: seen.key,
-                record: seen.record,
-            },
-            None => WaitingChange::Remove(self.number),
-        });
-    }
+/// Whether this was paused, for the account or in this conversation, and is no more.
+fn has_ended(before: &Failing, after: &Failing, source: &Source) -> bool {
+    let paused = |failing: &Failing| {
+        let own = failing.of(source.conversation.as_deref());
+        failing.pause.or(own.and_then(|it| it.pause)).is_some()
+    };
+    paused(before) && !paused(after)
+}
+
+/// How many events no bot saw, of the account or of this conversation.
+fn passed_by(failing: &Failing, source: &Source) -> u64 {
+    let own = failing.of(source.conversation.as_deref());
+    let own = own.map_or(0, |it| it.passed_by);
+    failing.passed_by.saturating_add(own)
 }
 
 fn change_to(failing: Option<&Failing>) -> FailingChange {

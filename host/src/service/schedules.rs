@@ -3,7 +3,8 @@
 //! When a schedule comes due, an alarm is set for each of those accounts; answering it
 //! calls the bot, a few accounts at a time. Then the schedule's next time is written. If
 //! the host dies in between, the alarms are set again, and each account's event is
-//! settled once. What came due while the host was down comes due once at its start.
+//! settled once. What came due while the host was down comes due once at its start. Who
+//! logs in soon after is not left out: clients that start with the host take a while.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +24,10 @@ use crate::metrics;
 const ACCOUNTS_AT_ONCE: usize = 64;
 /// After how many ms the next ones follow.
 const NEXT_ACCOUNTS_MS: Millis = 250;
+/// How soon after a schedule came due an account may log in and still get it, in ms.
+/// Longer than clients take to start and log in, and not so long that "good morning" comes
+/// at noon.
+const LOGIN_WITHIN_MS: Millis = 10 * 60 * 1_000;
 /// How many accounts are read at a time.
 const ACCOUNTS_READ: usize = 256;
 
@@ -293,6 +298,43 @@ impl Service {
         };
         self.fire(&mut turn, due).await?;
         metrics::get().fired("schedule");
+        Ok(())
+    }
+
+    /// Sets an alarm for each schedule that came due a moment ago for an account that is
+    /// about to log in, unless it had that.
+    pub(super) async fn wake_schedules(&self, account: &AccountId) -> Result<(), Error> {
+        let Some(bot) = self.deployment_of(account) else {
+            return Ok(());
+        };
+        let now_ms = self.0.store.now();
+        let mut missed = Vec::new();
+        {
+            let runs = self.0.runs.lock().await;
+            for schedule in &bot.version.manifest.schedules {
+                let key = (
+                    bot.handler.clone(),
+                    schedule.name.clone(),
+                    schedule.timing(),
+                );
+                let Some(run) = runs.0.get(&key) else {
+                    continue;
+                };
+                // It may be that others are being told of it right now.
+                let due_now = run.next_ms.filter(|at| *at <= now_ms);
+                missed.extend(due_now.or(run.last_ms).map(|due| (&schedule.name, due)));
+            }
+        }
+        for (schedule, due_ms) in missed {
+            // What came due while the host was down came at its start.
+            let came_ms = due_ms.max(self.0.started_ms);
+            let is_late = now_ms >= came_ms.saturating_add(LOGIN_WITHIN_MS);
+            let key = schedule_event_key(&bot.handler, schedule, due_ms);
+            if !is_late && self.0.store.event(account, &key).await?.is_none() {
+                let one = std::iter::once(account.clone());
+                self.tell(one, &bot.handler, schedule, due_ms, 0).await?;
+            }
+        }
         Ok(())
     }
 

@@ -1,11 +1,12 @@
 //! Timers that come due: the bot is called as for any other event, and the timer goes
-//! in the commit that settles it. So it fires at least once, and is settled once.
+//! in the commit that settles it. So it fires at least once, and is settled once. While the
+//! account is logged out they wait: what the bot sent would pile up in its queue.
 
 use bytes::Bytes;
 
 use super::{Error, Reply, Service, deliver::Settling, turn::Turn};
 use crate::domain::{
-    AccountId, Event, EventKey, HandlerName, Happening, Millis, Timer, TimerChange,
+    AccountId, Alarm, Event, EventKey, HandlerName, Happening, Millis, Timer, TimerChange,
     ports::{Commit, Page},
 };
 use crate::metrics;
@@ -13,6 +14,8 @@ use crate::metrics;
 /// The fact that says when a timer or a schedule was due, in ms: after the host was
 /// down it is late.
 const DUE: &str = "due";
+/// How many timers are read at a time when an account logs in.
+const READ_AT_ONCE: usize = 250;
 
 /// A timer or a schedule that came due for an account.
 #[derive(Debug)]
@@ -56,6 +59,9 @@ impl Service {
         let (handler, id) = (handler.clone(), id.to_owned());
         self.detached(async move {
             let turn = service.turn(&account).await?;
+            if service.account(&account).await?.session.is_none() {
+                return Err(Error::Conflict(format!("{account} is not logged in")));
+            }
             let found = service.0.store.timer(&account, &handler, &id).await?;
             let timer = found.ok_or_else(|| Error::not_found("timer", &id))?;
             let sooner = TimerChange::Put {
@@ -105,6 +111,10 @@ impl Service {
             tracing::info!(%account, %handler, timer = id, "a timer is dropped: its bot no longer serves the account");
             return self.commit(&turn, account, gone.into()).await.map(drop);
         }
+        if turn.account.as_ref().is_none_or(|it| it.session.is_none()) {
+            tracing::debug!(%account, %handler, timer = id, "a timer waits until the account logs in");
+            return Ok(());
+        }
         let due = Due {
             account,
             handler,
@@ -117,6 +127,30 @@ impl Service {
         self.fire(&mut turn, due).await?;
         metrics::get().fired("timer");
         Ok(())
+    }
+
+    /// Has timers looked at that came due while their account was logged out, once its
+    /// turn ends. It is about to log in: should the host die before, they wait on.
+    pub(super) async fn wake_timers(&self, account: &AccountId) -> Result<(), Error> {
+        let (store, mut after) = (&self.0.store, None::<String>);
+        loop {
+            let page = store.timers(account, after.as_deref(), READ_AT_ONCE);
+            let page = page.await?;
+            let now_ms = store.now();
+            let due = page.items.into_iter().filter(|it| it.due_ms <= now_ms);
+            let alarm = |it: Timer| {
+                let alarm = Alarm::Timer(account.clone(), it.handler, it.id);
+                (now_ms, alarm)
+            };
+            let alarms: Vec<_> = due.map(alarm).collect();
+            if !alarms.is_empty() {
+                store.dismiss(Vec::new(), alarms).await?;
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Calls the account's bot, in the account's turn, for what came due. What was

@@ -12,7 +12,7 @@ use std::{
 use dashmap::DashMap;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::Error;
+use super::{Error, failing::WaitingPlace};
 use crate::domain::{
     Account, AccountId, EventKey, Millis, Pause, TaskNumber,
     handler::Failing,
@@ -50,6 +50,8 @@ pub struct Slot {
     pub pauses: HashMap<String, Pause>,
     /// How its handler fails, as it is in the store.
     pub failing: Option<Box<Failing>>,
+    /// Which events wait for it, the oldest first, as they are in the store.
+    pub waiting: Vec<WaitingPlace>,
     /// The number of the next event that is recorded; none before the first.
     pub recorded: Option<u64>,
 }

@@ -744,10 +744,12 @@ impl Store for MemoryStore {
     async fn waiting(
         &self,
         account: &AccountId,
+        from: u64,
         limit: usize,
     ) -> Result<Vec<WaitingEvent>, StoreError> {
         self.of(account, |held| {
-            held.waiting.values().take(limit).cloned().collect()
+            let waiting = held.waiting.range(from..);
+            waiting.take(limit).map(|(_, it)| it.clone()).collect()
         })
     }
 

@@ -385,7 +385,7 @@ async fn of_account(store: &dyn Store, account: &str) -> String {
         format!("{:?}", store.pauses(&a, Some("c"), 2).await.unwrap()),
         format!("{:?}", store.pause(&a, "c").await.unwrap()),
         format!("{:?}", store.failing(&a).await.unwrap()),
-        format!("{:?}", store.waiting(&a, 3).await.unwrap()),
+        format!("{:?}", store.waiting(&a, 0, 3).await.unwrap()),
         format!("{:?}", store.recorded(&a).await.unwrap()),
         format!("{:?}", store.timers(&a, None, 2).await.unwrap()),
         format!("{:?}", store.timers(&a, Some("h/t"), 2).await.unwrap()),

@@ -225,6 +225,8 @@ pub fn failing(account: &str, handler: &str, failures: u32) -> Failing {
         pause: None,
         passed_by: 0,
         waiting: Waits::default(),
+        alone: None,
+        conversations: Vec::new(),
     }
 }
 
@@ -1732,8 +1734,11 @@ async fn what_waits_comes_in_order_until_it_is_settled(mut f: Fixture) {
     f.ok("ab", changes(vec![put(5, 1)])).await;
     f.settle().await;
     let a = id("a");
-    let oldest = f.store.waiting(&a, 2).await.unwrap();
+    let oldest = f.store.waiting(&a, 0, 2).await.unwrap();
     assert_eq!(oldest, [waits(first, 9_000), waits(second, 1)]);
+    let later = f.store.waiting(&a, second, 9).await.unwrap();
+    assert_eq!(later, [waits(second, 1), waits(third, 20_000)]);
+    assert_eq!(f.store.waiting(&a, third + 1, 9).await.unwrap(), []);
     let record = EventRecord {
         at_ms: START,
         outcome: EventOutcome::PassedBy,
@@ -1748,13 +1753,13 @@ async fn what_waits_comes_in_order_until_it_is_settled(mut f: Fixture) {
         .await;
     f.settle().await;
     assert_eq!(
-        f.store.waiting(&a, 9).await.unwrap(),
+        f.store.waiting(&a, 0, 9).await.unwrap(),
         [waits(third, 20_000)]
     );
     let known = f.store.event(&a, &EventKey::new("m")).await.unwrap();
     assert_eq!(known, Some(record));
     assert!(f.store.reserve(1).0 > third - 2);
-    assert_eq!(f.store.waiting(&id("b"), 9).await.unwrap(), []);
+    assert_eq!(f.store.waiting(&id("b"), 0, 9).await.unwrap(), []);
 }
 
 async fn a_ring_keeps_the_last_events_until_they_are_swept(mut f: Fixture) {

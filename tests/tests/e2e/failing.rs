@@ -18,11 +18,16 @@ fn settings() -> Settings {
         .limit("failures_in_a_row", 3)
 }
 
-/// Messages that its bot fails at, as many as it takes.
+/// Messages that its bot fails at, as many as it takes, from as many people.
 async fn fail_three_times(client: &wxhost_tests::WehubClient) -> Result<()> {
-    for _ in 0..3 {
+    fail_for(client, &["wxid_bob", "wxid_cleo", "wxid_dora"]).await
+}
+
+/// A message that its bot fails at from each of these.
+async fn fail_for(client: &wxhost_tests::WehubClient, people: &[&str]) -> Result<()> {
+    for person in people {
         let long = "x".repeat(TOO_LONG);
-        client.text_from("wxid_bob", &long).await?.silent()?;
+        client.text_from(person, &long).await?.silent()?;
     }
     Ok(())
 }
@@ -180,5 +185,59 @@ async fn what_waits_runs_when_the_pause_ends_without_anything_new() -> Result<()
     assert_eq!(outcome(&host, &waits).await?, "handled");
     a.pull_task().await?.says("waits")?;
     a.text_from("wxid_bob", "as ever").await?.says("as ever")?;
+    host.end().await
+}
+
+#[tokio::test]
+async fn one_person_pauses_the_bot_for_nobody_else() -> Result<()> {
+    // Longer than the test.
+    let mut host = Host::with(settings().limit("failing_pause_ms", 600_000)).await?;
+    host.serve_guest("*", "echo").await?;
+    let mut a = host.wehub("wxid_a")?.login().await?;
+    // In private and in a group, as many as pause it in both.
+    fail_for(&a, &["wxid_bob"; 5]).await?;
+    let long = "x".repeat(TOO_LONG);
+    for _ in 0..3 {
+        a.group_text("1@chatroom", "wxid_bob", &long)
+            .await?
+            .silent()?;
+    }
+    a.text_from("wxid_bob", "hello").await?.silent()?;
+    a.text_from("wxid_cleo", "hello").await?.says("hello")?;
+    let group = a.group_text("2@chatroom", "wxid_bob", "hello").await?;
+    group.says("@wxid_bob hello")?;
+    host.kill9().await?;
+    host.start_again().await?;
+    a = a.moved_to(&host.callback_url()?)?;
+    a.text_from("wxid_bob", "hello").await?.silent()?;
+    a.text_from("wxid_cleo", "hello again")
+        .await?
+        .says("hello again")?;
+
+    let api = host.api()?;
+    let pauses = api.get("/handlers/echo/pauses").await?;
+    let pause = &pauses["items"][0];
+    assert_eq!(pause["pause"], Value::Null, "{pauses}");
+    let alone = pause["conversations"].as_array().context("no list")?;
+    let of = |name: &str| alone.iter().find(|it| it["conversation"] == name);
+    let bob = of("wxid_bob").context("bob is not paused")?;
+    // Two of the five, and two more, came while it was paused there.
+    assert_eq!(
+        (&bob["failures"], &bob["passed_by"]),
+        (&json!(3), &json!(4))
+    );
+    check!(of("1@chatroom").is_some(), "{pauses}");
+    assert_eq!(api.get("/handlers/echo").await?["paused_accounts"], 1);
+    let shown = host.cli(&["handler", "pauses", "echo"]).await?;
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    check!(text.contains("wxid_bob"), "{text}");
+    let shown = host.cli(&["account", "show", "wxid_a"]).await?;
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    check!(text.contains("paused in wxid_bob"), "{text}");
+
+    let resume = ["handler", "resume", "echo", "--account", "wxid_a"];
+    let resumed = host.cli(&resume).await?;
+    check!(resumed.status.success(), "{resumed:?}");
+    a.text_from("wxid_bob", "back").await?.says("back")?;
     host.end().await
 }

@@ -54,6 +54,12 @@ async fn without_a_token_this_machine_reads_them_if_it_may() -> Result<()> {
     let (status, text) = read(&host, None).await?;
     assert_eq!(status, 200);
     check!(text.contains("wxhost_build_info{version="), "{text}");
+    // A page whose name somebody has pointed here.
+    let asked = Client::new()
+        .get(format!("http://{}/metrics", host.address()?))
+        .header("host", "evil.example:2000");
+    let refused = asked.send().await?;
+    assert_eq!(refused.status().as_u16(), 403);
     host.end().await
 }
 

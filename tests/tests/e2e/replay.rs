@@ -56,6 +56,12 @@ async fn a_version_is_held_against_what_was_sent() -> Result<()> {
     assert_eq!(fails["items"].as_array().map(Vec::len), Some(2), "{fails}");
     assert_eq!(fails["items"][1]["verdict"], "fails");
     assert_eq!(fails["items"][1]["failure"]["kind"], "trap");
+    // Several at a time wait for each other.
+    let newer = [&replay[..], &["--version", "2"]].concat();
+    let (one, two, three) = tokio::join!(host.cli(&newer), host.cli(&newer), host.cli(&replay));
+    for (output, code) in [(one?, 1), (two?, 1), (three?, 0)] {
+        check!(output.status.code() == Some(code), "{output:?}");
+    }
     let json = host.cli(&[&replay[..], &["--json"]].concat()).await?;
     let view: serde_json::Value = serde_json::from_slice(&json.stdout)?;
     assert_eq!(view["items"][0]["actions"][0]["sign"], "same", "{view}");

@@ -191,6 +191,15 @@ async fn a_log_is_followed_until_the_host_ends() -> Result<()> {
         .await?
         .says("ok")?;
     following.until("\"text\":\"after\"").await?;
+    // Whoever goes on says after which line.
+    let api = host.api()?;
+    let log = api.get("/handlers/probe/logs?account=wxid_a").await?;
+    let order = &log["items"][0]["order"];
+    let path = format!("/handlers/probe/logs?account=wxid_a&after={order}");
+    let since = api.get(&path).await?;
+    let since: Vec<_> = since["items"].as_array().into_iter().flatten().collect();
+    assert_eq!(since.len(), 1, "{since:?}");
+    assert_eq!(since[0]["text"], "after");
     host.signal_end()?;
     let all = following.rest().await?;
     check!(

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use wxhost_tests::{Context, Host, Result, WehubClient, check, guests, poll};
 
@@ -118,6 +119,37 @@ async fn what_a_timer_can_not_be_is_said() -> Result<()> {
         check!(answer.starts_with(problem), "{answer}");
     }
     assert_eq!(timers(&host, "wxid_a").await?, Vec::<Value>::new());
+    host.end().await
+}
+
+#[tokio::test]
+async fn a_timer_of_an_account_that_logged_out_waits_for_its_login() -> Result<()> {
+    let mut host = host_with_probe(&json!({})).await?;
+    let a = host.wehub("wxid_a")?.login().await?;
+    let b = host.wehub("wxid_b")?.login().await?;
+    let due = now_ms()? + 1_000;
+    for client in [&a, &b] {
+        assert_eq!(
+            said(client, &format!("timers.set tea {due} x")).await?,
+            "ok"
+        );
+    }
+    a.logout().await?.ok()?;
+    // Both were due: one fires, the other is still there.
+    assert_eq!(told(&b).await?, fired("tea", "x"));
+    assert_eq!(timers(&host, "wxid_a").await?.len(), 1);
+    let fire = json!({"handler": "probe", "timer": "tea"});
+    let api = host.api()?;
+    let path = "/accounts/wxid_a/timers/fire";
+    let refused = api.request(Method::POST, path, Some(&fire)).await?;
+    refused.problem(409, "conflict")?;
+    host.kill9().await?;
+    host.start_again().await?;
+    assert_eq!(firings(&host, "wxid_a", "timer-probe:").await?, 0);
+    let a = host.wehub("wxid_a")?.login().await?;
+    assert_eq!(told(&a).await?, fired("tea", "x"));
+    assert_eq!(timers(&host, "wxid_a").await?, Vec::<Value>::new());
+    assert_eq!(firings(&host, "wxid_a", "timer-probe:").await?, 1);
     host.end().await
 }
 

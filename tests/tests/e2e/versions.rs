@@ -169,6 +169,85 @@ async fn a_newer_version_serves_whom_it_has_reached_and_then_all() -> Result<()>
 }
 
 #[tokio::test]
+async fn a_newer_version_can_serve_those_with_a_label() -> Result<()> {
+    let mut host = host_with_echo().await?;
+    let probe = guests::path("probe")?.display().to_string();
+    let deploy = [
+        "handler",
+        "deploy",
+        "bot",
+        &probe,
+        "--to-label",
+        "shop",
+        "--own-messages",
+    ];
+    let deployed = host.cli(&deploy).await?;
+    check!(deployed.status.success(), "{deployed:?}");
+    assert_eq!(answers(&host, "wxid_a").await?, ["context.client-kind"]);
+    let labelled = host.cli(&["account", "label", "wxid_a", "+shop"]).await?;
+    check!(labelled.status.success(), "{labelled:?}");
+    assert_eq!(answers(&host, "wxid_a").await?, ["ok wehub"]);
+    assert_eq!(answers(&host, "wxid_b").await?, ["context.client-kind"]);
+    restart(&mut host).await?;
+    assert_eq!(answers(&host, "wxid_a").await?, ["ok wehub"]);
+
+    // Both versions are shown with what differs.
+    let shown = host.api()?.get("/handlers/bot").await?;
+    assert_eq!(shown["manifest"], json!({}), "{shown}");
+    assert_eq!(shown["rollout"]["labels"], json!(["shop"]), "{shown}");
+    assert_eq!(shown["rollout"]["manifest"], json!({"own_messages": true}));
+    let text = host.cli(&["handler", "show", "bot"]).await?;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    check!(text.contains("granted   none"), "{text}");
+    check!(text.contains("granted   own messages"), "{text}");
+    check!(text.contains("accounts with the label shop"), "{text}");
+
+    let labelled = host.cli(&["account", "label", "wxid_a", "-shop"]).await?;
+    check!(labelled.status.success(), "{labelled:?}");
+    assert_eq!(answers(&host, "wxid_a").await?, ["context.client-kind"]);
+    host.end().await
+}
+
+#[tokio::test]
+async fn flags_change_what_they_name_of_the_grants_before() -> Result<()> {
+    let host = host_with_echo().await?;
+    let echo = guests::path("echo")?.display().to_string();
+    let deploy = async |flags: &[&str]| -> Result<Value> {
+        let words = [
+            &["handler", "deploy", "bot", echo.as_str(), "--json"][..],
+            flags,
+        ]
+        .concat();
+        let deployed = host.cli(&words).await?;
+        check!(deployed.status.success(), "{deployed:?}");
+        let view: Value = serde_json::from_slice(&deployed.stdout)?;
+        Ok(view["manifest"].clone())
+    };
+    let first = [
+        "--own-messages",
+        "--allow-host",
+        "https://a.com",
+        "--limit",
+        "tasks=3",
+    ];
+    let granted = deploy(&first).await?;
+    let wanted = json!({
+        "own_messages": true, "allowed_hosts": ["https://a.com"], "limits": {"tasks": 3},
+    });
+    assert_eq!(granted, wanted);
+    let granted = deploy(&["--shared-bucket", "--limit", "cpu_ms=90"]).await?;
+    let wanted = json!({
+        "own_messages": true, "shared_bucket": true, "allowed_hosts": ["https://a.com"],
+        "limits": {"tasks": 3, "cpu_ms": 90},
+    });
+    assert_eq!(granted, wanted);
+    let taken = ["--no-own-messages", "--no-allow-host", "--no-limit"];
+    assert_eq!(deploy(&taken).await?, json!({"shared_bucket": true}));
+    assert_eq!(deploy(&[]).await?, json!({"shared_bucket": true}));
+    host.end().await
+}
+
+#[tokio::test]
 async fn a_version_that_fails_too_often_goes_back_by_itself() -> Result<()> {
     let host = host_with_echo().await?;
     let api = host.api()?;
@@ -200,7 +279,7 @@ async fn what_cannot_be_rolled_out_says_why() -> Result<()> {
     let api = host.api()?;
     let probe = || guests::bytes("probe");
     for (options, part) in [
-        (json!({"rollout": {}}), "percent or accounts"),
+        (json!({"rollout": {}}), "percent, accounts and labels"),
         (json!({"rollout": {"percent": 0}}), "1 to 100"),
         (json!({"rollout": {"accounts": []}}), "1 to 1000"),
         (json!({"manifest": {"wings": true}}), "wings"),

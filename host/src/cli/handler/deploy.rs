@@ -19,10 +19,10 @@ use crate::{
         project::{HandlerToml, Project},
     },
     domain::{
-        AccountId, HandlerName,
+        AccountId, HandlerName, Label,
         handler::{
-            ActFor, BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest, Schedule,
-            Scope, Used, Version, WhenFailing, sorted,
+            ActFor, BadHostRule, CallLimit, DeployChange, HostRule, Instances, Manifest,
+            ManifestChange, Schedule, Scope, Used, Version, WhenFailing, sorted,
         },
     },
     edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
@@ -62,45 +62,68 @@ pub struct DeployArgs {
     grants: GrantArgs,
 }
 
-/// What a version is granted. Without any of these: what handler.toml says, or the
+/// What a version is granted. What none of these names is as handler.toml says, or as the
 /// version before was.
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(
-    next_help_heading = "What it is granted (as handler.toml says, or as the version before)"
+    next_help_heading = "What it is granted (else as handler.toml says, or as the version before)"
 )]
 struct GrantArgs {
     /// The messages that the account itself writes
-    #[arg(long)]
+    #[arg(long, overrides_with = "no_own_messages")]
     own_messages: bool,
+    /// Not any more
+    #[arg(long, overrides_with = "own_messages")]
+    no_own_messages: bool,
     /// A bucket that all its accounts have in common, beside one for each
-    #[arg(long)]
+    #[arg(long, overrides_with = "no_shared_bucket")]
     shared_bucket: bool,
+    /// Not any more
+    #[arg(long, overrides_with = "shared_bucket")]
+    no_shared_bucket: bool,
     /// Calls over HTTP to this host, such as https://api.example.com; may be given
-    /// several times. `https://*.example.com` is every name below it, `https://*` every
+    /// several times, and all that are given replace those of before. `https://*.example.com` is every name below it, `https://*` every
     /// host of the Internet. This machine and private networks need an address, or a
     /// name with its port: http://127.0.0.1:8080
     #[arg(long, value_name = "RULE", value_parser = host_rule)]
     allow_host: Vec<HostRule>,
-    /// Is called at these times, for each of its accounts; may be given several times.
+    /// No host any more
+    #[arg(long, conflicts_with = "allow_host")]
+    no_allow_host: bool,
+    /// Is called at these times, for each of its accounts; may be given several times, and
+    /// all that are given replace those of before.
     /// CRON: minute, hour, day of the month, month, day of the week. ZONE: IANA's name,
     /// UTC if it is left out
     #[arg(long, value_name = "NAME=CRON[@ZONE]", value_parser = Schedule::parse)]
     schedule: Vec<Schedule>,
+    /// No schedule any more
+    #[arg(long, conflicts_with = "schedule")]
+    no_schedule: bool,
     /// Of an endpoint: anybody may call it, without a token
-    #[arg(long)]
+    #[arg(long, overrides_with = "no_public")]
     public: bool,
+    /// Not any more
+    #[arg(long, overrides_with = "public")]
+    no_public: bool,
     /// Of an endpoint: it may act for this account, or for all with '*' (in quotes); may
-    /// be given several times
+    /// be given several times, and all that are given replace those of before
     #[arg(long, value_name = "ID|*", value_parser = scope)]
     act_for: Vec<Scope>,
+    /// For nobody any more
+    #[arg(long, conflicts_with = "act_for")]
+    no_act_for: bool,
     /// What becomes of an account's events while it is paused there since it keeps
     /// failing: pass-by (unless told), or wait
     #[arg(long, value_name = "pass-by|wait", value_parser = when_failing)]
     when_failing: Option<WhenFailing>,
     /// What one of its calls may use, such as cpu_ms=200, in place of the host's setting;
-    /// may be given several times. At most what the host's limits.ceiling allows
+    /// may be given several times, and others stay. At most what the host's limits.ceiling
+    /// allows
     #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
     limit: Vec<(CallLimit, u64)>,
+    /// None of the limits of before stays
+    #[arg(long)]
+    no_limit: bool,
     /// Which instances its events run in. per-account: an account's next event may find
     /// what this one has left in the bot's memory
     #[arg(long, value_name = "fresh|per-account", value_parser = instances)]
@@ -142,6 +165,13 @@ pub struct ShareArgs {
     /// This account; may be given several times
     #[arg(long, value_name = "ID", value_parser = parse::account, conflicts_with = "percent")]
     to_account: Vec<AccountId>,
+    /// Accounts that have this label, whenever they get or lose it; may be given several
+    /// times
+    #[arg(
+        long, alias = "label", value_name = "LABEL", value_parser = parse::label,
+        conflicts_with_all = ["percent", "to_account"]
+    )]
+    to_label: Vec<Label>,
     /// Goes back by itself when more of its calls fail, in percent
     #[arg(long, value_name = "0-100", value_parser = clap::value_parser!(u8).range(0..=100))]
     failures_percent: Option<u8>,
@@ -160,11 +190,13 @@ impl ShareArgs {
     pub fn request(self) -> Result<Option<RolloutRequest>, Failure> {
         let accounts: BTreeSet<_> = self.to_account.into_iter().collect();
         let accounts = Some(accounts).filter(|ids| !ids.is_empty());
-        if self.percent.is_none() && accounts.is_none() {
+        let labels: BTreeSet<_> = self.to_label.into_iter().collect();
+        let labels = Some(labels).filter(|labels| !labels.is_empty());
+        if self.percent.is_none() && accounts.is_none() && labels.is_none() {
             return match self.failures_percent {
                 None => Ok(None),
                 Some(_) => Err(Failure::Usage(
-                    "--failures-percent goes with --percent or --to-account".to_owned(),
+                    "--failures-percent goes with --percent, --to-account or --to-label".to_owned(),
                 )),
             };
         }
@@ -172,39 +204,41 @@ impl ShareArgs {
             version: None,
             percent: self.percent,
             accounts,
+            labels,
             failures_percent: self.failures_percent,
         }))
     }
 }
 
 impl GrantArgs {
-    /// What is given goes before what the file says; none when neither says anything.
-    fn over(self, file: Option<Manifest>) -> Result<Option<Manifest>, Failure> {
-        let is_given = file.is_some();
-        let mut manifest = file.unwrap_or_default();
-        manifest.own_messages |= self.own_messages;
-        manifest.shared_bucket |= self.shared_bucket;
-        manifest.public |= self.public;
-        if !self.act_for.is_empty() {
-            let act_for = ActFor::new(self.act_for.into_iter().collect());
-            manifest.act_for =
-                act_for.map_err(|problem| Failure::Usage(format!("--act-for {problem}")))?;
-        }
-        if !self.allow_host.is_empty() {
-            manifest.allowed_hosts = sorted(self.allow_host);
-        }
-        if !self.schedule.is_empty() {
-            manifest.schedules = self.schedule;
-        }
-        if !self.limit.is_empty() {
-            let limits = manifest.limits.iter().chain(self.limit);
-            manifest.limits = limits.collect();
-        }
-        manifest.instances = self.instances.unwrap_or(manifest.instances);
-        manifest.when_failing = self.when_failing.unwrap_or(manifest.when_failing);
-        let is_said = is_given || self.instances.is_some() || self.when_failing.is_some();
-        Ok((is_said || manifest != Manifest::default()).then_some(manifest))
+    /// What is given, and nothing else.
+    fn change(self) -> Result<ManifestChange, Failure> {
+        let act_for = listed(self.act_for, self.no_act_for);
+        let act_for = act_for.map(|ids| ActFor::new(ids.into_iter().collect()));
+        let act_for = act_for.transpose();
+        Ok(ManifestChange {
+            own_messages: said(self.own_messages, self.no_own_messages),
+            shared_bucket: said(self.shared_bucket, self.no_shared_bucket),
+            allowed_hosts: listed(self.allow_host, self.no_allow_host).map(sorted),
+            schedules: listed(self.schedule, self.no_schedule),
+            public: said(self.public, self.no_public),
+            act_for: act_for.map_err(|problem| Failure::Usage(format!("--act-for {problem}")))?,
+            when_failing: self.when_failing,
+            no_limits: self.no_limit,
+            limits: self.limit.into_iter().collect(),
+            instances: self.instances,
+        })
     }
+}
+
+/// What two flags say, one of which takes back what the other gives.
+fn said(yes: bool, no: bool) -> Option<bool> {
+    (yes || no).then_some(yes)
+}
+
+/// The whole list; none when nothing is said about it.
+fn listed<T>(items: Vec<T>, none: bool) -> Option<Vec<T>> {
+    (none || !items.is_empty()).then_some(items)
 }
 
 /// What handler.toml says, or as much of it as there is without one.
@@ -245,7 +279,8 @@ impl DeployArgs {
             (false, false) => self.account,
         };
         let options = DeployOptions {
-            manifest: self.grants.over(wanted.manifest)?,
+            manifest: wanted.manifest,
+            grants: self.grants.change()?,
             config: wanted.config,
             by: self.by,
             note: self.note,
@@ -330,4 +365,56 @@ fn how(compile_ms: u64, tried: &Used) -> String {
         tried.wall_us as f64 / 1000.0,
         size(tried.memory_bytes)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        grants: GrantArgs,
+    }
+
+    fn change(words: &[&str]) -> ManifestChange {
+        let words = std::iter::once(&"deploy").chain(words);
+        Line::try_parse_from(words)
+            .unwrap()
+            .grants
+            .change()
+            .unwrap()
+    }
+
+    #[test]
+    fn flags_change_what_they_name_and_nothing_else() {
+        assert!(change(&[]).is_empty());
+        let public = change(&["--no-public", "--limit", "cpu_ms=9"]);
+        let wanted = ManifestChange {
+            public: Some(false),
+            limits: [("cpu_ms".parse().unwrap(), 9)].into_iter().collect(),
+            ..ManifestChange::default()
+        };
+        assert_eq!(public, wanted);
+        let none = change(&[
+            "--no-allow-host",
+            "--no-schedule",
+            "--no-act-for",
+            "--no-limit",
+        ]);
+        let wanted = ManifestChange {
+            allowed_hosts: Some(Vec::new()),
+            schedules: Some(Vec::new()),
+            act_for: Some(ActFor::default()),
+            no_limits: true,
+            ..ManifestChange::default()
+        };
+        assert_eq!(none, wanted);
+        // The last word counts.
+        let last = change(&["--no-own-messages", "--own-messages"]);
+        assert_eq!(last.own_messages, Some(true));
+    }
 }

@@ -18,7 +18,7 @@ use crate::{
         watch::AWAY_MAX,
     },
     domain::{
-        AccountId, HandlerName, Millis,
+        AccountId, HandlerName,
         handler::{LogLevel, LogLine},
     },
     edge::control::{
@@ -88,14 +88,12 @@ impl LogsArgs {
             args: self,
             style,
             json,
-            last_ms: None,
-            after_ms: None,
+            last: None,
             seen: None,
         };
         loop {
             // What was said while the host was away comes first.
-            told.after_ms = told.last_ms;
-            let lines = told.last_ms.map_or(self.lines, |_| LIMIT_MAX);
+            let lines = told.last.map_or(self.lines, |_| LIMIT_MAX);
             match told.once(client, lines).await {
                 Ok(Ended::Unread) => return Ok(Printed::ok("")),
                 Ok(Ended::ByHost) => {}
@@ -154,10 +152,8 @@ struct Told<'a> {
     args: &'a LogsArgs,
     style: &'a Style,
     json: bool,
-    /// The time of the newest line told.
-    last_ms: Option<Millis>,
-    /// After the connection was made anew: what was told before.
-    after_ms: Option<Millis>,
+    /// The order of the line told last: the host goes on after it.
+    last: Option<u64>,
     /// When the host gave the last sign of itself.
     seen: Option<Instant>,
 }
@@ -167,6 +163,8 @@ impl Told<'_> {
         let lines = lines.to_string();
         let mut query = self.args.query(&lines);
         query.push(("follow", "true"));
+        let after = self.last.map(|last| last.to_string());
+        query.extend(after.as_deref().map(|after| ("after", after)));
         let mut answer = client.events(&self.args.path(), &query).await?;
         let mut events = Events::default();
         while let Some(bytes) = answer.next().await? {
@@ -188,11 +186,7 @@ impl Told<'_> {
         match event.name.as_str() {
             LINE => {
                 let line: LogLine = serde_json::from_str(&event.data).map_err(strange)?;
-                if self.after_ms.is_some_and(|told| line.at_ms <= told) {
-                    return Ok(String::new());
-                }
-                self.after_ms = None;
-                self.last_ms = self.last_ms.max(Some(line.at_ms));
+                self.last = self.last.max(Some(line.order));
                 match self.json {
                     true => encode(&line).map_or_else(|_| Ok(String::new()), |it| Ok(it + "\n")),
                     false => Ok(self.args.shown(&line, self.style)),
@@ -237,6 +231,7 @@ mod tests {
     fn line(context: &str, text: &str) -> LogLine {
         LogLine {
             at_ms: 0,
+            order: 1,
             account: Some("wxid_a".try_into().unwrap()),
             version: VersionNumber(1),
             event: "msg-1".into(),

@@ -41,10 +41,10 @@ use super::{
 use crate::{
     domain::{
         HandlerName,
-        handler::{CALLBACK_WORLD, HostRule, Reach, Scope, WhenFailing},
+        handler::{CALLBACK_WORLD, HostRule, Manifest, Reach, Scope, VersionNumber, WhenFailing},
         id::BadId,
     },
-    edge::control::wire::{BindRequest, HandlerView, List},
+    edge::control::wire::{BindRequest, HandlerView, List, RolloutView},
 };
 
 /// How much of a digest tables show: enough to tell two apart.
@@ -132,9 +132,11 @@ enum HandlerCommand {
         #[arg(value_parser = parse::handler_name)]
         name: HandlerName,
     },
-    /// List the accounts for which a handler is paused, since it keeps failing there
+    /// List the accounts and conversations for which a handler is paused, since it keeps
+    /// failing there
     Pauses(PausesArgs),
-    /// Have a handler called for an account again, although it kept failing there
+    /// Have a handler called for an account and all its conversations again, although it
+    /// kept failing there
     ///
     /// Events that have waited come first.
     Resume(ResumeArgs),
@@ -291,14 +293,38 @@ async fn show(
     Ok(Printed::ok(format!("{named}{}", about(&handler, style))))
 }
 
+/// The handler, and the version that serves some of its accounts with what differs there.
 fn about(handler: &HandlerView, style: &Style) -> String {
-    let or_none = |text: String| {
-        if text.is_empty() {
-            "none".to_owned()
-        } else {
-            text
-        }
-    };
+    let mut text = about_serving(handler, style);
+    if let Some(rollout) = &handler.rollout {
+        text.push_str("\nthe version of the rollout\n");
+        text.push_str(&about_newer(rollout, style));
+    }
+    text
+}
+
+fn about_newer(newer: &RolloutView, style: &Style) -> String {
+    let known = [
+        ("version", version(newer.version, &newer.by, &newer.note)),
+        ("digest", newer.digest.to_string()),
+        ("world", newer.world.clone()),
+        ("size", size(newer.size_bytes)),
+        ("deployed", style.when(newer.deployed_ms)),
+        ("imports", or_none(newer.imports.join("\n"))),
+        ("granted", or_none(granted(&newer.manifest))),
+        ("serves", versions::share(newer)),
+    ];
+    facts(&known, style)
+}
+
+fn or_none(text: String) -> String {
+    match text.is_empty() {
+        true => "none".to_owned(),
+        false => text,
+    }
+}
+
+fn about_serving(handler: &HandlerView, style: &Style) -> String {
     let serves = if let Some(path) = &handler.path {
         endpoint(handler, path)
     } else if handler.bindings.is_empty() {
@@ -311,14 +337,17 @@ fn about(handler: &HandlerView, style: &Style) -> String {
         scopes(&handler.bindings, "\n")
     };
     let mut known = vec![
-        ("version", version(handler)),
+        (
+            "version",
+            version(handler.version, &handler.by, &handler.note),
+        ),
         ("digest", handler.digest.to_string()),
         ("world", handler.world.clone()),
         ("size", size(handler.size_bytes)),
         ("deployed", style.when(handler.deployed_ms)),
         ("imports", or_none(handler.imports.join("\n"))),
         ("config", or_none(handler.config_keys.join("\n"))),
-        ("granted", or_none(granted(handler))),
+        ("granted", or_none(granted(&handler.manifest))),
         ("serves", serves),
     ];
     if let Some(count) = handler.paused_accounts.filter(|count| *count > 0) {
@@ -369,20 +398,19 @@ fn serves(handler: &HandlerView) -> String {
     }
 }
 
-fn version(handler: &HandlerView) -> String {
-    let mut words = vec![handler.version.to_string()];
-    if !handler.by.is_empty() {
-        words.push(format!("by {}", harmless(&handler.by)));
+fn version(number: VersionNumber, by: &str, note: &str) -> String {
+    let mut words = vec![number.to_string()];
+    if !by.is_empty() {
+        words.push(format!("by {}", harmless(by)));
     }
-    if !handler.note.is_empty() {
-        words.push(format!("({})", harmless(&handler.note)));
+    if !note.is_empty() {
+        words.push(format!("({})", harmless(note)));
     }
     words.join(" ")
 }
 
 /// What the version may do beyond answering.
-fn granted(handler: &HandlerView) -> String {
-    let manifest = &handler.manifest;
+fn granted(manifest: &Manifest) -> String {
     let grants = [
         (manifest.own_messages, "own messages"),
         (manifest.shared_bucket, "shared bucket"),
@@ -479,7 +507,10 @@ pub(super) fn encode(value: &impl serde::Serialize) -> Result<String, Failure> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::domain::{Digest, Handler, handler::Version};
+    use crate::domain::{
+        Digest, Handler,
+        handler::{Rollout, Share, Version},
+    };
 
     fn handler(bindings: Vec<Scope>) -> HandlerView {
         let handler = Handler {
@@ -520,6 +551,36 @@ mod tests {
                  serves    *\n"
             )
         );
+    }
+
+    #[test]
+    fn a_rollout_shows_what_differs_in_its_version() {
+        let newer = Version {
+            number: VersionNumber(2),
+            manifest: Manifest {
+                own_messages: true,
+                ..Manifest::default()
+            },
+            note: "new prices".to_owned(),
+            ..Version::example(b"new")
+        };
+        let handler = Handler {
+            rollout: Some(Rollout {
+                version: newer,
+                to: Share::Percent(10),
+                failures_percent: 20,
+                began_ms: 0,
+            }),
+            ..Handler::example("echo")
+        };
+        let view = HandlerView::new(&handler, Vec::new(), vec![Scope::All], None);
+        let text = about(&view, &Style::plain(0));
+        let (old, new) = text.split_once("\nthe version of the rollout\n").unwrap();
+        assert!(old.contains("granted   none\n"), "{text}");
+        assert!(new.contains("version   2 (new prices)\n"), "{text}");
+        assert!(new.contains("granted   own messages\n"), "{text}");
+        assert!(new.contains(&Digest::of(b"new").to_string()), "{text}");
+        assert!(new.ends_with("serves    10 % of the accounts\n"), "{text}");
     }
 
     #[test]

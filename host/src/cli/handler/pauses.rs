@@ -10,7 +10,10 @@ use crate::{
         output::{Printed, Style, Table, harmless, quoted},
         parse,
     },
-    domain::{AccountId, HandlerName, handler::Failing},
+    domain::{
+        AccountId, HandlerName,
+        handler::{Failing, FailingConversation, FailingPause},
+    },
     edge::control::{input::LIMIT_DEFAULT, wire::List},
 };
 
@@ -85,9 +88,12 @@ fn table(list: &List<Failing>, name: &HandlerName, style: &Style) -> String {
     text
 }
 
+/// One row for the account where it is paused or events wait, one for each conversation
+/// in which it is paused alone.
 fn rows(list: &List<Failing>, name: &HandlerName, style: &Style) -> String {
     let mut table = Table::new([
         "ACCOUNT",
+        "CONVERSATION",
         "VERSION",
         "FAILURES",
         "SINCE",
@@ -97,24 +103,46 @@ fn rows(list: &List<Failing>, name: &HandlerName, style: &Style) -> String {
         "REASON",
     ]);
     for failing in &list.items {
-        let pause = failing.pause.as_ref();
-        table.row([
-            failing.account.as_str().into(),
-            failing.version.to_string().into(),
-            failing.failures.to_string().into(),
-            pause
-                .map_or_else(String::new, |it| style.ago(it.since_ms))
-                .into(),
-            pause
-                .map_or_else(String::new, |it| style.ago(it.until_ms))
-                .into(),
-            failing.passed_by.to_string().into(),
-            failing.waiting.events.to_string().into(),
-            failing.reason.as_str().into(),
-        ]);
+        let paused = |it: &&FailingConversation| it.pause.is_some();
+        let alone: Vec<_> = failing.conversations.iter().filter(paused).collect();
+        let (account, version) = (failing.account.as_str(), failing.version.to_string());
+        let (since, until) = times(failing.pause, style);
+        if failing.pause.is_some() || failing.waiting.events > 0 || alone.is_empty() {
+            table.row([
+                account.into(),
+                "all".into(),
+                version.clone().into(),
+                failing.failures.to_string().into(),
+                since.into(),
+                until.into(),
+                failing.passed_by.to_string().into(),
+                failing.waiting.events.to_string().into(),
+                failing.reason.as_str().into(),
+            ]);
+        }
+        for one in alone {
+            let (since, until) = times(one.pause, style);
+            table.row([
+                account.into(),
+                one.conversation.as_deref().unwrap_or("none").into(),
+                version.clone().into(),
+                one.failures.to_string().into(),
+                since.into(),
+                until.into(),
+                one.passed_by.to_string().into(),
+                "".into(),
+                one.reason.as_str().into(),
+            ]);
+        }
     }
     let hint = format!("try one now: `wxhost handler resume {name} --account ID`\n");
     table.show(style) + &hint
+}
+
+/// Since when a pause is, and when one is tried again.
+fn times(pause: Option<FailingPause>, style: &Style) -> (String, String) {
+    let pause = pause.map(|it| (style.ago(it.since_ms), style.ago(it.until_ms)));
+    pause.unwrap_or_default()
 }
 
 /// What a pause was that somebody has ended.
@@ -152,6 +180,19 @@ mod tests {
                 events: 2,
                 bytes: 9,
             },
+            alone: None,
+            conversations: vec![FailingConversation {
+                conversation: Some("wxid_bob".to_owned()),
+                failures: 5,
+                reason: "bang".to_owned(),
+                failed_ms: 50_000,
+                pause: Some(FailingPause {
+                    since_ms: 50_000,
+                    until_ms: 70_000,
+                    pauses: 1,
+                }),
+                passed_by: 3,
+            }],
         }
     }
 
@@ -160,8 +201,9 @@ mod tests {
         let (list, name) = (List::whole([failing("boom")]), "faq".try_into().unwrap());
         assert_eq!(
             table(&list, &name, &Style::plain(60_000)),
-            "ACCOUNT  VERSION  FAILURES  SINCE      TRIED AGAIN  PASSED BY  WAITING  REASON\n\
-             wxid_a   3        6         1 min ago  in 1 min     4          2        boom\n\
+            "ACCOUNT  CONVERSATION  VERSION  FAILURES  SINCE      TRIED AGAIN  PASSED BY  WAITING  REASON\n\
+             wxid_a   all           3        6         1 min ago  in 1 min     4          2        boom\n\
+             wxid_a   wxid_bob      3        5         10 s ago   in 10 s      3                   bang\n\
              try one now: `wxhost handler resume faq --account ID`\n"
         );
         let none = table(&List::whole([]), &name, &Style::plain(0));
@@ -180,6 +222,6 @@ mod tests {
         };
         let text = table(&list, &"faq".try_into().unwrap(), &Style::plain(0));
         assert!(!text.contains('\u{1b}'), "{text:?}");
-        assert_eq!(text.lines().count(), 4);
+        assert_eq!(text.lines().count(), 5);
     }
 }

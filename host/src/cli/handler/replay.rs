@@ -1,7 +1,10 @@
 //! `wxhost handler invoke --replay`: what a version would do about recorded events, and
 //! how that differs from what was sent.
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use super::encode;
 use crate::{
@@ -17,6 +20,11 @@ use crate::{
     },
     edge::control::wire::{ReplayRequest, ReplayView, ReplayedView},
 };
+
+/// After how long a host is asked again that has no room: as it says itself.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long it may have none. Replays take turns, so this is long enough for a dozen.
+const BUSY_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// How the process ends when anything differs or fails.
 const DIFFERS: u8 = 1;
@@ -49,8 +57,7 @@ pub async fn replay(
             version: wanted.version,
             after: whole.as_ref().and_then(|view| view.next),
         };
-        let reply = client.post(&path, &[], encode(&request)?, None).await?;
-        let view: ReplayView = reply.read()?;
+        let view = page(client, &path, &encode(&request)?).await?;
         let whole = match &mut whole {
             None => whole.insert(view),
             Some(whole) => {
@@ -69,6 +76,20 @@ pub async fn replay(
                 ..Printed::ok(text)
             });
         }
+    }
+}
+
+/// Asks for some of the events, until the host has room for that.
+async fn page(client: &Client, path: &[&str], request: &str) -> Result<ReplayView, Failure> {
+    let began = Instant::now();
+    loop {
+        let body = request.to_owned();
+        match client.post(path, &[], body, None).await {
+            Ok(reply) => return reply.read(),
+            Err(failure) if failure.is_busy() && began.elapsed() < BUSY_MAX => {}
+            Err(failure) => return Err(failure),
+        }
+        tokio::time::sleep(AGAIN_AFTER).await;
     }
 }
 

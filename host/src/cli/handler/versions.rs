@@ -11,7 +11,7 @@ use crate::{
         parse,
     },
     domain::{
-        HandlerName,
+        HandlerName, Label,
         handler::{Share, Version, VersionNumber},
     },
     edge::control::wire::{HandlerView, List, RollbackRequest, RolloutRequest, RolloutView},
@@ -92,6 +92,10 @@ pub fn share(rollout: &RolloutView) -> String {
         Share::Percent(percent) => format!("{percent} % of the accounts"),
         Share::Accounts(ids) if ids.len() == 1 => "1 account".to_owned(),
         Share::Accounts(ids) => format!("{} accounts", ids.len()),
+        Share::Labels(labels) => {
+            let labels: Vec<_> = labels.iter().map(Label::as_str).collect();
+            format!("accounts with the label {}", labels.join(" or "))
+        }
     }
 }
 
@@ -116,7 +120,8 @@ impl RolloutArgs {
     /// Says whom a newer version serves.
     pub async fn run(self, client: &Client, style: &Style, json: bool) -> Result<Printed, Failure> {
         let Some(to) = self.to.request()? else {
-            let problem = "give --percent or --to-account; `promote` has it serve everybody";
+            let problem =
+                "give --percent, --to-account or --to-label; `promote` has it serve everybody";
             return Err(Failure::Usage(problem.to_owned()));
         };
         let request = RolloutRequest {

@@ -1,13 +1,23 @@
 //! A handler that keeps failing for one account pauses there, longer each time, until a
-//! call succeeds. Pure: the caller brings the time and the chance.
+//! call succeeds; one that fails in a single conversation pauses in that one alone. Pure:
+//! the caller brings the time and the chance.
+
+mod conversation;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Deployment, VersionNumber};
 use crate::domain::{AccountId, HandlerName, Millis};
 
+pub use conversation::{FailingConversation, Source};
+
 /// How much of a failure's first line is kept as the reason, in characters.
 const REASON_MAX_CHARS: usize = 200;
+/// How many conversations of an account are watched that fail. Where more do, there are
+/// so many people that the account's own count sees to it.
+pub const CONVERSATIONS_MAX: usize = 64;
 /// After so many pauses in a row the next is the longest in any case.
 const DOUBLINGS_MAX: u32 = 32;
 /// How much shorter a pause is by chance at the most, as a part of it: accounts that
@@ -67,6 +77,20 @@ impl Default for FailingPolicy {
 }
 
 impl FailingPolicy {
+    fn pauses_after(&self, failures: u32) -> bool {
+        self.failures_in_a_row > 0 && failures >= self.failures_in_a_row
+    }
+
+    /// The pause that comes after this one.
+    fn next(&self, before: Option<FailingPause>, chance: f64, now_ms: Millis) -> FailingPause {
+        let pauses = before.map_or(0, |pause| pause.pauses).saturating_add(1);
+        FailingPause {
+            since_ms: before.map_or(now_ms, |pause| pause.since_ms),
+            until_ms: now_ms.saturating_add(self.pause_ms(pauses, chance)),
+            pauses,
+        }
+    }
+
     /// How long the so-many-th pause in a row is, in ms. `chance` is anything from 0 to 1.
     fn pause_ms(&self, pauses: u32, chance: f64) -> u64 {
         let doublings = pauses.saturating_sub(1).min(DOUBLINGS_MAX);
@@ -116,9 +140,14 @@ pub struct Failing {
     pub handler: HandlerName,
     /// Which version of it. Another one begins anew.
     pub version: VersionNumber,
-    /// Calls in a row that failed.
+    /// Calls in a row that failed, but for those that say something about their
+    /// conversation only.
     #[serde(default)]
     pub failures: u32,
+    /// Where they came from, as long as that may be one person or one conversation: no
+    /// pause of the account comes of them. None when it is more, or nothing failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone: Option<Source>,
     /// What the last of them said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
@@ -131,9 +160,21 @@ pub struct Failing {
     /// Events that wait.
     #[serde(default)]
     pub waiting: Waits,
+    /// Where it fails, [`CONVERSATIONS_MAX`] at the most, the last failure last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conversations: Vec<FailingConversation>,
 }
 
-/// A pause of a handler for one account.
+/// The pauses that begin with a failure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// For the whole account.
+    pub account: Option<FailingPause>,
+    /// In the conversation alone.
+    pub conversation: Option<FailingPause>,
+}
+
+/// A pause of a handler, for one account or in one conversation of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FailingPause {
@@ -153,10 +194,12 @@ impl Failing {
             handler: bot.handler.clone(),
             version: bot.version.number,
             failures: 0,
+            alone: None,
             reason: String::new(),
             pause: None,
             passed_by: 0,
             waiting: Waits::default(),
+            conversations: Vec::new(),
         }
     }
 
@@ -165,211 +208,165 @@ impl Failing {
         self.handler == bot.handler && self.version == bot.version.number
     }
 
-    /// Whether this bot is not to be called now. Once the pause has ended it may be, and
-    /// what becomes of that call ends the pauses or brings a longer one.
+    /// Whether this bot is not to be called now for anything. Once the pause has ended it
+    /// may be, and what becomes of that call ends the pauses or brings a longer one.
     pub fn holds(&self, bot: &Deployment, now_ms: Millis) -> bool {
-        let pauses = self.pause.is_some_and(|pause| now_ms < pause.until_ms);
-        pauses && self.is_of(bot)
+        self.is_of(bot) && is_on(self.pause, now_ms)
     }
 
-    /// A call of this bot failed. Gives the pause that begins with it, if one does.
+    /// Whether this bot is not to be called now for an event of this conversation.
+    pub fn holds_in(&self, bot: &Deployment, conversation: Option<&str>, now_ms: Millis) -> bool {
+        let own = self.of(conversation).and_then(|it| it.pause);
+        self.holds(bot, now_ms) || (self.is_of(bot) && is_on(own, now_ms))
+    }
+
+    /// Until when this bot is not to be called for an event of this conversation; none
+    /// when it may be.
+    pub fn held_until(
+        &self,
+        bot: &Deployment,
+        conversation: Option<&str>,
+        now_ms: Millis,
+    ) -> Option<Millis> {
+        let own = self.of(conversation).and_then(|it| it.pause);
+        let pauses = self.pause.into_iter().chain(own);
+        let on = pauses.filter(|pause| self.is_of(bot) && is_on(Some(*pause), now_ms));
+        on.map(|pause| pause.until_ms).max()
+    }
+
+    /// How it fails in this conversation.
+    pub fn of(&self, conversation: Option<&str>) -> Option<&FailingConversation> {
+        let mut all = self.conversations.iter();
+        all.find(|it| it.conversation.as_deref() == conversation)
+    }
+
+    /// Whether it pauses, for the account or somewhere.
+    pub fn has_pause(&self) -> bool {
+        self.pause.is_some() || self.conversations.iter().any(|it| it.pause.is_some())
+    }
+
+    /// A call of this bot failed. Gives the pauses that begin with it.
     pub fn failed(
         &mut self,
         bot: &Deployment,
+        source: &Source,
         policy: &FailingPolicy,
         reason: &str,
-        chance: f64,
-        now_ms: Millis,
-    ) -> Option<FailingPause> {
+        (chance, now_ms): (f64, Millis),
+    ) -> Begun {
         if !self.is_of(bot) {
             let waiting = self.waiting;
             *self = Self::new(bot, &self.account);
             self.waiting = waiting;
         }
-        self.failures = self.failures.saturating_add(1);
         let first = reason.lines().next().unwrap_or_default();
-        self.reason = first.chars().take(REASON_MAX_CHARS).collect();
-        let begins = policy.failures_in_a_row > 0 && self.failures >= policy.failures_in_a_row;
-        if !begins {
+        let reason: String = first.chars().take(REASON_MAX_CHARS).collect();
+        self.forget(now_ms);
+        let mut own = self.take(source);
+        let keeps_failing = own.pause.is_some();
+        own.failures = own.failures.saturating_add(1);
+        own.failed_ms = now_ms;
+        own.reason.clone_from(&reason);
+        let begins = policy.pauses_after(own.failures);
+        let conversation = begins.then(|| policy.next(own.pause, chance, now_ms));
+        own.pause = conversation.or(own.pause);
+        self.conversations.push(own);
+        let account = match keeps_failing || source.conversation.is_none() {
+            true => None,
+            false => self.failed_for_account(source, policy, reason, (chance, now_ms)),
+        };
+        Begun {
+            account,
+            conversation,
+        }
+    }
+
+    /// A failure that says something about more than its conversation.
+    fn failed_for_account(
+        &mut self,
+        source: &Source,
+        policy: &FailingPolicy,
+        reason: String,
+        (chance, now_ms): (f64, Millis),
+    ) -> Option<FailingPause> {
+        let first = match self.failures {
+            0 => Some(source.clone()),
+            _ => self.alone.take(),
+        };
+        self.alone = first.filter(|first| !first.is_another(source));
+        self.failures = self.failures.saturating_add(1);
+        self.reason = reason;
+        if self.alone.is_some() || !policy.pauses_after(self.failures) {
             return None;
         }
-        let pauses = self.pause.map_or(0, |pause| pause.pauses).saturating_add(1);
-        self.pause = Some(FailingPause {
-            since_ms: self.pause.map_or(now_ms, |pause| pause.since_ms),
-            until_ms: now_ms.saturating_add(policy.pause_ms(pauses, chance)),
-            pauses,
-        });
+        self.pause = Some(policy.next(self.pause, chance, now_ms));
         self.pause
     }
 
-    /// A call went well, or somebody wants it tried anew: nothing counts any more. What
-    /// waits still waits.
+    /// What is known of a conversation, taken out; where too many fail, the one is
+    /// forgotten that failed the longest ago.
+    fn take(&mut self, source: &Source) -> FailingConversation {
+        let all = &mut self.conversations;
+        let known = all
+            .iter()
+            .position(|it| it.conversation == source.conversation);
+        if let Some(place) = known {
+            return all.remove(place);
+        }
+        if all.len() >= CONVERSATIONS_MAX {
+            all.remove(0);
+        }
+        FailingConversation::new(source.conversation.clone())
+    }
+
+    /// Forgets conversations that have not failed for long: nobody may ever write there
+    /// again.
+    fn forget(&mut self, now_ms: Millis) {
+        self.conversations.retain(|it| !it.is_stale(now_ms));
+    }
+
+    /// A call went well for an event of this conversation: neither the account's failures
+    /// nor its own count any more. Others that fail by themselves still do; where all did,
+    /// it is over for all that have no pause of their own.
+    pub fn succeeded(&mut self, conversation: Option<&str>, now_ms: Millis) {
+        let all_failed = self.pause.is_some();
+        self.begin_anew();
+        self.conversations.retain(|it| {
+            let is_other = it.conversation.as_deref() != conversation;
+            let counts = it.pause.is_some() || !all_failed;
+            is_other && counts && !it.is_stale(now_ms)
+        });
+    }
+
+    /// Somebody wants it tried anew: nothing counts any more. What waits still waits.
     pub fn ends(&mut self) {
+        self.begin_anew();
+        self.conversations.clear();
+    }
+
+    fn begin_anew(&mut self) {
         self.failures = 0;
+        self.alone = None;
         self.reason = String::new();
         self.pause = None;
         self.passed_by = 0;
     }
 
+    /// No bot sees an event of this conversation. It counts where the pause is.
+    pub fn passes_by(&mut self, conversation: Option<&str>, now_ms: Millis) {
+        let for_account = is_on(self.pause, now_ms);
+        let mut all = self.conversations.iter_mut();
+        let own = all.find(|it| !for_account && it.conversation.as_deref() == conversation);
+        let count = own.map_or(&mut self.passed_by, |it| &mut it.passed_by);
+        *count = count.saturating_add(1);
+    }
+
     /// Whether there is nothing to be kept.
     pub fn is_over(&self) -> bool {
-        self.failures == 0 && self.waiting.events == 0
+        self.failures == 0 && self.waiting.events == 0 && self.conversations.is_empty()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use std::sync::Arc;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::domain::{
-        Handler,
-        handler::{Configuration, Version},
-    };
-
-    fn bot(name: &str, number: u32) -> Deployment {
-        let handler = Handler::example(name);
-        let version = Version {
-            number: VersionNumber(number),
-            ..handler.version.clone()
-        };
-        handler.deployment(&Arc::new(version), Configuration::default())
-    }
-
-    fn fresh(bot: &Deployment) -> Failing {
-        Failing::new(bot, &"wxid_a".try_into().unwrap())
-    }
-
-    #[test]
-    fn pauses_double_up_to_the_longest() {
-        let (policy, bot) = (FailingPolicy::default(), bot("faq", 1));
-        let mut failing = fresh(&bot);
-        for _ in 0..4 {
-            assert_eq!(failing.failed(&bot, &policy, "boom", 0.0, 0), None);
-            assert!(!failing.holds(&bot, 0));
-        }
-        let mut now_ms = 0;
-        for seconds in [10, 20, 40, 80, 160, 320, 600, 600] {
-            let pause = failing
-                .failed(&bot, &policy, "boom\nat f", 0.0, now_ms)
-                .unwrap();
-            assert_eq!(pause.until_ms - now_ms, seconds * 1_000);
-            assert!(failing.holds(&bot, pause.until_ms - 1));
-            assert!(!failing.holds(&bot, pause.until_ms));
-            now_ms = pause.until_ms;
-        }
-        assert_eq!(
-            (failing.reason.as_str(), failing.pause.unwrap().since_ms),
-            ("boom", 0)
-        );
-        failing.ends();
-        assert!(failing.is_over() && !failing.holds(&bot, now_ms));
-    }
-
-    #[test]
-    fn another_version_begins_anew_and_what_waits_still_waits() {
-        let policy = FailingPolicy {
-            failures_in_a_row: 1,
-            ..FailingPolicy::default()
-        };
-        let (old, new) = (bot("faq", 1), bot("faq", 2));
-        let mut failing = fresh(&old);
-        failing.waiting.add(7);
-        failing.failed(&old, &policy, "boom", 0.5, 0).unwrap();
-        assert!(failing.holds(&old, 1) && !failing.holds(&new, 1));
-        assert!(!failing.holds(&bot("echo", 1), 1));
-        let pause = failing.failed(&new, &policy, "boom", 0.0, 5).unwrap();
-        assert_eq!((pause.pauses, pause.since_ms), (1, 5));
-        assert_eq!(
-            failing.waiting,
-            Waits {
-                events: 1,
-                bytes: 7
-            }
-        );
-    }
-
-    #[test]
-    fn a_record_of_the_store_reads_back() {
-        let mut failing = fresh(&bot("faq", 3));
-        let policy = FailingPolicy {
-            failures_in_a_row: 1,
-            ..FailingPolicy::default()
-        };
-        failing.failed(&bot("faq", 3), &policy, "boom", 1.0, 5);
-        let json = serde_json::to_string(&failing).unwrap();
-        assert_eq!(serde_json::from_str::<Failing>(&json).unwrap(), failing);
-        let little = r#"{"account":"a","handler":"faq","version":1}"#;
-        assert!(serde_json::from_str::<Failing>(little).unwrap().is_over());
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Fails(u64, f64),
-        Succeeds,
-        Waits(u64),
-        Runs,
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            4 => (0u64..100_000, 0.0..=1.0).prop_map(|(after, chance)| Step::Fails(after, chance)),
-            1 => Just(Step::Succeeds),
-            1 => (0u64..1000).prop_map(Step::Waits),
-            1 => Just(Step::Runs),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_happens_pauses_have_an_end_and_counts_are_right(
-            limit in 0u32..7,
-            steps in proptest::collection::vec(step(), 0..60),
-        ) {
-            let policy = FailingPolicy { failures_in_a_row: limit, ..FailingPolicy::default() };
-            let bot = bot("faq", 1);
-            let (mut failing, mut now_ms, mut in_a_row) = (fresh(&bot), 1_000u64, 0u32);
-            let mut waiting: Vec<u64> = Vec::new();
-            for step in steps {
-                match step {
-                    Step::Fails(after, chance) => {
-                        // Nobody calls it while it pauses.
-                        let until = failing.pause.map_or(0, |pause| pause.until_ms);
-                        now_ms = until.max(now_ms + after);
-                        prop_assert!(!failing.holds(&bot, now_ms));
-                        in_a_row += 1;
-                        let before = failing.pause;
-                        let pause = failing.failed(&bot, &policy, "x", chance, now_ms);
-                        prop_assert_eq!(pause.is_some(), limit > 0 && in_a_row >= limit);
-                        if let Some(pause) = pause {
-                            let ms = pause.until_ms - now_ms;
-                            prop_assert!((8_000..=600_000).contains(&ms), "{}", ms);
-                            prop_assert_eq!(pause.pauses, in_a_row - limit + 1);
-                            prop_assert!(before.is_none_or(|it| it.since_ms == pause.since_ms));
-                        }
-                    }
-                    Step::Succeeds => {
-                        failing.ends();
-                        in_a_row = 0;
-                    }
-                    Step::Waits(bytes) => {
-                        failing.waiting.add(bytes);
-                        waiting.push(bytes);
-                    }
-                    Step::Runs => {
-                        if let Some(bytes) = waiting.pop() {
-                            failing.waiting.remove(bytes);
-                        }
-                    }
-                }
-                prop_assert_eq!(failing.failures, in_a_row);
-                prop_assert_eq!(failing.waiting.events as usize, waiting.len());
-                prop_assert_eq!(failing.waiting.bytes, waiting.iter().sum::<u64>());
-                prop_assert_eq!(failing.is_over(), in_a_row == 0 && waiting.is_empty());
-            }
-        }
-    }
+fn is_on(pause: Option<FailingPause>, now_ms: Millis) -> bool {
+    pause.is_some_and(|pause| now_ms < pause.until_ms)
 }

@@ -85,6 +85,11 @@ pub struct Line {
 pub struct LogLine {
     /// When.
     pub at_ms: Millis,
+    /// Its place among all lines that this host keeps: larger than that of any line that
+    /// was kept before. Lines of a slow call are kept after others that were said later. 0
+    /// before it is kept.
+    #[serde(default)]
+    pub order: u64,
     /// For which account; none for a callback component, which serves none.
     pub account: Option<AccountId>,
     /// By which version.
@@ -119,6 +124,7 @@ mod tests {
     fn a_line_is_one_line_of_json_whatever_it_holds() {
         let line = LogLine {
             at_ms: 1,
+            order: 7,
             account: None,
             version: VersionNumber(2),
             event: "msg-1".into(),
@@ -129,7 +135,7 @@ mod tests {
         let json = serde_json::to_string(&line).unwrap();
         assert_eq!(
             json,
-            r#"{"at_ms":1,"account":null,"version":2,"event":"msg-1","level":"warn","context":"","text":"a\nb\u001b[2J"}"#
+            r#"{"at_ms":1,"order":7,"account":null,"version":2,"event":"msg-1","level":"warn","context":"","text":"a\nb\u001b[2J"}"#
         );
         assert_eq!(serde_json::from_str::<LogLine>(&json).unwrap(), line);
     }

@@ -1,7 +1,7 @@
 //! What a version may do beyond answering, and when it is called: the part of
 //! `handler.toml` that goes with the component.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
     ActFor, BOT_WORLD, CALLBACK_PACKAGE, CallLimit, CallLimits, ENDPOINT_WORLD, SCHEDULES_MAX,
@@ -46,6 +46,78 @@ pub struct Manifest {
     /// Which instances its events run in.
     #[serde(skip_serializing_if = "Instances::are_fresh")]
     pub instances: Instances,
+}
+
+/// What of a manifest is to be so, whatever it was; what is left out stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ManifestChange {
+    /// Whether it gets the messages that the account itself wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_messages: Option<bool>,
+    /// Whether it may open the bucket `shared`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared_bucket: Option<bool>,
+    /// Whom it may call over HTTP: all of them.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "deserialize_some_rules"
+    )]
+    pub allowed_hosts: Option<Vec<HostRule>>,
+    /// When it is called: all of its schedules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedules: Option<Vec<Schedule>>,
+    /// Of an endpoint: whether anybody may call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public: Option<bool>,
+    /// Of an endpoint: for which accounts it may act, all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub act_for: Option<ActFor>,
+    /// What becomes of events while it is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when_failing: Option<WhenFailing>,
+    /// Whether no limit of the version before stays.
+    #[serde(skip_serializing_if = "is_false")]
+    pub no_limits: bool,
+    /// Limits of its calls; others stay.
+    #[serde(skip_serializing_if = "CallLimits::is_empty")]
+    pub limits: CallLimits,
+    /// Which instances its events run in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances: Option<Instances>,
+}
+
+impl ManifestChange {
+    /// Whether nothing is to be another.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The manifest with these changes.
+    pub fn applied_to(&self, manifest: Manifest) -> Manifest {
+        let change = self.clone();
+        let limits = match change.no_limits {
+            true => CallLimits::default(),
+            false => manifest.limits,
+        };
+        Manifest {
+            own_messages: change.own_messages.unwrap_or(manifest.own_messages),
+            shared_bucket: change.shared_bucket.unwrap_or(manifest.shared_bucket),
+            allowed_hosts: change.allowed_hosts.unwrap_or(manifest.allowed_hosts),
+            schedules: change.schedules.unwrap_or(manifest.schedules),
+            public: change.public.unwrap_or(manifest.public),
+            act_for: change.act_for.unwrap_or(manifest.act_for),
+            when_failing: change.when_failing.unwrap_or(manifest.when_failing),
+            limits: limits.iter().chain(change.limits.iter()).collect(),
+            instances: change.instances.unwrap_or(manifest.instances),
+        }
+    }
+}
+
+fn deserialize_some_rules<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Vec<HostRule>>, D::Error> {
+    deserialize_rules(from).map(Some)
 }
 
 /// Which instances events run in.

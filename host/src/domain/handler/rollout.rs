@@ -1,12 +1,12 @@
 //! Rollouts: a new version serves a share of a handler's accounts first, and goes
 //! back by itself when it fails too often there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Version, VersionNumber};
-use crate::domain::{AccountId, HandlerName, Millis};
+use crate::domain::{AccountId, HandlerName, Label, Labels, Millis, label::ACCOUNT_LABELS_MAX};
 
 /// How many accounts a rollout can list. For more there is a percentage.
 pub const ACCOUNTS_MAX: usize = 1_000;
@@ -49,6 +49,8 @@ pub enum Share {
     Percent(u8),
     /// These.
     Accounts(BTreeSet<AccountId>),
+    /// Those that have one of these labels at the time.
+    Labels(BTreeSet<Label>),
 }
 
 impl Share {
@@ -62,14 +64,31 @@ impl Share {
                 ids.len()
             )),
             Self::Accounts(_) => Ok(()),
+            Self::Labels(labels) if labels.is_empty() || labels.len() > ACCOUNT_LABELS_MAX => {
+                Err(format!(
+                    "labels: takes 1 to {ACCOUNT_LABELS_MAX} labels, these are {}",
+                    labels.len()
+                ))
+            }
+            Self::Labels(_) => Ok(()),
         }
     }
 
-    /// Whether the account is among them. Always the same answer for the same account.
-    pub fn reaches(&self, handler: &HandlerName, account: &AccountId) -> bool {
+    /// Whether the account is among them. Always the same answer for the same account, as
+    /// long as its labels, in `labels`, are the same.
+    pub fn reaches(
+        &self,
+        handler: &HandlerName,
+        account: &AccountId,
+        labels: &BTreeMap<AccountId, Labels>,
+    ) -> bool {
         match self {
             Self::Percent(percent) => place(handler, account) < u64::from(*percent),
             Self::Accounts(ids) => ids.contains(account),
+            Self::Labels(wanted) => {
+                let own = labels.get(account);
+                own.is_some_and(|own| !own.is_disjoint(wanted))
+            }
         }
     }
 }
@@ -118,19 +137,23 @@ mod tests {
         text.try_into().unwrap()
     }
 
+    /// Whether an account without labels is among them.
+    fn reaches(share: &Share, handler: &str, number: u32) -> bool {
+        share.reaches(&name(handler), &id(number), &BTreeMap::new())
+    }
+
     #[test]
     fn a_share_is_about_as_large_as_it_says_and_grows_by_adding() {
-        let faq = name("faq");
         for percent in [1, 10, 50, 99, 100] {
             let reached = |percent: u8| {
                 let share = Share::Percent(percent);
-                (0..2_000).filter(move |n| share.reaches(&name("faq"), &id(*n)))
+                (0..2_000).filter(move |n| reaches(&share, "faq", *n))
             };
             let count = reached(percent).count();
             let wanted = 20 * usize::from(percent);
             assert!(count.abs_diff(wanted) < 90, "{count} of {wanted}");
             let larger = Share::Percent(percent.saturating_add(1).min(100));
-            assert!(reached(percent).all(|n| larger.reaches(&faq, &id(n))));
+            assert!(reached(percent).all(|n| reaches(&larger, "faq", n)));
         }
     }
 
@@ -138,9 +161,8 @@ mod tests {
     fn handlers_begin_with_different_accounts() {
         let share = Share::Percent(10);
         let of = |handler: &str| {
-            let handler = name(handler);
-            (0..500)
-                .filter(|n| share.reaches(&handler, &id(*n)))
+            let all = 0..500;
+            all.filter(|n| reaches(&share, handler, *n))
                 .collect::<Vec<_>>()
         };
         assert_ne!(of("faq"), of("echo"));
@@ -149,8 +171,21 @@ mod tests {
     #[test]
     fn a_list_reaches_those_on_it() {
         let share = Share::Accounts([id(1), id(2)].into());
-        assert!(share.reaches(&name("faq"), &id(1)));
-        assert!(!share.reaches(&name("faq"), &id(3)));
+        assert!(reaches(&share, "faq", 1));
+        assert!(!reaches(&share, "faq", 3));
+    }
+
+    #[test]
+    fn labels_reach_those_that_have_one_of_them() {
+        let label = |text: &str| Label::try_from(text).unwrap();
+        let share = Share::Labels([label("shop"), label("vip")].into());
+        let labels = [
+            (id(1), Labels::from([label("desk"), label("vip")])),
+            (id(2), Labels::from([label("desk")])),
+        ];
+        let labels = labels.into();
+        let of = |number| share.reaches(&name("faq"), &id(number), &labels);
+        assert_eq!([of(1), of(2), of(3)], [true, false, false]);
     }
 
     #[test]
@@ -162,6 +197,7 @@ mod tests {
             (Share::Accounts(BTreeSet::new()), false),
             (Share::Accounts((0..1_000).map(id).collect()), true),
             (Share::Accounts((0..1_001).map(id).collect()), false),
+            (Share::Labels(BTreeSet::new()), false),
         ] {
             assert_eq!(share.check().is_ok(), fits, "{share:?}");
         }

@@ -33,6 +33,9 @@ pub struct LogQuery {
     pub account: Option<AccountId>,
     /// Those that are at least so grave only.
     pub level: LogLevel,
+    /// Those only that were kept after the one with this order, in that order; none for
+    /// all, by their time.
+    pub after: Option<u64>,
     /// How many, counted from the end.
     pub lines: usize,
 }
@@ -41,7 +44,10 @@ impl LogQuery {
     /// Whether a line of the handler is among them.
     pub fn takes(&self, line: &LogLine) -> bool {
         let account = self.account.as_ref();
-        line.level >= self.level && account.is_none_or(|it| line.account.as_ref() == Some(it))
+        let is_after = self.after.is_none_or(|after| line.order > after);
+        is_after
+            && line.level >= self.level
+            && account.is_none_or(|it| line.account.as_ref() == Some(it))
     }
 }
 

@@ -609,10 +609,12 @@ pub trait Store: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> Result<Page<Failing>, StoreError>;
 
-    /// Events that wait for an account's handler, the oldest first. At most `limit`.
+    /// Events that wait for an account's handler, the oldest first, from this number on. At
+    /// most `limit`.
     async fn waiting(
         &self,
         account: &AccountId,
+        from: u64,
         limit: usize,
     ) -> Result<Vec<WaitingEvent>, StoreError>;
 

@@ -66,6 +66,7 @@ pub async fn deploy(
         name: name.clone(),
         component,
         manifest: options.manifest,
+        grants: options.grants,
         config: options.config,
         by: options.by,
         note: options.note,

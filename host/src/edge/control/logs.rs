@@ -31,7 +31,9 @@ use crate::{
 
 /// The media type of server-sent events.
 const EVENT_STREAM: &str = "text/event-stream";
-/// The event that is a line: its data is a [`LogLine`].
+/// What the last event's id was, for whoever follows on.
+const LAST_EVENT_ID: &str = "last-event-id";
+/// The event that is a line: its data is a [`LogLine`], its id the line's order.
 pub const LINE: &str = "line";
 /// The event that says how many lines were missed: its data is a [`Missed`].
 pub const MISSED: &str = "missed";
@@ -58,12 +60,15 @@ pub async fn log(
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, Problem> {
-    let query = query.only(&["account", "lines", "level", "follow"])?;
+    let query = query.only(&["account", "lines", "level", "follow", "after"])?;
     let follows = match query.get("follow") {
         Some(_) => follows(&query)?,
         None => wants_events(&headers),
     };
-    let asked = asked(handler, &query)?;
+    let asked = LogQuery {
+        after: after(&headers, &query)?,
+        ..asked(handler, &query)?
+    };
     if !follows {
         let lines = service.handler_log(asked).await?;
         return Ok(Answer(List::<LogLine>::whole(lines)).into_response());
@@ -98,10 +103,20 @@ fn asked(handler: HandlerName, query: &Query) -> Result<LogQuery, Problem> {
     };
     Ok(LogQuery {
         handler,
+        after: None,
         account: account.map_err(|error| Problem::bad_field("account", error))?,
         level: level.unwrap_or(LogLevel::Trace),
         lines,
     })
+}
+
+/// After which line: as a browser says that follows again, or in the query.
+fn after(headers: &HeaderMap, query: &Query) -> Result<Option<u64>, Problem> {
+    let last = headers.get(LAST_EVENT_ID).and_then(|it| it.to_str().ok());
+    match query.number("after")? {
+        Some(after) => Ok(Some(after)),
+        None => Ok(last.and_then(|last| last.parse().ok())),
+    }
 }
 
 fn wants_events(headers: &HeaderMap) -> bool {
@@ -133,7 +148,7 @@ async fn feed(
     // The answer begins at once, also where nothing was said yet.
     pass(&send, Bytes::from_static(b": follows\n\n")).await?;
     for line in lines {
-        pass(&send, event(LINE, &line)?).await?;
+        pass(&send, line_event(&line)?).await?;
     }
     loop {
         let next = tokio::select! {
@@ -142,7 +157,7 @@ async fn feed(
         };
         let piece = match next {
             Err(_) => Bytes::from_static(b": heartbeat\n\n"),
-            Ok(Some(Followed::Line(line))) => event(LINE, &*line)?,
+            Ok(Some(Followed::Line(line))) => line_event(&line)?,
             Ok(Some(Followed::Missed(lines))) => event(MISSED, &Missed { lines })?,
             Ok(None) => return None,
         };
@@ -152,6 +167,15 @@ async fn feed(
 
 async fn pass(send: &mpsc::Sender<Bytes>, piece: Bytes) -> Option<()> {
     send.send_timeout(piece, STALL).await.ok()
+}
+
+fn line_event(line: &LogLine) -> Option<Bytes> {
+    let event = event(LINE, line)?;
+    Some(
+        [format!("id: {}\n", line.order).as_bytes(), &event]
+            .concat()
+            .into(),
+    )
 }
 
 /// An event as it is sent. JSON has no line breaks outside of its texts, where they are

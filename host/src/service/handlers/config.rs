@@ -16,7 +16,7 @@ use crate::{
             BadConfig, CONFIG_ACCOUNTS_MAX, ConfigEntries, ConfigEntry, ConfigScope, ConfigValue,
             Layer, Layers, SECRET_MAX_BYTES, Setting, check_config_key,
         },
-        ports::{COMMIT_CHANGES_MAX, CatalogueChange, Place, VaultError},
+        ports::{CatalogueChange, Place, VaultError},
     },
     service::{Error, Service, catalogue::Entry, failing::Ended},
 };
@@ -338,17 +338,12 @@ impl Service {
         (layer, fault)
     }
 
-    /// Removes a handler's entries of all scopes. Done again when it was cut short: the
-    /// handler is there until its entries are gone.
-    pub(super) async fn remove_config(&self, name: &HandlerName) -> Result<(), Error> {
-        let scopes = self.entry(name)?.config.scopes();
-        for some in scopes.chunks(COMMIT_CHANGES_MAX) {
-            let remove =
-                |scope: &ConfigScope| CatalogueChange::RemoveConfig(name.clone(), scope.clone());
-            let changes = some.iter().map(remove).collect();
-            self.0.store.change_catalogue(changes).await?;
-        }
-        Ok(())
+    /// What removes a handler's entries of all scopes, those of single accounts first.
+    pub(super) fn config_removed(&self, name: &HandlerName) -> Result<Vec<CatalogueChange>, Error> {
+        let mut scopes = self.entry(name)?.config.scopes();
+        scopes.sort_by_key(|scope| *scope == ConfigScope::Handler);
+        let remove = |scope| CatalogueChange::RemoveConfig(name.clone(), scope);
+        Ok(scopes.into_iter().map(remove).collect())
     }
 }
 

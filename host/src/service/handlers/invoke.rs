@@ -13,7 +13,7 @@ use crate::{
         handler::VersionNumber,
         ports::{Call, CallFailure, Effects},
     },
-    service::{Error, Service, error::failure_of},
+    service::{Error, Service, catalogue::UnderWay, error::failure_of},
 };
 
 /// An event for a bot to be tried with.
@@ -54,7 +54,7 @@ impl Service {
     /// turn is not taken: its own events go on meanwhile.
     pub async fn invoke(&self, invoke: Invoke) -> Result<Invoked, Error> {
         let whose = invoke.account.as_ref();
-        let bot = self
+        let (bot, in_use) = self
             .bot_to_try(&invoke.handler, invoke.version, whose)
             .await?;
         let me = match &invoke.account {
@@ -78,6 +78,7 @@ impl Service {
             Ok(effects) => Ok(effects),
             Err(error) => Err(failure_of(error)?),
         };
+        drop(in_use);
         if is_other_version {
             self.retain_after_trial().await;
         }
@@ -92,13 +93,14 @@ impl Service {
         }
     }
 
-    /// What is to be tried for an account: this version, or the one that serves it.
-    pub(super) async fn bot_to_try(
+    /// What is to be tried for an account: this version, or the one that serves it. Its
+    /// component stays loaded as long as the other is held.
+    pub(in crate::service) async fn bot_to_try(
         &self,
         handler: &HandlerName,
         version: Option<VersionNumber>,
         account: Option<&AccountId>,
-    ) -> Result<Arc<Deployment>, Error> {
+    ) -> Result<(Arc<Deployment>, UnderWay<'_>), Error> {
         let whose = account.cloned().unwrap_or_else(AccountId::trial);
         let entry = self.entry(handler)?;
         let handler = &entry.handler;
@@ -115,15 +117,20 @@ impl Service {
             )));
         }
         let bot = match version {
-            None => Arc::clone(entry.deployment_for(&whose)),
+            None => {
+                let deployed = self.0.catalogue.now();
+                let found = deployed.deployment_by(&handler.name, &whose).cloned();
+                found.ok_or_else(|| Error::not_found("handler", &handler.name))?
+            }
             Some(number) => {
                 let version = self.version(handler, number).await?;
                 let config = entry.config.of(&whose);
                 Arc::new(handler.deployment(&Arc::new(version), config))
             }
         };
+        let in_use = self.0.catalogue.deploying(bot.version.digest);
         self.0.runtime.prepare(bot.version.digest).await?;
-        Ok(bot)
+        Ok((bot, in_use))
     }
 }
 

@@ -33,10 +33,10 @@ use super::{
 use crate::domain::{
     Digest, Handler, HandlerName, Secret,
     handler::{
-        Configuration, DeployChange, Layers, Manifest, Rollout, Scope, Share, Used, VERSIONS_KEPT,
-        Version, VersionNumber,
+        Configuration, DeployChange, Layers, Manifest, ManifestChange, Rollout, Scope, Share, Used,
+        VERSIONS_KEPT, Version, VersionNumber,
     },
-    ports::{CatalogueChange, Component},
+    ports::{COMMIT_CHANGES_MAX, CatalogueChange, Component},
 };
 use crate::{metrics, telemetry::TARGET};
 
@@ -54,6 +54,8 @@ pub struct Deploy {
     pub component: Bytes,
     /// What it is granted; none for what the version before was.
     pub manifest: Option<Manifest>,
+    /// What of that is to be another.
+    pub grants: ManifestChange,
     /// Entries of its configuration for all accounts that are set in the same step, and
     /// that it is tried out with. Other entries stay.
     pub config: BTreeMap<String, String>,
@@ -72,11 +74,22 @@ impl Deploy {
             name,
             component,
             manifest: None,
+            grants: ManifestChange::default(),
             config: BTreeMap::new(),
             by: String::new(),
             note: String::new(),
             to: None,
         }
+    }
+}
+
+impl Deploy {
+    /// What the version is granted, after this one of the handler.
+    fn granted(&self, former: Option<&Handler>) -> Manifest {
+        let given = self.manifest.clone();
+        let before = || former.map(|handler| handler.version.manifest.clone());
+        self.grants
+            .applied_to(given.or_else(before).unwrap_or_default())
     }
 }
 
@@ -222,10 +235,7 @@ impl Service {
         let config = self.config_with(&deploy.name, config, deploy.config.clone());
         let config = config.await?;
         let former = former.map(|entry| entry.handler);
-        let manifest = deploy.manifest.clone().or_else(|| {
-            let former = former.as_ref();
-            former.map(|it| it.version.manifest.clone())
-        });
+        let manifest = deploy.granted(former.as_deref());
         let number = former.as_ref().map(|it| it.newest.next());
         let version = Version {
             number: number.unwrap_or(VersionNumber::FIRST),
@@ -233,7 +243,7 @@ impl Service {
             size_bytes: component.size_bytes,
             world: component.world.clone(),
             imports: component.imports.clone(),
-            manifest: manifest.unwrap_or_default(),
+            manifest,
             deployed_ms: self.0.store.now(),
             by: deploy.by.clone(),
             note: deploy.note.clone(),
@@ -272,17 +282,15 @@ impl Service {
                 return Err(Error::BadRequest { field, problem });
             }
         }
-        if let Some(manifest) = &deploy.manifest
-            && let Err(problem) = manifest.check_schedules()
-        {
-            let field = "schedules";
-            return Err(Error::BadRequest { field, problem });
-        }
-        if let Some(manifest) = &deploy.manifest
-            && let Err(problem) = self.0.policies.calls.check(&manifest.limits)
-        {
-            let field = "limits";
-            return Err(Error::BadRequest { field, problem });
+        // What the version before was granted stays as it is, also if it would be refused by
+        // now.
+        if deploy.manifest.is_some() || !deploy.grants.is_empty() {
+            let manifest = deploy.granted(former.map(|entry| entry.handler.as_ref()));
+            let schedules = manifest.check_schedules();
+            let limits = self.0.policies.calls.check(&manifest.limits);
+            for (field, checked) in [("schedules", schedules), ("limits", limits)] {
+                checked.map_err(|problem| Error::BadRequest { field, problem })?;
+            }
         }
         match &deploy.to {
             Some((share, failures_percent)) => check_share(share, *failures_percent, former),
@@ -371,15 +379,21 @@ impl Service {
                 by,
             });
         }
-        self.remove_config(name).await?;
+        let mut changes = self.config_removed(name)?;
         let kept = self.entry(name)?.kept.into_iter();
-        let mut changes: Vec<_> = kept
-            .map(|(number, _)| CatalogueChange::RemoveVersion(name.clone(), number))
-            .collect();
+        let version = |(number, _)| CatalogueChange::RemoveVersion(name.clone(), number);
+        changes.extend(kept.map(version));
         changes.push(CatalogueChange::RemoveHandler(name.clone()));
         let mut runs = self.0.runs.lock().await;
         let change = runs.change_to(name, None, self.0.store.now());
         changes.extend(change.to_store());
+        // All in one step, but where so many accounts have entries of their own that those
+        // don't fit: the first of them go before. Cut short there, it can be done again.
+        while changes.len() > COMMIT_CHANGES_MAX {
+            let rest = changes.split_off(COMMIT_CHANGES_MAX);
+            let first = std::mem::replace(&mut changes, rest);
+            self.0.store.change_catalogue(first).await?;
+        }
         self.0.store.change_catalogue(changes).await?;
         runs.apply(change);
         drop(runs);
@@ -556,7 +570,7 @@ fn check_share(share: &Share, failures_percent: u8, former: Option<&Entry>) -> R
             "share",
             "a callback component serves the callback, which can't be shared".to_owned(),
         ),
-        Some(entry) if entry.handler.is_endpoint() && matches!(share, Share::Accounts(_)) => bad(
+        Some(entry) if entry.handler.is_endpoint() && !matches!(share, Share::Percent(_)) => bad(
             "share",
             "an endpoint serves no accounts: take --percent, which is of its requests".to_owned(),
         ),

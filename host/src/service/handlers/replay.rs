@@ -19,6 +19,9 @@ use crate::{
 
 /// How long one request replays before it gives what it has: a client waits for it.
 const REPLAY_FOR: Duration = Duration::from_secs(10);
+/// How long a request waits for another that replays, and so for most. Whoever has more of
+/// them before it is told to come again: clients wait 30 s for an answer.
+const WAIT: Duration = Duration::from_secs(12);
 
 /// Recorded events to be run.
 #[derive(Debug, Clone)]
@@ -78,7 +81,8 @@ impl ReplayedEvent {
 impl Service {
     /// Runs the last recorded events of an account, one after the other. Each sees the
     /// store as it is now: neither as it was then, nor with what those before it would
-    /// have written. One replay at a time.
+    /// have written. One replay at a time, in the order in which they come; those of
+    /// several pages take turns.
     pub async fn replay(&self, replay: Replay) -> Result<Replayed, Error> {
         if replay.last == 0 || replay.last > RECORDED_MAX as usize {
             return Err(Error::BadRequest {
@@ -86,15 +90,17 @@ impl Service {
                 problem: format!("takes 1 to {RECORDED_MAX}, this is {}", replay.last),
             });
         }
-        let _place = self.0.replaying.try_lock().map_err(|_| Error::Busy {
-            reason: "another replay is under way".to_owned(),
+        let place = tokio::time::timeout(WAIT, self.0.replaying.lock()).await;
+        let _place = place.map_err(|_| Error::Busy {
+            reason: "other replays are under way".to_owned(),
         })?;
         let account = self.account(&replay.account).await?;
         let whose = Some(&replay.account);
-        let bot = self
+        let (bot, in_use) = self
             .bot_to_try(&replay.handler, replay.version, whose)
             .await?;
         let replayed = self.replay_each(&replay, Arc::clone(&bot), account).await;
+        drop(in_use);
         if replay.version.is_some() {
             self.retain_after_trial().await;
         }

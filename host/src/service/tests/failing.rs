@@ -39,12 +39,25 @@ impl Rig {
         self.service.deploy(deploy).await.unwrap();
     }
 
-    /// These messages come, and are answered so many times.
+    /// These messages come, each from another person, and are answered so many times.
     async fn say(&self, numbers: impl IntoIterator<Item = u32>) -> usize {
         let mut answers = 0;
         for number in numbers {
-            let tasks = self.service.deliver(said(&number.to_string())).await;
-            answers += tasks.unwrap().len();
+            answers += self.say_in(&format!("wxid_{number}"), [number]).await;
+        }
+        answers
+    }
+
+    /// These messages come from one person.
+    async fn say_in(&self, person: &str, numbers: impl IntoIterator<Item = u32>) -> usize {
+        let mut answers = 0;
+        for number in numbers {
+            let mut delivery = said(&number.to_string());
+            if let Happening::Message(message) = &mut delivery.event.what {
+                message.conversation = person.to_owned();
+                message.author = person.to_owned();
+            }
+            answers += self.service.deliver(delivery).await.unwrap().len();
         }
         answers
     }
@@ -125,6 +138,79 @@ async fn a_call_that_goes_well_between_begins_the_count_anew() {
     rig.say(6..=9).await;
     assert_eq!(rig.saw(), keys(1..=9));
     assert_eq!(rig.failing().await.unwrap().failures, 4);
+}
+
+#[tokio::test]
+async fn one_person_s_poison_pauses_nobody_else() {
+    let rig = broken(WhenFailing::PassBy, FailingPolicy::default()).await;
+    rig.say_in("wxid_poison", 1..=7).await;
+    assert_eq!(rig.saw(), keys(1..=5));
+    assert_eq!(rig.became(7).await, EventOutcome::PassedBy);
+    rig.mends();
+    assert_eq!(rig.say(8..=9).await, 2);
+    let rig = rig.restart().await;
+    let failing = rig.failing().await.unwrap();
+    assert_eq!((failing.pause, failing.failures), (None, 0));
+    let own = failing.of(Some("wxid_poison")).unwrap();
+    assert_eq!((own.failures, own.passed_by), (5, 2));
+    assert_eq!(rig.say_in("wxid_poison", [10]).await, 0);
+    let paused = rig.service.paused_accounts().await.unwrap();
+    assert_eq!(paused.get(&bot()), Some(&1));
+    // One is tried, and goes well.
+    rig.saw();
+    let until_ms = own.pause.unwrap().until_ms;
+    rig.clock.store(until_ms, Ordering::SeqCst);
+    assert_eq!(rig.say_in("wxid_poison", 11..=12).await, 2);
+    assert_eq!(rig.failing().await, None);
+}
+
+#[tokio::test]
+async fn what_waits_of_one_conversation_holds_up_nobody_else() {
+    let rig = broken(WhenFailing::Wait, FailingPolicy::default()).await;
+    rig.say_in("wxid_poison", 1..=7).await;
+    rig.mends();
+    assert_eq!(rig.say([8]).await, 1);
+    assert_eq!(rig.became(7).await, EventOutcome::Waiting);
+    let rig = rig.restart().await;
+    assert_eq!(rig.say([9]).await, 1);
+    // Others are paused as well, for a shorter time: they wait, and come before.
+    rig.clock.fetch_add(1_000, Ordering::SeqCst);
+    rig.bot.breaks.store(true, Ordering::SeqCst);
+    rig.say(11..=16).await;
+    rig.mends();
+    rig.saw();
+    let failing = rig.failing().await.unwrap();
+    assert_eq!(failing.waiting.events, 3);
+    let own = failing.of(Some("wxid_poison")).unwrap().pause.unwrap();
+    let mut until_ms = [own.until_ms, failing.pause.unwrap().until_ms];
+    until_ms.sort();
+    rig.clock.store(until_ms[1], Ordering::SeqCst);
+    rig.pass(0).await;
+    assert_eq!(rig.saw(), [keys(6..=7), keys([16])].concat());
+    assert_eq!(rig.failing().await, None);
+}
+
+#[tokio::test]
+async fn what_is_poison_is_tried_alone_and_its_conversation_stays_in_order() {
+    let rig = broken(WhenFailing::Wait, FailingPolicy::default()).await;
+    rig.say_in("wxid_poison", 1..=7).await;
+    let own = async || {
+        let failing = rig.failing().await.unwrap();
+        failing.of(Some("wxid_poison")).unwrap().pause.unwrap()
+    };
+    rig.clock.store(own().await.until_ms, Ordering::SeqCst);
+    rig.pass(0).await;
+    assert_eq!(rig.saw(), keys(1..=6));
+    assert_eq!(rig.became(6).await, EventOutcome::Failed);
+    assert_eq!(own().await.pauses, 2);
+    rig.mends();
+    assert_eq!(rig.say([8]).await, 1);
+    rig.clock.store(own().await.until_ms, Ordering::SeqCst);
+    // The alarm has not been answered yet: it does not overtake what waits.
+    assert_eq!(rig.say_in("wxid_poison", [9]).await, 0);
+    rig.pass(0).await;
+    assert_eq!(rig.saw(), keys([8, 7, 9]));
+    assert_eq!(rig.failing().await, None);
 }
 
 #[tokio::test]
@@ -234,6 +320,15 @@ async fn somebody_can_end_a_pause() {
     assert_eq!(rig.saw(), keys(1..=7));
     let again = rig.service.resume_handler(&bot(), &a()).await;
     assert!(matches!(again, Err(Error::NotFound { .. })));
+    // The same of one conversation.
+    rig.bot.breaks.store(true, Ordering::SeqCst);
+    rig.say_in("wxid_poison", 11..=16).await;
+    rig.mends();
+    rig.service.resume_handler(&bot(), &a()).await.unwrap();
+    assert!(rig.service.resume_handler(&bot(), &a()).await.is_err());
+    rig.pass(0).await;
+    assert_eq!(rig.say_in("wxid_poison", [17]).await, 1);
+    assert_eq!(rig.saw(), keys(11..=17));
 }
 
 #[tokio::test]

@@ -156,9 +156,41 @@ async fn what_can_not_be_replayed_is_said() {
     };
     let unknown = rig.service.replay(version).await;
     assert!(matches!(unknown, Err(Error::NotFound { .. })));
-    let _one = rig.service.0.replaying.lock().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn replays_take_turns_and_wait_for_a_while() {
+    let rig = recording(50).await;
+    rig.deliver_all(1..=1).await;
+    let one = rig.service.0.replaying.lock().await;
     let other = rig.service.replay(replay(1)).await;
     assert!(matches!(other, Err(Error::Busy { .. })));
+    let service = rig.service.clone();
+    let waits = tokio::spawn(async move { service.replay(replay(1)).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!waits.is_finished());
+    drop(one);
+    assert_eq!(waits.await.unwrap().unwrap().events.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_tried_is_not_unloaded_meanwhile() {
+    let rig = recording(50).await;
+    let bot = HandlerName::try_from("bot").unwrap();
+    let deploy = Deploy::of(bot.clone(), Bytes::from_static(b"newer"));
+    rig.service.deploy(deploy).await.unwrap();
+    let (old, in_use) = rig
+        .service
+        .bot_to_try(&bot, Some(VersionNumber(1)), None)
+        .await
+        .unwrap();
+    let is_loaded = || {
+        let components = rig.service.0.catalogue.components();
+        components.serving.contains(&old.version.digest)
+    };
+    assert!(is_loaded());
+    drop(in_use);
+    assert!(!is_loaded());
 }
 
 #[tokio::test]

@@ -196,6 +196,72 @@ async fn a_timer_of_a_bot_that_no_longer_serves_is_dropped() {
 }
 
 #[tokio::test]
+async fn a_timer_waits_until_its_account_logs_in_again() {
+    let rig = rig(None).await;
+    rig.log_in("wxid_a", None).await.unwrap();
+    let due_ms = rig.now() + 10;
+    rig.set("1", &[("soon", due_ms), ("late", due_ms + HOUR_MS)])
+        .await;
+    rig.log_out("wxid_a").await;
+    rig.pass(60_000).await;
+    assert_eq!(rig.fired(), []);
+    let left = rig.service.timers(&id("wxid_a"), None, 9).await.unwrap();
+    assert_eq!(left.items.len(), 2);
+    let fire = rig.service.fire_timer(&id("wxid_a"), &bot(), "late").await;
+    assert!(matches!(fire, Err(Error::Conflict(_))));
+    let rig = rig.restart().await;
+    rig.pass(1_000).await;
+    assert_eq!(rig.fired(), []);
+    rig.log_in("wxid_a", None).await.unwrap();
+    rig.pass(0).await;
+    assert_eq!(rig.fired(), [for_a("soon")]);
+    rig.pass(1_000).await;
+    assert_eq!(rig.fired(), []);
+    rig.pass(HOUR_MS).await;
+    assert_eq!(rig.fired(), [for_a("late")]);
+}
+
+#[tokio::test]
+async fn who_logs_in_soon_after_a_schedule_gets_it_and_once() {
+    let rig = rig(None).await;
+    // On the hour.
+    rig.pass(HOUR_MS - rig.now() % HOUR_MS).await;
+    for account in ["wxid_a", "wxid_b"] {
+        rig.log_in(account, None).await.unwrap();
+    }
+    rig.deploy(b"hourly", &["hourly=0 * * * *"], None).await;
+    rig.log_out("wxid_a").await;
+    rig.pass(HOUR_MS).await;
+    let named = |whom: &str| (whom.to_owned(), "schedule:hourly".to_owned());
+    assert_eq!(rig.fired(), [named("wxid_b")]);
+    rig.log_in("wxid_a", None).await.unwrap();
+    // Again, though it was told already.
+    rig.log_out("wxid_b").await;
+    rig.log_in("wxid_b", None).await.unwrap();
+    rig.pass(0).await;
+    assert_eq!(rig.fired(), [named("wxid_a")]);
+    // The host is down for hours, and its clients log in a while after its start.
+    rig.log_out("wxid_a").await;
+    rig.clock
+        .fetch_add(5 * HOUR_MS + HOUR_MS / 2, Ordering::SeqCst);
+    let rig = rig.restart().await;
+    rig.pass(60_000).await;
+    assert_eq!(rig.fired(), [named("wxid_b")]);
+    rig.pass(60_000).await;
+    rig.log_in("wxid_a", None).await.unwrap();
+    rig.pass(0).await;
+    assert_eq!(rig.fired(), [named("wxid_a")]);
+    // Who comes later is left out.
+    rig.log_out("wxid_a").await;
+    rig.pass(HOUR_MS).await;
+    assert_eq!(rig.fired(), [named("wxid_b")]);
+    rig.pass(10 * 60_000).await;
+    rig.log_in("wxid_a", None).await.unwrap();
+    rig.pass(0).await;
+    assert_eq!(rig.fired(), []);
+}
+
+#[tokio::test]
 async fn a_schedule_fires_for_every_account_and_what_was_missed_once() {
     let rig = rig(None).await;
     for account in ["wxid_a", "wxid_b", "wxid_c"] {

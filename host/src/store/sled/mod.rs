@@ -455,9 +455,10 @@ impl Store for SledStore {
     async fn waiting(
         &self,
         account: &AccountId,
+        from: u64,
         limit: usize,
     ) -> Result<Vec<WaitingEvent>, StoreError> {
-        self.read(|read| read.waiting(account, limit))
+        self.read(|read| read.waiting(account, from, limit))
     }
 
     async fn recorded(&self, account: &AccountId) -> Result<Vec<Recorded>, StoreError> {

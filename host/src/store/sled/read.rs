@@ -306,14 +306,16 @@ impl Read<'_> {
         .map(unnamed)
     }
 
-    /// What waits for an account's handler, the oldest first.
+    /// What waits for an account's handler, the oldest first, from this number on.
     pub fn waiting(
         self,
         account: &AccountId,
+        from: u64,
         limit: usize,
     ) -> Result<Vec<WaitingEvent>, StoreError> {
         let prefix = codec::of_account(Table::Waiting, account);
-        self.list(self.under(&prefix, None), limit, |_, _| Ok(true))
+        let start = Bound::Included(codec::waiting(account, from).into_bytes());
+        self.list(self.from(start, &prefix), limit, |_, _| Ok(true))
     }
 
     /// What can be replayed of an account.

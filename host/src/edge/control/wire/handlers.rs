@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        AccountId, Digest, Handler, HandlerName, Millis,
+        AccountId, Digest, Handler, HandlerName, Label, Millis,
         endpoint::MOUNT,
         handler::{
-            DeployChange, FAILURES_PERCENT, Manifest, Return, Rollout, Scope, Score, Share, Used,
-            Version, VersionNumber,
+            DeployChange, FAILURES_PERCENT, Manifest, ManifestChange, Return, Rollout, Scope,
+            Score, Share, Used, Version, VersionNumber,
         },
     },
     service::DeployDone,
@@ -74,6 +74,22 @@ pub struct RolloutView {
     pub version: VersionNumber,
     /// Which component that runs.
     pub digest: Digest,
+    /// The component's size.
+    pub size_bytes: u64,
+    /// The world it was built for.
+    pub world: String,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// What it was granted.
+    pub manifest: Manifest,
+    /// When it was deployed.
+    pub deployed_ms: Millis,
+    /// Who deployed it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
+    /// What they said about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
     /// Whom it serves.
     #[serde(flatten)]
     pub to: Share,
@@ -89,9 +105,17 @@ pub struct RolloutView {
 
 impl RolloutView {
     fn new(rollout: &Rollout, score: Score) -> Self {
+        let version = &rollout.version;
         Self {
-            version: rollout.version.number,
-            digest: rollout.version.digest,
+            version: version.number,
+            digest: version.digest,
+            size_bytes: version.size_bytes,
+            world: version.world.clone(),
+            imports: version.imports.clone(),
+            manifest: version.manifest.clone(),
+            deployed_ms: version.deployed_ms,
+            by: version.by.clone(),
+            note: version.note.clone(),
             to: rollout.to.clone(),
             failures_percent: rollout.failures_percent,
             calls: score.calls,
@@ -142,6 +166,9 @@ pub struct DeployOptions {
     /// What the version is granted; as the version before if it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Manifest>,
+    /// What of that is to be another; what is left out stays.
+    #[serde(skip_serializing_if = "ManifestChange::is_empty")]
+    pub grants: ManifestChange,
     /// Entries of the handler's configuration for all accounts, set in the same step;
     /// what it is tried out with. Other entries stay.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -155,7 +182,7 @@ pub struct DeployOptions {
     pub rollout: Option<RolloutRequest>,
 }
 
-/// Whom a newer version is to serve: a percentage or a list, not both.
+/// Whom a newer version is to serve: a percentage, a list, or labels, one of them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RolloutRequest {
@@ -168,6 +195,9 @@ pub struct RolloutRequest {
     /// These accounts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accounts: Option<BTreeSet<AccountId>>,
+    /// Accounts with one of these labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeSet<Label>>,
     /// How many of its calls may fail, in percent, before it goes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures_percent: Option<u8>,
@@ -176,10 +206,11 @@ pub struct RolloutRequest {
 impl RolloutRequest {
     /// Whom it is to serve, and how many of its calls may fail.
     pub fn share(self) -> Result<(Share, u8), &'static str> {
-        let share = match (self.percent, self.accounts) {
-            (Some(percent), None) => Share::Percent(percent),
-            (None, Some(accounts)) => Share::Accounts(accounts),
-            _ => return Err("takes either percent or accounts"),
+        let share = match (self.percent, self.accounts, self.labels) {
+            (Some(percent), None, None) => Share::Percent(percent),
+            (None, Some(accounts), None) => Share::Accounts(accounts),
+            (None, None, Some(labels)) => Share::Labels(labels),
+            _ => return Err("takes one of percent, accounts and labels"),
         };
         Ok((share, self.failures_percent.unwrap_or(FAILURES_PERCENT)))
     }
@@ -294,7 +325,10 @@ mod tests {
                 .share()
         };
         assert_eq!(read(json!({"percent": 10})), Ok((Share::Percent(10), 20)));
+        let labels = Share::Labels(["shop".try_into().unwrap()].into());
+        assert_eq!(read(json!({"labels": ["shop"]})), Ok((labels, 20)));
         assert!(read(json!({})).is_err());
+        assert!(read(json!({"percent": 10, "labels": ["shop"]})).is_err());
         assert!(read(json!({"percent": 10, "accounts": ["a"]})).is_err());
     }
 }

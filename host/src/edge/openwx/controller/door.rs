@@ -1,15 +1,16 @@
 //! Who may use the controller API: whoever has its token or the admin token, or,
 //! if the settings say so, everybody on this machine but web pages of others.
 
-use std::net::IpAddr;
-
-use axum::http::{HeaderMap, HeaderValue, header, request::Parts, uri::Authority};
+use axum::http::{HeaderMap, HeaderValue, header, request::Parts};
 use url::Url;
 
 use super::answer::Answer;
 use crate::{
     domain::client::Auth,
-    edge::auth::{self, AdminToken, ControllerToken},
+    edge::{
+        auth::{self, AdminToken, ControllerToken},
+        loopback::is_own_host,
+    },
 };
 
 /// The parameter that holds a token.
@@ -85,7 +86,7 @@ impl Door {
     pub(super) fn check_origin(&self, parts: &Parts) -> Result<(), Answer> {
         let headers = &parts.headers;
         let host = header_text(headers, header::HOST.as_str());
-        if host.is_some_and(|host| !self.is_our_host(host)) {
+        if host.is_some_and(|host| !is_own_host(host, self.public_host.as_deref())) {
             // A name that somebody else has pointed to this machine.
             return Err(Answer::forbidden(
                 "the header Host names a host that is not this machine: use 127.0.0.1, [::1], \
@@ -106,20 +107,6 @@ impl Door {
             )),
             false => Ok(()),
         }
-    }
-
-    fn is_our_host(&self, host: &str) -> bool {
-        let Ok(authority) = host.parse::<Authority>() else {
-            return false;
-        };
-        let name = authority.host();
-        let bare = name.trim_start_matches('[').trim_end_matches(']');
-        let public = self.public_host.as_deref();
-        // Any other, such as 0.0.0.0, a browser does not take for this machine, and
-        // says nothing of the page that asks.
-        bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-            || name.eq_ignore_ascii_case("localhost")
-            || public.is_some_and(|public| name.eq_ignore_ascii_case(public))
     }
 }
 
