@@ -25,6 +25,7 @@ mod state;
 mod tests;
 mod ticker;
 mod timers;
+mod unfit;
 mod warm;
 
 use std::{fmt, path::Path, sync::Arc};

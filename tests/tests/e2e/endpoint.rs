@@ -14,9 +14,9 @@ use tokio::{
 use wxhost_tests::{Host, Result, check, guests, host::Settings, poll};
 
 /// How long something may take that does not wait for anything.
-const PROMPT: Duration = Duration::from_secs(5);
+pub const PROMPT: Duration = Duration::from_secs(5);
 /// How long a limit of these tests and what follows from it may take on a busy machine.
-const ENDED: Duration = Duration::from_secs(15);
+pub const ENDED: Duration = Duration::from_secs(15);
 const MIB: u64 = 1024 * 1024;
 
 /// A host whose endpoints have little of everything.
@@ -32,7 +32,7 @@ fn strict() -> Settings {
 }
 
 /// Deploys a guest, and gives what was answered.
-async fn deploy(host: &Host, name: &str, guest: &str, manifest: Value) -> Result<Value> {
+pub async fn deploy(host: &Host, name: &str, guest: &str, manifest: Value) -> Result<Value> {
     let component = fs::read(guests::path(guest)?)?;
     let options = json!({ "manifest": manifest });
     let answer = host.api()?.deploy_with(name, component, &options).await?;
@@ -47,17 +47,17 @@ async fn hostile(settings: Settings) -> Result<Host> {
     Ok(host)
 }
 
-fn url(host: &Host, path: &str) -> Result<String> {
+pub fn url(host: &Host, path: &str) -> Result<String> {
     Ok(format!("http://{}{path}", host.address()?))
 }
 
-async fn get(host: &Host, path: &str) -> Result<Response> {
+pub async fn get(host: &Host, path: &str) -> Result<Response> {
     let asked = Client::new().get(url(host, path)?);
     Ok(asked.timeout(ENDED).send().await?)
 }
 
 /// The text of an answer with this status.
-async fn text(host: &Host, path: &str, status: u16) -> Result<String> {
+pub async fn text(host: &Host, path: &str, status: u16) -> Result<String> {
     let response = get(host, path).await?;
     let found = response.status().as_u16();
     let text = response.text().await?;
@@ -66,7 +66,7 @@ async fn text(host: &Host, path: &str, status: u16) -> Result<String> {
 }
 
 /// A problem with this status and slug, which tells nothing of the guest.
-async fn problem(host: &Host, path: &str, status: u16, slug: &str) -> Result<()> {
+pub async fn problem(host: &Host, path: &str, status: u16, slug: &str) -> Result<()> {
     let text = text(host, path, status).await?;
     let document: Value = serde_json::from_str(&text)?;
     let kind = format!("urn:wxhost:problem:{slug}");
@@ -102,14 +102,14 @@ async fn cut_off(host: &Host, path: &str) -> Result<u64> {
     }
 }
 
-async fn open(host: &Host, head: &str) -> Result<TcpStream> {
+pub async fn open(host: &Host, head: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(host.address()?).await?;
     stream.write_all(head.as_bytes()).await?;
     Ok(stream)
 }
 
 /// Reads until this has come.
-async fn until(stream: &mut TcpStream, wanted: &str) -> Result<String> {
+pub async fn until(stream: &mut TcpStream, wanted: &str) -> Result<String> {
     poll::within(wanted, ENDED, async {
         let mut read = Vec::new();
         loop {

@@ -18,6 +18,7 @@ mod control;
 mod cookbook;
 mod durability;
 mod endpoint;
+mod endpoint_foreign;
 mod failing;
 mod fixtures;
 mod guests;
