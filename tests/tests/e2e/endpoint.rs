@@ -519,6 +519,27 @@ async fn clients_that_keep_still_are_sent_away_and_hold_nobody_up() -> Result<()
 }
 
 #[tokio::test]
+async fn a_client_that_reads_nothing_is_cut_off_whoever_wrote() -> Result<()> {
+    // No limit of endpoints ends it.
+    let settings = Settings::default()
+        .limit("concurrent_calls", 4)
+        .set("endpoints.idle_ms", 300_000)
+        .set("endpoints.wall_ms", 300_000)
+        .set("endpoints.response_bytes", 64 * MIB)
+        .set("server.idle_ms", 1_000);
+    let host = hostile(settings).await?;
+    let head = "GET /x/h/endless-body HTTP/1.1\r\nHost: h\r\n\r\n";
+    let deaf = open(&host, head).await?;
+    poll::until("its place is free again", ENDED, async || {
+        let answer = get(&host, "/x/h/any").await?;
+        Ok((answer.status() == 200).then_some(()))
+    })
+    .await?;
+    drop(deaf);
+    host.end().await
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_ends_its_call() -> Result<()> {
     // One call of an endpoint at a time, and all the time in the world for it.
     let settings = Settings::default()
@@ -528,12 +549,14 @@ async fn a_client_that_leaves_ends_its_call() -> Result<()> {
         .set("endpoints.wall_ms", 300_000)
         .set("server.drain_ms", 300);
     let host = hostile(settings).await?;
-    for path in ["silent", "stall-after-head"] {
-        let head = format!("GET /x/h/{path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let expects = "Expect: 100-continue\r\nContent-Length: 1\r\n";
+    for (path, more, sign) in [
+        ("silent", expects, "100 Continue"),
+        ("stall-after-head", "", "half of it"),
+    ] {
+        let head = format!("GET /x/h/{path} HTTP/1.1\r\nHost: h\r\n{more}\r\n");
         let mut stream = open(&host, &head).await?;
-        if path == "stall-after-head" {
-            until(&mut stream, "half of it").await?;
-        }
+        until(&mut stream, sign).await?;
         drop(stream);
         poll::until("its place is free again", ENDED, async || {
             let answer = get(&host, "/x/h/any").await?;
@@ -541,6 +564,14 @@ async fn a_client_that_leaves_ends_its_call() -> Result<()> {
         })
         .await?;
     }
+    // What they said is kept.
+    poll::until("both said something", PROMPT, async || {
+        let kept = host.cli(&["handler", "logs", "h"]).await?;
+        let kept = String::from_utf8_lossy(&kept.stdout).into_owned();
+        let both = ["it keeps still", "it stalls"].map(|line| kept.contains(line));
+        Ok((both == [true, true]).then_some(()))
+    })
+    .await?;
     // So does the host's end.
     let head = "GET /x/h/stall-after-head HTTP/1.1\r\nHost: h\r\n\r\n";
     let mut stream = open(&host, head).await?;
