@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds all guests and puts them into target/guests/. JavaScript ones only when
-# npm is there, Python ones only when python3 is; `--rust-only` leaves both out.
+# npm is there, Python ones only when python3 is; `--rust-only` leaves both out, and those
+# of `foreign` with them.
 set -eu
 
 rust_only=no
@@ -46,8 +47,9 @@ if [ "$rust_only" = yes ]; then
 elif ! command -v npm >/dev/null; then
     echo "npm is not there: no JavaScript guests" >&2
 else
-    for bot in guests/faq; do
-        name=$(basename "$bot")
+    for bot in guests/faq guests/foreign/js; do
+        # Built by the package `foreign-js` in `foreign/js`.
+        name=$(echo "${bot#guests/}" | tr / -)
         modules="$bot/node_modules/.package-lock.json"
         if [ ! -f "$modules" ] || [ "$bot/package-lock.json" -nt "$modules" ]; then
             # Not `npm ci`: it insists on the compiler's packages for all
@@ -55,8 +57,8 @@ else
             (cd "$bot" && npm install --no-save --no-audit --no-fund)
             touch "$modules"
         fi
-        newer=$(find "$bot/package.json" "$bot/package-lock.json" "$bot/src" guests/sdk-js wit \
-            -type f -newer "$out/$name.wasm" 2>/dev/null || echo "not built yet")
+        newer=$(find "$bot/package.json" "$bot/package-lock.json" "$bot/src" guests/sdk-js \
+            guests/foreign/wit wit -type f -newer "$out/$name.wasm" 2>/dev/null || echo "not built yet")
         if [ -n "$newer" ]; then
             (cd "$bot" && npm run --silent build)
             mv "$bot/$name.wasm" "$out/$name.wasm"
@@ -96,6 +98,23 @@ else
             mv "$out/$name.wasm.new" "$out/$name.wasm"
         fi
     done
+    # As others make them: with nothing of ours.
+    newer=$(find guests/foreign/python guests/foreign/wit wit "$wanted" -name __pycache__ -prune -o \
+        -type f -newer "$out/foreign-python.wasm" -print 2>/dev/null || echo "not built yet")
+    if [ -n "$newer" ]; then
+        "$python/bin/componentize-py" -d guests/foreign/wit -w proxy componentize site_app \
+            -p guests/foreign/python/src -o "$out/foreign-python.wasm.new"
+        mv "$out/foreign-python.wasm.new" "$out/foreign-python.wasm"
+    fi
+fi
+
+# A workspace of its own, with the crates that Spin needs.
+if [ "$rust_only" = no ]; then
+    spin="${CARGO_TARGET_DIR:-target}/spin"
+    cargo build --locked --release --target "$target" --target-dir "$spin" \
+        --manifest-path guests/foreign/spin/Cargo.toml --lib --examples
+    place "$spin/$target/release/foreign_spin.wasm" "$out/foreign-spin.wasm"
+    place "$spin/$target/release/examples/foreign_spin_store.wasm" "$out/foreign-spin-store.wasm"
 fi
 
 printf '\n%-24s %10s\n' guest bytes

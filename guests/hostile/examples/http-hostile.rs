@@ -16,7 +16,7 @@ use wasip2::{
     http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam},
     io::streams::OutputStream,
 };
-use wxhost_sdk::{config, endpoint, kv, send_text};
+use wxhost_sdk::{config, endpoint, kv, log, send_text};
 
 struct Hostile;
 
@@ -38,7 +38,12 @@ impl Guest for Hostile {
             ("loop", _) => loop {
                 black_box(());
             },
-            ("silent", _) => keep_still(),
+            ("silent", _) => {
+                log::info("it keeps still");
+                // Clients that wait for that are told to go on now.
+                read(&request);
+                keep_still();
+            }
             ("nothing", _) => drop(answer),
             ("trap", _) => panic!("it was asked to"),
             ("trap-after-head", _) => {
@@ -47,6 +52,7 @@ impl Guest for Hostile {
             }
             ("stall-after-head", _) => {
                 let _body = begun(answer, b"half of it");
+                log::info("it stalls");
                 keep_still();
             }
             ("unfinished", _) => drop(begun(answer, b"half of it")),
@@ -89,6 +95,13 @@ fn act(account: &str) -> String {
     match acted {
         Ok(task) => task,
         Err(error) => error.to_string(),
+    }
+}
+
+fn read(request: &IncomingRequest) {
+    let Ok(body) = request.consume() else { return };
+    if let Ok(stream) = body.stream() {
+        while stream.blocking_read(PIECE.len() as u64).is_ok() {}
     }
 }
 

@@ -16,5 +16,6 @@ pub(crate) mod openwx;
 pub(crate) mod server;
 #[cfg(test)]
 mod tests;
+mod unread;
 pub(crate) mod websocket;
 pub(crate) mod wehub;

@@ -20,6 +20,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::unread::MustRead;
+
 /// Headers of one request, in bytes: WeHub's have a few hundred.
 const HEADERS_MAX_BYTES: usize = 64 * 1024;
 /// How long the server rests when the machine has no more sockets to give.
@@ -37,8 +39,9 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Connections at the same time. More are refused by waiting.
     pub connections_max: u32,
-    /// How long a client may take to send the headers of a request, in ms; also
-    /// how long an idle connection is kept.
+    /// How long a client may take to send the headers of a request, in ms; also how long
+    /// an idle connection is kept, and how long a client may take nothing of what is
+    /// written to it.
     pub idle_ms: u64,
     /// How long connections may take to end when the host ends, in ms.
     pub drain_ms: u64,
@@ -161,6 +164,7 @@ pub(crate) async fn run(
             request.extensions_mut().insert(with_cut.clone());
             service.call(request)
         });
+        let stream = MustRead::new(stream, Duration::from_millis(config.idle_ms));
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let ending = open.ending.clone();
         open.serve(async move {

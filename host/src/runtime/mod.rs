@@ -25,6 +25,7 @@ mod state;
 mod tests;
 mod ticker;
 mod timers;
+mod unfit;
 mod warm;
 
 use std::{fmt, path::Path, sync::Arc};
@@ -40,8 +41,8 @@ use crate::domain::{
     endpoint::EndpointPolicy,
     handler::{FailureKind, Used},
     ports::{
-        ActionCheck, Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, Effects,
-        InUse, Runtime, Store, Visit, VisitError, Visited,
+        ActionCheck, Answer, Ask, Call, CallError, CallFailure, ClientFault, Component,
+        ComponentError, CutShort, Effects, InUse, Runtime, Store, Visit, VisitError, Visited,
     },
 };
 use crate::metrics;
@@ -152,7 +153,13 @@ impl Runtime for Wasm {
         let wait = self.host.limits.queue_wait();
         let name = &visit.endpoint.handler;
         let waiting = metrics::get().waiting();
-        let room = self.engine.endpoint_room(name, wait).await?;
+        let room = tokio::select! {
+            room = self.engine.endpoint_room(name, wait) => room?,
+            () = visit.gone.cancelled() => {
+                return Err(VisitError::ByClient(ClientFault::Gone, CutShort::default()));
+            }
+            () = visit.ending.cancelled() => return Err(VisitError::Ending(CutShort::default())),
+        };
         drop(waiting);
         endpoint::visit(&self.engine, &self.host, guest, room, visit).await
     }

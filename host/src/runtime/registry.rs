@@ -27,6 +27,7 @@ use super::{
     engine::Engine,
     slow::step_back,
     state::{CallState, CallbackErrand},
+    unfit,
 };
 use crate::{
     domain::{
@@ -130,7 +131,7 @@ impl Registry {
     /// Compiles a component and checks that it has a world of ours and links. It is kept
     /// on disk, so that compiling is never done twice, but not yet in memory.
     pub async fn take_in(&self, bytes: Bytes) -> Result<(Component, Guest), ComponentError> {
-        check_preamble(&bytes, self.component_bytes)?;
+        unfit::check_preamble(&bytes, self.component_bytes)?;
         let digest = Digest::of(&bytes);
         let size_bytes = bytes.len() as u64;
         let (wasm, compile_ms) = self.compiled(digest, bytes.clone()).await?;
@@ -275,12 +276,7 @@ impl Registry {
                 .map_err(|error| ComponentError::Host(error.to_string()))
         };
         match tokio::time::timeout(self.compile_time, work).await {
-            Ok(compiled) => compiled?.map_err(|error| {
-                ComponentError::Unfit(format!(
-                    "it is no component that can be run: {}",
-                    chain(&error)
-                ))
-            }),
+            Ok(compiled) => compiled?.map_err(|error| unfit::uncompiled(&error)),
             Err(_) => Err(late()),
         }
     }
@@ -300,16 +296,19 @@ impl Registry {
         let exports: Vec<_> = kind.exports(&self.engine).map(|(name, _)| name).collect();
         let has = |export: &str| exports.iter().any(|name| name.starts_with(export));
         match (has(BOT_EXPORT), has(CALLBACK_EXPORT)) {
-            (true, false) => self.link_bot(component).map(Guest::Bot).map_err(unlinked),
+            (true, false) => self
+                .link_bot(component)
+                .map(Guest::Bot)
+                .map_err(unfit::unlinked),
             (false, true) => {
                 let linked = self.link_callback(component);
-                linked.map(Guest::Callback).map_err(unlinked)
+                linked.map(Guest::Callback).map_err(unfit::unlinked)
             }
             (false, false) if has(ENDPOINT_EXPORT) => {
                 let linked = self.link_endpoint(component);
-                linked.map(Guest::Endpoint).map_err(unlinked)
+                linked.map(Guest::Endpoint).map_err(unfit::unlinked)
             }
-            _ => Err(of_no_world(&exports)),
+            _ => Err(unfit::of_no_world(&exports)),
         }
     }
 
@@ -340,10 +339,6 @@ impl Registry {
     }
 }
 
-fn unlinked(error: wasmtime::Error) -> ComponentError {
-    ComponentError::Unfit(format!("it does not link: {}", chain(&error)))
-}
-
 /// Threads that compile, as many as there are cores, but with less of a claim to them than
 /// those that answer.
 fn compilers() -> Result<ThreadPool, ComponentError> {
@@ -354,45 +349,8 @@ fn compilers() -> Result<ThreadPool, ComponentError> {
     started.map_err(|error| ComponentError::Host(error.to_string()))
 }
 
-/// Says what each world wants and what is there instead.
-fn of_no_world(exports: &[&str]) -> ComponentError {
-    let found = match exports {
-        [] => "nothing".to_owned(),
-        exports => exports.join(", "),
-    };
-    ComponentError::Unfit(format!(
-        "it has no world of this host, or two: a bot ({BOT_WORLD}) exports \
-         wxhost:bot/handler@0.1.0, a callback component ({CALLBACK_WORLD}) exports \
-         wxhost:callback/handler@0.1.0, an endpoint ({ENDPOINT_WORLD}, or wasi:http/proxy) \
-         wasi:http/incoming-handler@0.2, this exports {found}"
-    ))
-}
-
 fn foldhash() -> impl Hasher {
     std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().build_hasher()
-}
-
-/// Says at once what a file is that is no component: people upload the wrong
-/// one more often than a broken one.
-fn check_preamble(bytes: &[u8], max_bytes: u64) -> Result<(), ComponentError> {
-    let unfit = |text: String| Err(ComponentError::Unfit(text));
-    if bytes.len() as u64 > max_bytes {
-        return unfit(format!(
-            "it has {} bytes, at most {max_bytes} are taken (limits.component_bytes)",
-            bytes.len()
-        ));
-    }
-    match (bytes.get(..4), bytes.get(4..8)) {
-        (Some(b"\0asm"), Some([0x0d, 0, 1, 0])) => Ok(()),
-        (Some(b"\0asm"), Some([1, 0, 0, 0])) => {
-            unfit("it is a core module, no component: build it for wasm32-wasip2".to_owned())
-        }
-        (Some(b"\0asm"), _) => unfit("it is WebAssembly of an unknown version".to_owned()),
-        _ => unfit(
-            "it is no component: the file does not begin with \\0asm, as WebAssembly does"
-                .to_owned(),
-        ),
-    }
 }
 
 /// Writes compiled code and beside it its digest, which is there only when the

@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 
 use crate::{Context, Result, check, fail, openwx::escaped};
 
-/// How long one answer may take. Deploying a whole Python runtime is the longest: some
-/// seconds, or two minutes on a machine that does much else.
-const ANSWER_MAX: Duration = Duration::from_secs(150);
+/// How long one answer may take. Deploying a large component is the longest.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// How long a deployment may take: the engine of another language compiles for minutes on a
+/// machine that runs other tests too.
+const DEPLOY_MAX: Duration = Duration::from_secs(600);
 /// How many entries a page of a listing has that is read to its end.
 const PAGE: usize = 1000;
 
@@ -169,7 +171,7 @@ impl Api {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        let request = request.timeout(ANSWER_MAX).multipart(form);
+        let request = request.timeout(DEPLOY_MAX).multipart(form);
         Answer::read(format!("PUT {path}"), request.send().await?).await
     }
 

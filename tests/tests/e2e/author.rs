@@ -22,10 +22,14 @@ const COMMAND_MAX: Duration = Duration::from_secs(15 * 60);
 /// How long a chat may take to say something.
 const SAYS_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// Before the section of a language in the guide.
-const SECTIONS: [(&str, &str); 3] = [
+const SECTIONS: [(&str, &str); 4] = [
     ("rust", "### Five minutes in Rust\n"),
     ("js", "### Five minutes in JavaScript\n"),
     ("python", "### Five minutes in Python\n"),
+    (
+        "endpoint",
+        "### An endpoint in Rust, JavaScript or Python\n",
+    ),
 ];
 
 /// The guide's own commands for a language, one in a line.
@@ -41,6 +45,17 @@ fn commands(lang: &str) -> Result<Vec<String>> {
     let section = section.split("\n## ").next().unwrap_or_default();
     let lines = section.lines().filter_map(|line| line.strip_prefix("    "));
     Ok(lines.map(str::to_owned).collect())
+}
+
+/// The guide's commands for an endpoint in a language: up to those for the next one.
+fn endpoint_commands(lang: &str) -> Result<Vec<String>> {
+    let all = commands("endpoint")?;
+    let begins = format!("wxhost new hook-{lang} ");
+    let own = all
+        .into_iter()
+        .skip_while(|line| !line.starts_with(&begins));
+    let is_next = |line: &str| line.starts_with("wxhost new ") && !line.starts_with(&begins);
+    Ok(own.take_while(|line| !is_next(line)).collect())
 }
 
 /// A folder for a project, and what its commands are run with.
@@ -135,6 +150,48 @@ async fn the_guide_leads_to_an_answer_in_javascript() -> Result<()> {
 #[tokio::test]
 async fn the_guide_leads_to_an_answer_in_python() -> Result<()> {
     follow("python").await
+}
+
+/// Follows the guide to an endpoint, and has an account say something.
+async fn follow_to_an_endpoint(lang: &str) -> Result<()> {
+    let host = Host::with(patient()).await?;
+    let a = host.wehub("wxid_a")?.login().await?;
+    let dir = host.home().to_owned();
+    let mut desk = Desk { host: &host, dir };
+    let mut token = String::new();
+    let mut answer = String::new();
+    for line in endpoint_commands(lang)? {
+        let line = line.replace(
+            "http://127.0.0.1:2000",
+            &format!("http://{}", host.address()?),
+        );
+        let printed = desk.run(&line.replace("$TOKEN", &token)).await?;
+        let mut words = printed.split_whitespace();
+        if let Some(word) = words.find(|word| word.starts_with("wxe_")) {
+            word.clone_into(&mut token);
+        }
+        answer = printed;
+    }
+    check!(!token.is_empty(), "the deployment prints the token");
+    check!(answer.contains("wxid_a-"), "no task: {answer}");
+    let task = a.pull_task().await?;
+    task.says("The tea is ready.")?.to("wxid_friend")?;
+    host.end().await
+}
+
+#[tokio::test]
+async fn the_guide_leads_to_an_endpoint_in_rust() -> Result<()> {
+    follow_to_an_endpoint("rust").await
+}
+
+#[tokio::test]
+async fn the_guide_leads_to_an_endpoint_in_javascript() -> Result<()> {
+    follow_to_an_endpoint("js").await
+}
+
+#[tokio::test]
+async fn the_guide_leads_to_an_endpoint_in_python() -> Result<()> {
+    follow_to_an_endpoint("python").await
 }
 
 #[tokio::test]

@@ -14,9 +14,9 @@ use tokio::{
 use wxhost_tests::{Host, Result, check, guests, host::Settings, poll};
 
 /// How long something may take that does not wait for anything.
-const PROMPT: Duration = Duration::from_secs(5);
+pub const PROMPT: Duration = Duration::from_secs(5);
 /// How long a limit of these tests and what follows from it may take on a busy machine.
-const ENDED: Duration = Duration::from_secs(15);
+pub const ENDED: Duration = Duration::from_secs(15);
 const MIB: u64 = 1024 * 1024;
 
 /// A host whose endpoints have little of everything.
@@ -32,7 +32,7 @@ fn strict() -> Settings {
 }
 
 /// Deploys a guest, and gives what was answered.
-async fn deploy(host: &Host, name: &str, guest: &str, manifest: Value) -> Result<Value> {
+pub async fn deploy(host: &Host, name: &str, guest: &str, manifest: Value) -> Result<Value> {
     let component = fs::read(guests::path(guest)?)?;
     let options = json!({ "manifest": manifest });
     let answer = host.api()?.deploy_with(name, component, &options).await?;
@@ -47,17 +47,17 @@ async fn hostile(settings: Settings) -> Result<Host> {
     Ok(host)
 }
 
-fn url(host: &Host, path: &str) -> Result<String> {
+pub fn url(host: &Host, path: &str) -> Result<String> {
     Ok(format!("http://{}{path}", host.address()?))
 }
 
-async fn get(host: &Host, path: &str) -> Result<Response> {
+pub async fn get(host: &Host, path: &str) -> Result<Response> {
     let asked = Client::new().get(url(host, path)?);
     Ok(asked.timeout(ENDED).send().await?)
 }
 
 /// The text of an answer with this status.
-async fn text(host: &Host, path: &str, status: u16) -> Result<String> {
+pub async fn text(host: &Host, path: &str, status: u16) -> Result<String> {
     let response = get(host, path).await?;
     let found = response.status().as_u16();
     let text = response.text().await?;
@@ -66,7 +66,7 @@ async fn text(host: &Host, path: &str, status: u16) -> Result<String> {
 }
 
 /// A problem with this status and slug, which tells nothing of the guest.
-async fn problem(host: &Host, path: &str, status: u16, slug: &str) -> Result<()> {
+pub async fn problem(host: &Host, path: &str, status: u16, slug: &str) -> Result<()> {
     let text = text(host, path, status).await?;
     let document: Value = serde_json::from_str(&text)?;
     let kind = format!("urn:wxhost:problem:{slug}");
@@ -102,14 +102,14 @@ async fn cut_off(host: &Host, path: &str) -> Result<u64> {
     }
 }
 
-async fn open(host: &Host, head: &str) -> Result<TcpStream> {
+pub async fn open(host: &Host, head: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(host.address()?).await?;
     stream.write_all(head.as_bytes()).await?;
     Ok(stream)
 }
 
 /// Reads until this has come.
-async fn until(stream: &mut TcpStream, wanted: &str) -> Result<String> {
+pub async fn until(stream: &mut TcpStream, wanted: &str) -> Result<String> {
     poll::within(wanted, ENDED, async {
         let mut read = Vec::new();
         loop {
@@ -519,6 +519,27 @@ async fn clients_that_keep_still_are_sent_away_and_hold_nobody_up() -> Result<()
 }
 
 #[tokio::test]
+async fn a_client_that_reads_nothing_is_cut_off_whoever_wrote() -> Result<()> {
+    // No limit of endpoints ends it.
+    let settings = Settings::default()
+        .limit("concurrent_calls", 4)
+        .set("endpoints.idle_ms", 300_000)
+        .set("endpoints.wall_ms", 300_000)
+        .set("endpoints.response_bytes", 64 * MIB)
+        .set("server.idle_ms", 1_000);
+    let host = hostile(settings).await?;
+    let head = "GET /x/h/endless-body HTTP/1.1\r\nHost: h\r\n\r\n";
+    let deaf = open(&host, head).await?;
+    poll::until("its place is free again", ENDED, async || {
+        let answer = get(&host, "/x/h/any").await?;
+        Ok((answer.status() == 200).then_some(()))
+    })
+    .await?;
+    drop(deaf);
+    host.end().await
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_ends_its_call() -> Result<()> {
     // One call of an endpoint at a time, and all the time in the world for it.
     let settings = Settings::default()
@@ -528,12 +549,14 @@ async fn a_client_that_leaves_ends_its_call() -> Result<()> {
         .set("endpoints.wall_ms", 300_000)
         .set("server.drain_ms", 300);
     let host = hostile(settings).await?;
-    for path in ["silent", "stall-after-head"] {
-        let head = format!("GET /x/h/{path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let expects = "Expect: 100-continue\r\nContent-Length: 1\r\n";
+    for (path, more, sign) in [
+        ("silent", expects, "100 Continue"),
+        ("stall-after-head", "", "half of it"),
+    ] {
+        let head = format!("GET /x/h/{path} HTTP/1.1\r\nHost: h\r\n{more}\r\n");
         let mut stream = open(&host, &head).await?;
-        if path == "stall-after-head" {
-            until(&mut stream, "half of it").await?;
-        }
+        until(&mut stream, sign).await?;
         drop(stream);
         poll::until("its place is free again", ENDED, async || {
             let answer = get(&host, "/x/h/any").await?;
@@ -541,6 +564,14 @@ async fn a_client_that_leaves_ends_its_call() -> Result<()> {
         })
         .await?;
     }
+    // What they said is kept.
+    poll::until("both said something", PROMPT, async || {
+        let kept = host.cli(&["handler", "logs", "h"]).await?;
+        let kept = String::from_utf8_lossy(&kept.stdout).into_owned();
+        let both = ["it keeps still", "it stalls"].map(|line| kept.contains(line));
+        Ok((both == [true, true]).then_some(()))
+    })
+    .await?;
     // So does the host's end.
     let head = "GET /x/h/stall-after-head HTTP/1.1\r\nHost: h\r\n\r\n";
     let mut stream = open(&host, head).await?;

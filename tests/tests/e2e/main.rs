@@ -20,6 +20,7 @@ mod cookbook;
 mod durability;
 mod endpoint;
 mod endpoint_asks;
+mod endpoint_foreign;
 mod failing;
 mod fixtures;
 mod guests;

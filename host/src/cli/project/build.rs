@@ -65,15 +65,12 @@ pub async fn build(project: &Project) -> Result<Built, Failure> {
     match (&project.toml.build.command, Language::of(dir)) {
         (Some(line), _) => shell(dir, line).await?,
         (None, Some(Language::Rust)) => cargo(project).await?,
-        (None, Some(Language::Js)) => npm(dir).await?,
-        (None, Some(Language::Python)) => {
-            check_world(project.toml.world)?;
-            componentize_py(project).await?;
-        }
+        (None, Some(Language::Js)) => npm(project).await?,
+        (None, Some(Language::Python)) => componentize_py(project).await?,
         (None, None) => {
             return Err(Failure::Usage(format!(
-                "{} has neither Cargo.toml, package.json nor src/bot.py: say with `command` in \
-                 [build] of {FILE} how it is built",
+                "{} has neither Cargo.toml, package.json, src/bot.py nor src/serve.py: say with \
+                 `command` in [build] of {FILE} how it is built",
                 dir.display()
             )));
         }
@@ -97,7 +94,40 @@ async fn shell(dir: &Path, line: &str) -> Result<(), Failure> {
     )
 }
 
-async fn npm(dir: &Path) -> Result<(), Failure> {
+/// What bots in JavaScript are built with. It knows nothing of `wasi:http`.
+const TOOL_FOR_BOTS: &str = "componentize-qjs";
+
+/// Fails when a script builds bots and the project is none.
+fn check_script(package: &str, world: World) -> Result<(), Failure> {
+    #[derive(Default, Deserialize)]
+    struct Package {
+        #[serde(default)]
+        scripts: Scripts,
+    }
+    #[derive(Default, Deserialize)]
+    struct Scripts {
+        #[serde(default)]
+        build: String,
+    }
+    // What npm can't read, it says itself.
+    let package: Package = serde_json::from_str(package).unwrap_or_default();
+    match package.scripts.build.contains(TOOL_FOR_BOTS) && world != World::Bot {
+        true => Err(Failure::Usage(format!(
+            "{FILE} says `world = {:?}`, and `build` in package.json runs {TOOL_FOR_BOTS}, which \
+             is for bots: endpoints are built by jco (`wxhost new NAME --lang js --world endpoint` \
+             begins one), callback components in Rust",
+            world.as_str()
+        ))),
+        false => Ok(()),
+    }
+}
+
+async fn npm(project: &Project) -> Result<(), Failure> {
+    let dir = &project.dir;
+    let package = dir.join("package.json");
+    let text = fs::read_to_string(&package);
+    let text = text.map_err(|error| Failure::local(package.display(), error))?;
+    check_script(&text, project.toml.world)?;
     tools::check_npm_packages(dir)?;
     let mut npm = command("npm", dir);
     npm.args(["run", "--silent", "build"]);
@@ -108,31 +138,45 @@ async fn npm(dir: &Path) -> Result<(), Failure> {
     )
 }
 
-/// The SDK for Python is one for bots: it imports what other worlds do not have.
-fn check_world(world: World) -> Result<(), Failure> {
+/// What componentize-py is told of a project of this world.
+fn python_arguments(world: World) -> Result<&'static [&'static str], Failure> {
     match world {
-        World::Bot => Ok(()),
-        other => Err(Failure::Usage(format!(
-            "{FILE} says `world = {:?}`, and the SDK for Python is for bots: write it in Rust, or \
-             say with `command` in [build] how it is built",
-            other.as_str()
-        ))),
-    }
-}
-
-async fn componentize_py(project: &Project) -> Result<(), Failure> {
-    let program = tools::componentize_py(&project.dir).await?;
-    let mut componentize = command(program, &project.dir);
-    componentize
-        .args(["-d", "wxhost/wit", "-w", project.toml.world.as_str()])
-        .args([
+        World::Bot => Ok(&[
+            "-d",
+            "wxhost/wit",
+            "-w",
+            "bot",
             "componentize",
             "bot",
             "-p",
             "src",
             "-p",
             "wxhost/sdk-python",
-        ])
+        ]),
+        // Without the SDK, which imports what endpoints do not have.
+        World::Endpoint => Ok(&[
+            "-d",
+            "wxhost/wit/endpoint",
+            "-w",
+            "endpoint",
+            "componentize",
+            "serve",
+            "-p",
+            "src",
+        ]),
+        World::Callback => Err(Failure::Usage(format!(
+            "{FILE} says `world = \"callback\"`, and there is no SDK in Python for those: write it \
+             in Rust, or say with `command` in [build] how it is built"
+        ))),
+    }
+}
+
+async fn componentize_py(project: &Project) -> Result<(), Failure> {
+    let arguments = python_arguments(project.toml.world)?;
+    let program = tools::componentize_py(&project.dir).await?;
+    let mut componentize = command(program, &project.dir);
+    componentize
+        .args(arguments)
         .arg("-o")
         .arg(&project.toml.component);
     let status = componentize.status().await;
@@ -227,16 +271,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn python_is_for_bots() {
-        assert!(check_world(World::Bot).is_ok());
-        for world in [World::Callback, World::Endpoint] {
-            let refused = check_world(world).map_err(|it| it.to_string());
-            let why = refused.err().unwrap_or_default();
-            assert!(
-                why.contains(world.as_str()) && why.contains("Rust"),
-                "{why}"
-            );
+    fn what_builds_bots_builds_nothing_else() {
+        let script = |line: &str| format!(r#"{{"scripts": {{"build": "{line} a.js"}}}}"#);
+        let (qjs, jco) = (
+            script("componentize-qjs --sync"),
+            script("jco componentize"),
+        );
+        assert!(check_script(&qjs, World::Bot).is_ok());
+        assert!(check_script(&jco, World::Endpoint).is_ok());
+        assert!(check_script("{}", World::Endpoint).is_ok());
+        let refused = check_script(&qjs, World::Endpoint).map_err(|it| it.to_string());
+        let why = refused.err().unwrap_or_default();
+        assert!(
+            why.contains("jco") && why.contains("--world endpoint"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn python_is_for_bots_and_endpoints() {
+        for world in [World::Bot, World::Endpoint] {
+            assert!(python_arguments(world).is_ok(), "{world:?}");
         }
+        let refused = python_arguments(World::Callback).map_err(|it| it.to_string());
+        let why = refused.err().unwrap_or_default();
+        assert!(why.contains("callback") && why.contains("Rust"), "{why}");
     }
 
     #[test]

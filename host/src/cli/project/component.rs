@@ -1,11 +1,12 @@
 //! What a component is, by what it exports: enough to tell worlds apart before anything
 //! is sent. Whether it links, the host finds out.
 
+use clap::ValueEnum;
 use serde::Deserialize;
 use wasmparser::{Encoding, Parser, Payload};
 
 /// What a handler is for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum World {
     /// It is called with what happens to accounts.
@@ -47,7 +48,8 @@ impl World {
                 self.as_str()
             )),
             None => Err(format!(
-                "it exports nothing that makes it a {}: `wxhost new` shows how one begins",
+                "it exports nothing that makes it a component of the world {}: `wxhost new` shows \
+                 how one begins",
                 self.as_str()
             )),
         }

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
+use super::World;
+
 /// A language with an SDK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Language {
@@ -84,6 +86,7 @@ impl Language {
             ("Cargo.toml", Self::Rust),
             ("package.json", Self::Js),
             ("src/bot.py", Self::Python),
+            ("src/serve.py", Self::Python),
         ];
         let found = files.into_iter().find(|(file, _)| dir.join(file).is_file());
         found.map(|(_, language)| language)
@@ -107,12 +110,15 @@ impl Language {
         }
     }
 
-    /// The file that says what the bot does.
-    pub fn source(self) -> &'static str {
-        match self {
-            Self::Rust => "src/lib.rs",
-            Self::Js => "src/bot.js",
-            Self::Python => "src/bot.py",
+    /// The file that says what the component does.
+    pub fn source(self, world: World) -> &'static str {
+        match (self, world) {
+            (Self::Rust, _) => "src/lib.rs",
+            (Self::Js, World::Endpoint) => "src/endpoint.js",
+            (Self::Js, _) => "src/bot.js",
+            // componentize-py takes no module that is called as the world.
+            (Self::Python, World::Endpoint) => "src/serve.py",
+            (Self::Python, _) => "src/bot.py",
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Project, language::Language};
+use super::{Project, World, language::Language};
 use crate::{
     cli::{failure::Failure, output::Printed, parse},
     domain::HandlerName,
@@ -25,16 +25,18 @@ const OURS: &str = "wxhost";
 /// `wxhost new`.
 #[derive(Args)]
 pub struct NewArgs {
-    /// What the bot is called, and the folder that is made: lower case letters, digits and
-    /// hyphens
+    /// What it is called, and the folder that is made: lower case letters, digits and hyphens
     #[arg(value_parser = parse::handler_name, required_unless_present = "update")]
     name: Option<HandlerName>,
     /// What it is written in
     #[arg(long, value_enum, default_value_t = Language::Rust)]
     lang: Language,
+    /// What it is for: a bot serves accounts, an endpoint answers HTTP requests
+    #[arg(long, value_enum, default_value_t = World::Bot)]
+    world: World,
     /// Writes the folder `wxhost` of the project that we are in anew, with what this binary
     /// brings, and changes nothing else
-    #[arg(long, conflicts_with_all = ["name", "lang"])]
+    #[arg(long, conflicts_with_all = ["name", "lang", "world"])]
     update: bool,
 }
 
@@ -46,15 +48,24 @@ impl NewArgs {
         };
         let checked = self.lang.check_name(name.as_str());
         checked.map_err(Failure::Usage)?;
+        if self.world == World::Callback {
+            let problem = "there is no project to begin a callback component with: see \
+                           guests/gatekeeper of wxhost's sources, which is one in Rust";
+            return Err(Failure::Usage(problem.to_owned()));
+        }
         let dir = PathBuf::from(name.as_str());
         if dir.exists() {
             let problem = format!("{} is there already: take another name", dir.display());
             return Err(Failure::Usage(problem));
         }
-        write_all(&dir, &files(name.as_str(), self.lang))?;
+        write_all(&dir, &files(name.as_str(), self.lang, self.world))?;
         let (setup, _) = self.lang.setup();
+        let (made, next) = match self.world {
+            World::Endpoint => ("an endpoint", "wxhost build"),
+            _ => ("a bot", "wxhost dev"),
+        };
         Ok(Printed::ok(format!(
-            "made {name}, a bot in {}\n\n  cd {name}\n  {setup}\n  wxhost dev\n\n{name}/README.md \
+            "made {name}, {made} in {}\n\n  cd {name}\n  {setup}\n  {next}\n\n{name}/README.md \
              says more\n",
             self.lang.names().1
         )))
@@ -64,14 +75,16 @@ impl NewArgs {
 fn update() -> Result<Printed, Failure> {
     let project = Project::open(None)?;
     let language = Language::of(&project.dir).ok_or_else(|| {
-        Failure::Usage("neither Cargo.toml, package.json nor src/bot.py is here".to_owned())
+        Failure::Usage(
+            "neither Cargo.toml, package.json, src/bot.py nor src/serve.py is here".to_owned(),
+        )
     })?;
     let folder = project.dir.join(OURS);
     // What a newer version left out must go, too.
     if folder.is_dir() {
         fs::remove_dir_all(&folder).map_err(|error| Failure::local(folder.display(), error))?;
     }
-    write_all(&project.dir, &ours(language))?;
+    write_all(&project.dir, &ours(language, project.toml.world))?;
     Ok(Printed::ok(format!(
         "{} is that of wxhost {} now",
         folder.display(),
@@ -95,18 +108,22 @@ fn write_all(dir: &Path, files: &[File]) -> Result<(), Failure> {
 }
 
 /// All files of a new project.
-fn files(name: &str, language: Language) -> Vec<File> {
+fn files(name: &str, language: Language, world: World) -> Vec<File> {
     let (folder, spoken) = language.names();
     let (setup, why) = language.setup();
     let words = [
         ("{{name}}", name),
         ("{{language}}", spoken),
-        ("{{source}}", language.source()),
+        ("{{source}}", language.source(world)),
         ("{{test}}", language.test()),
         ("{{tools}}", &format!("{why}\n\n    {setup}")),
     ];
-    let own = format!("templates/{folder}/");
-    let common = ["README.md", "handler.toml"].map(|file| (file, format!("templates/{file}")));
+    let templates = match world {
+        World::Endpoint => "templates/endpoint",
+        _ => "templates",
+    };
+    let own = format!("{templates}/{folder}/");
+    let common = ["README.md", "handler.toml"].map(|file| (file, format!("{templates}/{file}")));
     let templates = under(&own).chain(common.iter().flat_map(|(file, path)| {
         let found = under(path);
         found.map(move |(_, bytes)| (*file, bytes))
@@ -121,12 +138,12 @@ fn files(name: &str, language: Language) -> Vec<File> {
             (path.to_owned(), filled(bytes, &words))
         })
         .collect();
-    files.extend(ours(language));
+    files.extend(ours(language, world));
     files
 }
 
 /// The files of the folder that is ours: the SDK of a language, and the interfaces.
-fn ours(language: Language) -> Vec<File> {
+fn ours(language: Language, world: World) -> Vec<File> {
     let sdk = language.sdk();
     let mut files = Vec::new();
     let mut take = |from: &str, to: &str| {
@@ -136,7 +153,10 @@ fn ours(language: Language) -> Vec<File> {
     };
     take("wit/", "wit/");
     take("LICENSE", "LICENSE");
-    take(&format!("{sdk}/"), &format!("{sdk}/"));
+    // Those for JavaScript and Python import what endpoints do not have.
+    if language == Language::Rust || world != World::Endpoint {
+        take(&format!("{sdk}/"), &format!("{sdk}/"));
+    }
     for (path, bytes) in under("templates/wxhost/") {
         let words = [("{{version}}", env!("CARGO_PKG_VERSION"))];
         files.push((format!("{OURS}/{path}"), filled(bytes, &words)));
@@ -226,7 +246,7 @@ mod tests {
                 ],
             ),
         ] {
-            let files = files("hello-7", language);
+            let files = files("hello-7", language, World::Bot);
             let common = [
                 "README.md",
                 ".gitignore",
@@ -242,7 +262,7 @@ mod tests {
                 .iter()
                 .chain(&common)
                 .chain(&more)
-                .chain(&[language.source()])
+                .chain(&[language.source(World::Bot)])
             {
                 let there = files.iter().any(|(path, _)| path.starts_with(name));
                 assert!(there, "{language:?}: {name}");
@@ -261,8 +281,27 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_can_be_begun_in_every_language() {
+        for language in [Language::Rust, Language::Js, Language::Python] {
+            let files = files("hook", language, World::Endpoint);
+            let needed = [
+                language.source(World::Endpoint),
+                ".gitignore",
+                "README.md",
+                "wxhost/wit/endpoint/endpoint.wit",
+                "wxhost/wit/endpoint/deps/http/package.wit",
+            ];
+            for name in needed {
+                assert!(!text(&files, name).contains("{{"), "{language:?}: {name}");
+            }
+            let toml = HandlerToml::parse(text(&files, "handler.toml")).unwrap();
+            assert_eq!((toml.name.as_str(), toml.world), ("hook", World::Endpoint));
+        }
+    }
+
+    #[test]
     fn the_sdk_for_rust_needs_no_workspace() {
-        let files = ours(Language::Rust);
+        let files = ours(Language::Rust, World::Bot);
         let cargo = text(&files, "wxhost/sdk/Cargo.toml");
         assert!(!cargo.contains("workspace"), "{cargo}");
         let parsed: toml::Table = toml::from_str(cargo).unwrap();
@@ -275,7 +314,7 @@ mod tests {
 
     #[test]
     fn the_documented_file_is_read() {
-        let files = ours(Language::Python);
+        let files = ours(Language::Python, World::Bot);
         let readme = text(&files, "wxhost/README.md");
         let (_, rest) = readme.split_once("```toml\n").unwrap();
         let (toml, _) = rest.split_once("```").unwrap();

@@ -12,8 +12,8 @@ pub use blobs::{Blob, BlobError, BlobReader, BlobWriter, Blobs, Room, Stored};
 pub use clients::*;
 pub use logs::{CallLog, Followed, GuestLogs, LogError, LogFollower, LogQuery};
 pub use runtime::{
-    Answer, Ask, Call, CallError, CallFailure, Component, ComponentError, Effects, EndpointEffects,
-    InUse, Runtime, Visit, VisitEnd, VisitError, Visited,
+    Answer, Ask, Call, CallError, CallFailure, ClientFault, Component, ComponentError, CutShort,
+    Effects, EndpointEffects, InUse, Runtime, Visit, VisitEnd, VisitError, Visited,
 };
 pub use store::*;
 #[cfg(test)]

@@ -119,8 +119,19 @@ pub struct Visit {
     pub endpoint: Arc<Deployment>,
     /// The request as the guest gets it.
     pub request: endpoint::Request,
+    /// Ends the call when its client has gone.
+    pub gone: CancellationToken,
     /// Ends the call when the host ends.
     pub ending: CancellationToken,
+}
+
+/// What a call leaves that came to its end before it was over, by no fault of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CutShort {
+    /// What the endpoint said that was not told before, line by line.
+    pub lines: Vec<Line>,
+    /// What the call used.
+    pub used: Used,
 }
 
 /// What an endpoint has answered, while its response goes on.
@@ -148,9 +159,9 @@ pub enum VisitEnd {
     Failed(Box<CallFailure>),
     /// By its client, which left, kept it waiting or sent too much. It says nothing of
     /// the endpoint.
-    ByClient,
+    ByClient(CutShort),
     /// The host ends.
-    Ending,
+    Ending(CutShort),
 }
 
 /// What an endpoint asked for.
@@ -171,6 +182,20 @@ pub enum VisitError {
     /// The endpoint failed, or could not be called.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// Its client is at fault, or has gone.
+    #[error("{0}")]
+    ByClient(ClientFault, CutShort),
+    /// The host is ending.
+    #[error("the host is ending")]
+    Ending(CutShort),
+}
+
+/// What clients do that ends a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClientFault {
+    /// It waits for the answer no more.
+    #[error("the client has gone")]
+    Gone,
     /// The request's body is longer than it may be.
     #[error("the body has more than {0} bytes (endpoints.request_bytes)")]
     BodyTooLarge(u64),
@@ -180,9 +205,6 @@ pub enum VisitError {
     /// The request's body broke off: its client is gone, or sends what is none.
     #[error("the body broke off")]
     BodyBroken,
-    /// The host is ending.
-    #[error("the host is ending")]
-    Ending,
 }
 
 /// A call that failed: nothing that was asked for happens.

@@ -40,6 +40,7 @@ use crate::{
     edge::{
         body::{READ_TIME, STALL_TIME},
         server::Open,
+        unread::MustRead,
         websocket::{self, Close, Frame, Frames},
     },
     service::{Error, Link, Next, Reporter, Service, Woken},
@@ -180,8 +181,9 @@ fn silence(interval: Duration) -> Duration {
 /// The connection below, and what was read of it already.
 async fn stream_of(upgrade: OnUpgrade) -> io::Result<(TcpStream, Bytes)> {
     let upgraded = upgrade.await.map_err(io::Error::other)?;
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => Ok((parts.io.into_inner(), parts.read_buf)),
+    match upgraded.downcast::<TokioIo<MustRead<TcpStream>>>() {
+        // Writes to it have an end of their own.
+        Ok(parts) => Ok((parts.io.into_inner().into_inner(), parts.read_buf)),
         Err(_) => Err(io::Error::other("the connection is of another kind")),
     }
 }

@@ -18,7 +18,13 @@ use super::line::{Fault, Line};
 use crate::domain::{
     endpoint::{self, BrokenOff, EndpointPolicy},
     handler::FailureKind,
+    ports::ClientFault,
 };
+
+/// The client sends nothing for so many ms.
+fn too_slow(idle_ms: u64) -> Fault {
+    Fault::Client(ClientFault::BodyTooSlow(idle_ms, "endpoints.idle_ms"))
+}
 
 /// Runs while somebody waits for the next piece.
 struct Patience {
@@ -88,7 +94,7 @@ impl Body for Asked {
         self.line.await_request(polled.is_pending());
         if polled.is_pending() && self.patience.is_over(context) {
             let idle_ms = self.patience.idle.as_millis() as u64;
-            self.line.end(Fault::RequestTooSlow(idle_ms));
+            self.line.end(too_slow(idle_ms));
             return Poll::Ready(Some(Err(Error::ConnectionReadTimeout)));
         }
         let frame = match ready!(polled) {
@@ -96,7 +102,7 @@ impl Body for Asked {
             Some(Ok(frame)) => frame,
             // Before the guest hears of it, and maybe fails for that.
             Some(Err(_)) => {
-                self.line.end(Fault::RequestBroken);
+                self.line.end(Fault::Client(ClientFault::BodyBroken));
                 return Poll::Ready(Some(Err(Error::ConnectionTerminated)));
             }
         };
@@ -109,7 +115,8 @@ impl Body for Asked {
             }
             None => {
                 let bytes_max = self.bytes_max;
-                self.line.end(Fault::RequestTooLarge(bytes_max));
+                let too_large = ClientFault::BodyTooLarge(bytes_max);
+                self.line.end(Fault::Client(too_large));
                 Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(bytes_max)))))
             }
         }
@@ -187,7 +194,7 @@ impl Body for Answered {
             let idle_ms = self.patience.idle.as_millis() as u64;
             if self.line.awaits_request() {
                 // It is the client that holds it up.
-                self.line.end(Fault::RequestTooSlow(idle_ms));
+                self.line.end(too_slow(idle_ms));
                 let problem = "the client does not send".to_owned();
                 return Poll::Ready(Some(Err(BrokenOff(problem))));
             }

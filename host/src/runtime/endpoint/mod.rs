@@ -36,7 +36,10 @@ use crate::{
         Deployment,
         endpoint::{self, BrokenOff, TRIAL_HEADER},
         handler::{FailureKind, Used},
-        ports::{CallError, CallFailure, EndpointEffects, Visit, VisitEnd, VisitError, Visited},
+        ports::{
+            CallError, CallFailure, ClientFault, CutShort, EndpointEffects, Visit, VisitEnd,
+            VisitError, Visited,
+        },
     },
     metrics,
 };
@@ -51,20 +54,21 @@ type State = CallState<EndpointErrand>;
 enum Ended {
     /// As it should; what it asked for since it answered.
     Well(EndpointEffects, Used),
-    /// Nobody waits for it any more.
-    Gone,
     /// The host ends.
     Ending,
-    /// The client is at fault: it sends too much, or it is what the call waited for.
-    Client(VisitError),
+    /// The client is at fault or gone, or it is what the call waited for.
+    Client(ClientFault),
     /// The endpoint failed, or the host did.
     Badly(CallError),
 }
 
+/// Its end, and what is left of it that was not told with that.
+type End = (Ended, CutShort);
+
 /// A call that was begun.
 struct Begun {
     head: oneshot::Receiver<Head>,
-    ended: oneshot::Receiver<Ended>,
+    ended: oneshot::Receiver<End>,
     line: Arc<Line>,
     gone: tokio_util::sync::DropGuard,
 }
@@ -80,7 +84,8 @@ pub async fn visit(
     let announced = content_length(visit.request.headers());
     let bytes_max = host.endpoints.request_bytes;
     if announced.is_some_and(|bytes| bytes > bytes_max) {
-        return Err(VisitError::BodyTooLarge(bytes_max));
+        let too_large = ClientFault::BodyTooLarge(bytes_max);
+        return Err(VisitError::ByClient(too_large, CutShort::default()));
     }
     let begun = begin(engine, host, guest, room, visit, false);
     let Begun {
@@ -108,13 +113,14 @@ pub async fn visit(
             let _ = go_on.send(());
         }),
         rest: Box::pin(async move {
-            match ended.await {
-                Ok(Ended::Well(effects, used)) => VisitEnd::Well(effects, used),
-                Ok(Ended::Badly(CallError::Failed(failure))) => VisitEnd::Failed(failure),
-                Ok(Ended::Badly(error)) => VisitEnd::Failed(host_failure(error.to_string())),
-                Ok(Ended::Gone | Ended::Client(_)) => VisitEnd::ByClient,
-                // The task was ended with the host.
-                Ok(Ended::Ending) | Err(_) => VisitEnd::Ending,
+            // Without an end the task was ended with the host.
+            let (ended, left) = ended.await.unwrap_or((Ended::Ending, CutShort::default()));
+            match ended {
+                Ended::Well(effects, used) => VisitEnd::Well(effects, used),
+                Ended::Badly(CallError::Failed(failure)) => VisitEnd::Failed(failure),
+                Ended::Badly(error) => VisitEnd::Failed(host_failure(error.to_string())),
+                Ended::Client(_) => VisitEnd::ByClient(left),
+                Ended::Ending => VisitEnd::Ending(left),
             }
         }),
     })
@@ -131,6 +137,7 @@ pub async fn try_out(
     let visit = Visit {
         endpoint: deployment,
         request: trial_request()?,
+        gone: CancellationToken::new(),
         ending: CancellationToken::new(),
     };
     let begun = begin(engine, host, guest, room, visit, true);
@@ -148,9 +155,9 @@ pub async fn try_out(
         let _ = tokio::time::timeout(TRIAL_BODY_TIME, read).await;
         drop(body);
         return match begun.ended.await {
-            Ok(Ended::Well(_, used)) => Ok(used),
-            Ok(Ended::Badly(error)) => Err(error),
-            Ok(_) => Ok(Used::default()),
+            Ok((Ended::Well(_, used), _)) => Ok(used),
+            Ok((Ended::Badly(error), _)) => Err(error),
+            Ok((_, left)) => Ok(left.used),
             Err(_) => Err(vanished()),
         };
     }
@@ -171,12 +178,12 @@ fn trial_request() -> Result<endpoint::Request, CallError> {
 }
 
 /// Why there is no response, after the call has ended without.
-fn unanswered(ended: Ended) -> VisitError {
+fn unanswered((ended, left): End) -> VisitError {
     match ended {
-        Ended::Client(error) => error,
+        Ended::Client(fault) => VisitError::ByClient(fault, left),
         Ended::Badly(error) => error.into(),
-        Ended::Ending => VisitError::Ending,
-        Ended::Gone | Ended::Well(..) => vanished().into(),
+        Ended::Ending => VisitError::Ending(left),
+        Ended::Well(..) => vanished().into(),
     }
 }
 
@@ -207,14 +214,16 @@ fn begin(
     is_trial: bool,
 ) -> Begun {
     let line = Arc::new(Line::default());
-    let gone = CancellationToken::new();
     let (answer, head) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     let Visit {
         endpoint,
         request,
+        gone,
         ending,
     } = visit;
+    // Also when nobody waits for the response any more, or for its body.
+    let gone = gone.child_token();
     let request = request.map(|body| Asked::new(body, Arc::clone(&line), &host.endpoints));
     let errand = EndpointErrand::new(endpoint, is_trial, Arc::clone(&line), answer);
     let errand_name = errand.deployment().handler.clone();
@@ -265,13 +274,13 @@ struct Running {
 }
 
 impl Running {
-    async fn run(mut self, request: hyper::Request<Asked>) -> Ended {
+    async fn run(mut self, request: hyper::Request<Asked>) -> End {
         let call = call(&mut self.wasm, &self.guest, request);
         let ended = tokio::select! {
             biased;
             // Before the rest: a body that has found something goes right after.
             fault = self.line.fault() => at_fault(fault, self.wasm.data()),
-            () = self.gone.cancelled() => Ended::Gone,
+            () = self.gone.cancelled() => Ended::Client(ClientFault::Gone),
             () = self.ending.cancelled() => Ended::Ending,
             ended = call => ended_with(ended, &mut self.wasm),
             () = self.line.unanswered(self.head_time) => {
@@ -293,14 +302,18 @@ impl Running {
         if !matches!(ended, Ended::Well(..)) {
             self.line.break_off();
         }
+        let ended = self.with_its_time(ended);
+        let state = self.wasm.data_mut();
+        let left = CutShort {
+            lines: state.output.take_lines(),
+            used: state.used(),
+        };
         // The instance goes only now.
-        self.with_its_time(ended)
+        (ended, left)
     }
-}
 
-impl Running {
     /// Its time in all is another than that of other calls.
-    fn with_its_time(self, mut ended: Ended) -> Ended {
+    fn with_its_time(&self, mut ended: Ended) -> Ended {
         if let Ended::Badly(CallError::Failed(failure)) = &mut ended
             && let Some(limits) = &mut failure.limits
         {
@@ -339,13 +352,13 @@ fn ended_with(ended: wasmtime::Result<()>, wasm: &mut WasmStore<State>) -> Ended
             Ended::Well(state.take_endpoint_effects(), state.used())
         }
         Err(error) => match error.downcast_ref::<Stopped>() {
-            Some(Stopped::Gone) => Ended::Gone,
+            Some(Stopped::Gone) => Ended::Client(ClientFault::Gone),
             _ => Ended::Badly(invoke::classify(&error, wasm.data())),
         },
     }
 }
 
-/// How a call ends at a deadline: by whoever it waited for then.
+/// How a call ends at a deadline: by whoever it waited for then, or for most of the time.
 fn late(
     problem: &str,
     time: Duration,
@@ -354,8 +367,8 @@ fn late(
     wasm: &WasmStore<State>,
 ) -> Ended {
     let ms = time.as_millis() as u64;
-    if line.awaits_client() {
-        return Ended::Client(VisitError::BodyTooSlow(ms, setting));
+    if line.is_held_up_by_client(time) {
+        return Ended::Client(ClientFault::BodyTooSlow(ms, setting));
     }
     let problem = format!("{problem} {ms} ms ({setting})");
     Ended::Badly(invoke::failed(FailureKind::WallClock, problem, wasm.data()))
@@ -363,11 +376,7 @@ fn late(
 
 fn at_fault(fault: Fault, state: &State) -> Ended {
     match fault {
-        Fault::RequestTooLarge(bytes) => Ended::Client(VisitError::BodyTooLarge(bytes)),
-        Fault::RequestTooSlow(ms) => {
-            Ended::Client(VisitError::BodyTooSlow(ms, "endpoints.idle_ms"))
-        }
-        Fault::RequestBroken => Ended::Client(VisitError::BodyBroken),
+        Fault::Client(fault) => Ended::Client(fault),
         Fault::Guest(kind, problem) => Ended::Badly(invoke::failed(kind, problem, state)),
     }
 }

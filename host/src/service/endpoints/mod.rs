@@ -13,6 +13,7 @@ mod token;
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 pub(super) use self::{failures::Failures, token::first_token};
 use super::{
@@ -25,8 +26,8 @@ use crate::domain::{
     AccountId, Action, Deployment, Digest, FailureKind, HandlerName, Task, TaskId, TaskNumber,
     endpoint,
     ports::{
-        CallError, Commit, Committed, EndpointEffects, Enqueue, Enqueued, Visit, VisitEnd,
-        VisitError, Visited,
+        CallError, ClientFault, Commit, Committed, CutShort, EndpointEffects, Enqueue, Enqueued,
+        Visit, VisitEnd, VisitError, Visited,
     },
     task::Origin,
 };
@@ -94,17 +95,6 @@ impl From<Error> for NotKept {
     }
 }
 
-/// Counts a visit whose client leaves before it has an answer.
-struct Unanswered<'a>(Option<&'a Deployment>);
-
-impl Drop for Unanswered<'_> {
-    fn drop(&mut self) {
-        if let Some(deployment) = self.0 {
-            note_call(deployment, BY_CLIENT, None);
-        }
-    }
-}
-
 impl Service {
     /// The endpoint of this name. What is no endpoint looks like what is not there.
     pub fn endpoint(&self, name: &HandlerName) -> Result<Entrance, Error> {
@@ -127,22 +117,27 @@ impl Service {
     ) -> Result<endpoint::Response, Error> {
         self.check_ready()?;
         let asked = self.asked(Arc::clone(&entrance.deployment));
+        let gone = CancellationToken::new();
         let visit = Visit {
             endpoint: Arc::clone(&asked.deployment),
             request,
+            gone: gone.clone(),
             ending: self.0.ending.clone(),
         };
-        let mut unanswered = Unanswered(Some(&asked.deployment));
-        let visited = self.0.runtime.visit(visit).await;
-        unanswered.0 = None;
-        drop(unanswered);
-        let visited = match visited {
-            Ok(visited) => visited,
-            Err(error) => return Err(self.unanswered(&asked, error)),
-        };
         let service = self.clone();
-        self.detached(async move { service.answer(asked, visited).await })
-            .await
+        // In a task of its own, since what the call said is noted also when nobody waits
+        // for it any more.
+        let answering = self.detached(async move {
+            match service.0.runtime.visit(visit).await {
+                Ok(visited) => service.answer(asked, visited).await,
+                Err(error) => Err(service.unanswered(&asked, error)),
+            }
+        });
+        let leaves = gone.drop_guard();
+        let answered = answering.await;
+        // From here on it is the body that tells whether the client is there.
+        leaves.disarm();
+        answered
     }
 
     fn asked(&self, deployment: Arc<Deployment>) -> Asked {
@@ -195,25 +190,25 @@ impl Service {
                 self.judge(deployment, true);
                 self.note_failure(asked, *failure);
             }
-            VisitEnd::ByClient => note_call(deployment, BY_CLIENT, None),
-            VisitEnd::Ending => note_call(deployment, ENDING, None),
+            VisitEnd::ByClient(left) => self.note_cut_short(asked, BY_CLIENT, left),
+            VisitEnd::Ending(left) => self.note_cut_short(asked, ENDING, left),
         }
+    }
+
+    /// What a call said and used that came to no end of its own.
+    fn note_cut_short(&self, asked: &Asked, outcome: &'static str, left: CutShort) {
+        note_call(&asked.deployment, outcome, Some(&left.used));
+        self.log_question(&asked.deployment, &asked.request, left.lines);
     }
 
     /// Why a client gets no answer. What the guest said is for those who run it.
     fn unanswered(&self, asked: &Asked, error: VisitError) -> Error {
-        let (outcome, error) = match error {
+        let (outcome, left, error) = match error {
             VisitError::Call(error) => return self.uncalled(asked, error),
-            VisitError::BodyTooLarge(bytes) => (BY_CLIENT, Error::BodyTooLarge(bytes)),
-            VisitError::BodyTooSlow(ms, setting) => (BY_CLIENT, Error::BodyTooSlow(ms, setting)),
-            VisitError::BodyBroken => {
-                let problem = "it broke off".to_owned();
-                let field = "body";
-                (BY_CLIENT, Error::BadRequest { field, problem })
-            }
-            VisitError::Ending => (ENDING, Error::Draining),
+            VisitError::ByClient(fault, left) => (BY_CLIENT, left, of_client(fault)),
+            VisitError::Ending(left) => (ENDING, left, Error::Draining),
         };
-        note_call(&asked.deployment, outcome, None);
+        self.note_cut_short(asked, outcome, left);
         error
     }
 
@@ -340,6 +335,20 @@ impl Service {
             // There is no key that could have been used.
             Enqueued::Duplicate(_) | Enqueued::KeyReused => Err(Error::KeyReused),
         }
+    }
+}
+
+fn of_client(fault: ClientFault) -> Error {
+    let no_body = |problem: &str| Error::BadRequest {
+        field: "body",
+        problem: problem.to_owned(),
+    };
+    match fault {
+        ClientFault::BodyTooLarge(bytes) => Error::BodyTooLarge(bytes),
+        ClientFault::BodyTooSlow(ms, setting) => Error::BodyTooSlow(ms, setting),
+        ClientFault::BodyBroken => no_body("it broke off"),
+        // Nobody hears it.
+        ClientFault::Gone => no_body("its client has gone"),
     }
 }
 
