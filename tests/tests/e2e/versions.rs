@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use wxhost_tests::{Host, Result, check, guests, poll};
+use wxhost_tests::{Context, Host, Result, check, guests, poll};
+
+use crate::cli::printed;
 
 /// How soon what happens by itself has happened.
 const SOON: Duration = Duration::from_secs(5);
@@ -221,5 +223,60 @@ async fn what_cannot_be_rolled_out_says_why() -> Result<()> {
             .await?
             .problem(409, "conflict")?;
     }
+    host.end().await
+}
+
+/// The path of a guest, as an argument.
+fn component(guest: &str) -> Result<String> {
+    let path = guests::path(guest)?;
+    Ok(path.to_str().context("a path in UTF-8")?.to_owned())
+}
+
+/// The value that follows this name at the begin of a line.
+fn fact<'a>(text: &'a str, name: &str) -> Result<&'a str> {
+    let mut values = text.lines().filter_map(|line| line.strip_prefix(name));
+    let value = values.find(|rest| rest.starts_with(' ')).context(name)?;
+    Ok(value.trim())
+}
+
+#[tokio::test]
+async fn a_deployment_prints_the_facts_of_what_was_deployed() -> Result<()> {
+    let host = Host::unpaced().await?;
+    let (echo, probe) = (component("echo")?, component("probe")?);
+    let deploy = ["handler", "deploy", "bot"];
+    let first = [
+        &deploy[..],
+        &[&echo, "--account", "wxid_a", "--note", "the first"],
+    ]
+    .concat();
+    let first = printed(&host, &first).await?;
+    check!(first.starts_with("deployed bot, version 1 in "), "{first}");
+    check!(first.contains("(compiled in "), "{first}");
+    check!(first.contains("; tried out in "), "{first}");
+    check!(fact(&first, "version")?.contains("(the first)"), "{first}");
+    check!(fact(&first, "serves")?.starts_with("wxid_a"), "{first}");
+
+    // Of a version that serves some, not of the one that serves the others.
+    let second = [&deploy[..], &[&probe, "--percent", "50", "--own-messages"]].concat();
+    let second = printed(&host, &second).await?;
+    let versions = host.api()?.get("/handlers/bot/versions").await?;
+    let made = &versions["items"][0];
+    let text = |name: &str| made[name].as_str().unwrap_or_default().to_owned();
+    assert_eq!(made["number"], 2);
+    check!(fact(&second, "version")?.starts_with('2'), "{second}");
+    assert_eq!(fact(&second, "digest")?, text("digest"));
+    assert_eq!(fact(&second, "world")?, text("world"));
+    assert_eq!(fact(&second, "granted")?, "own messages");
+    check!(fact(&second, "size")?.ends_with("KiB"), "{second}");
+    check!(!second.contains(fact(&first, "digest")?), "{second}");
+    check!(fact(&second, "size")? != fact(&first, "size")?, "{second}");
+    for import in made["imports"].as_array().into_iter().flatten() {
+        let import = import.as_str().unwrap_or_default();
+        check!(second.contains(import), "{import}: {second}");
+    }
+    // What is compiled already is not compiled again.
+    let again = [&deploy[..], &[&probe, "--percent", "60", "--own-messages"]].concat();
+    let again = printed(&host, &again).await?;
+    check!(again.contains("(compiled before;"), "{again}");
     host.end().await
 }

@@ -25,7 +25,7 @@ use crate::{
             Scope, Used, Version, WhenFailing, sorted,
         },
     },
-    edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
+    edge::control::wire::{DeployOptions, DeployView, HandlerView, RolloutRequest},
 };
 
 /// `wxhost handler deploy`.
@@ -277,7 +277,7 @@ impl DeployArgs {
             headline(&name, &done.deployed, done.change),
             took.as_secs_f64(),
             how(done.compile_ms, &done.tried),
-            about(&done.handler, style)
+            about(&of_version(done.handler, &done.deployed), style)
         );
         if let Some(token) = &done.token {
             text.push_str(&super::token::shown(token));
@@ -306,6 +306,23 @@ impl DeployArgs {
             component,
             ..wanted.unwrap_or_default()
         })
+    }
+}
+
+/// The handler with the facts of this version, which may serve some only.
+fn of_version(handler: HandlerView, version: &Version) -> HandlerView {
+    let version = version.clone();
+    HandlerView {
+        version: version.number,
+        digest: version.digest,
+        size_bytes: version.size_bytes,
+        world: version.world,
+        imports: version.imports,
+        manifest: version.manifest,
+        deployed_ms: version.deployed_ms,
+        by: version.by,
+        note: version.note,
+        ..handler
     }
 }
 
