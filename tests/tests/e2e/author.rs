@@ -234,7 +234,7 @@ async fn handler_toml_says_what_is_deployed_and_flags_go_before_it() -> Result<(
     check!(changed.contains("https://b.example"), "{changed}");
     check!(!changed.contains("https://a.example"), "{changed}");
     check!(
-        changed.contains("wxid_a\n") && changed.contains("wxid_b"),
+        changed.contains("wxid_a (not known yet)\n") && changed.contains("wxid_b"),
         "{changed}"
     );
     let json = desk

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use wxhost_tests::{Context, Host, Result, check, guests, poll};
 
-use crate::cli::printed;
+use crate::cli::{json_of, printed, text};
 
 /// How soon what happens by itself has happened.
 const SOON: Duration = Duration::from_secs(5);
@@ -278,5 +278,102 @@ async fn a_deployment_prints_the_facts_of_what_was_deployed() -> Result<()> {
     let again = [&deploy[..], &[&probe, "--percent", "60", "--own-messages"]].concat();
     let again = printed(&host, &again).await?;
     check!(again.contains("(compiled before;"), "{again}");
+    host.end().await
+}
+
+/// What a command printed that succeeded, and what it wrote to stderr.
+async fn both(host: &Host, arguments: &[&str]) -> Result<(String, String)> {
+    let output = host.cli(arguments).await?;
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    check!(output.status.success(), "{arguments:?}: {err}");
+    Ok((out, err))
+}
+
+#[tokio::test]
+async fn what_reaches_nobody_is_told_when_it_is_deployed() -> Result<()> {
+    let host = Host::unpaced().await?;
+    let (echo, probe) = (component("echo")?, component("probe")?);
+    let typed = ["--account", "wxid_tpyo", "--account", "label:nobody"];
+    let deploy = ["handler", "deploy", "bot"];
+    let said = printed(&host, &[&deploy[..], &[&echo], &typed].concat()).await?;
+    check!(
+        said.contains("label:nobody (no account that is known)"),
+        "{said}"
+    );
+    check!(said.contains("wxid_tpyo (not known yet)"), "{said}");
+    check!(
+        said.contains("warning: wxid_tpyo is not known yet"),
+        "{said}"
+    );
+    check!(
+        said.contains("warning: no account that is known has the label nobody"),
+        "{said}"
+    );
+
+    // For scripts: numbers in the JSON, the warnings beside it.
+    let json = [&deploy[..], &[&echo], &typed, &["--json"]].concat();
+    let (json, warned) = both(&host, &json).await?;
+    let json: Value = serde_json::from_str(&json)?;
+    let nobody = json!([
+        {"account": "label:nobody", "known": 0, "logged_in": 0},
+        {"account": "wxid_tpyo", "known": 0, "logged_in": 0},
+    ]);
+    assert_eq!(json["reaches"]["scopes"], nobody);
+    check!(warned.contains("warning: wxid_tpyo"), "{warned}");
+
+    // Who is there is counted, by the binding that serves them.
+    let a = host.wehub("wxid_a")?.login().await?;
+    host.wehub("wxid_b")?.login().await?;
+    a.logout().await?;
+    let label = json!({"add": ["shop"]});
+    let path = "/accounts/wxid_b/labels";
+    let api = host.api()?;
+    api.request(Method::PATCH, path, Some(&label)).await?.ok()?;
+    let bind = ["handler", "bind", "bot", "--account"];
+    let all = printed(&host, &[&bind[..], &["*"]].concat()).await?;
+    check!(
+        all.contains("(2 accounts, 1 logged in)") && !all.contains("warning"),
+        "{all}"
+    );
+    let shop = printed(&host, &[&bind[..], &["label:shop"]].concat()).await?;
+    check!(shop.contains("(1 account, 1 logged in)"), "{shop}");
+    let none = printed(&host, &[&bind[..], &["label:none"]].concat()).await?;
+    check!(
+        none.contains("warning: no account that is known has the label none"),
+        "{none}"
+    );
+    let again = printed(&host, &[&deploy[..], &[&echo]].concat()).await?;
+    check!(again.contains("* (1 account, 0 logged in)"), "{again}");
+
+    // A version that serves some.
+    let to = |to: &'static [&'static str]| [&deploy[..], &[&probe], to].concat();
+    let one = printed(&host, &to(&["--to-account", "wxid_b"])).await?;
+    let headline = "version 2 serves 1 account (1 known, 1 logged in)";
+    check!(
+        one.contains(headline) && !one.contains("warning: version"),
+        "{one}"
+    );
+    let typo = ["--to-account", "wxid_z"];
+    let typo = [&["handler", "rollout", "bot"][..], &typo].concat();
+    let typo = printed(&host, &typo).await?;
+    check!(
+        typo.contains("serves 1 account (none that is known)"),
+        "{typo}"
+    );
+    let warning = "warning: version 2 serves 0 of the 1 accounts that are listed";
+    check!(typo.contains(warning), "{typo}");
+    let few = ["handler", "rollout", "bot", "--percent"];
+    // Whom a percentage reaches is decided by a digest: 100 % are all, 1 % none of these.
+    let few_of = |percent| [&few[..], &[percent]].concat();
+    let all = json_of(&host, &few_of("100")).await?;
+    let expected = json!({"known": 2, "logged_in": 1});
+    assert_eq!(all["reaches"]["rollout"], expected, "{all}");
+    let one = printed(&host, &few_of("1")).await?;
+    check!(
+        one.contains("warning: version 2 serves nobody yet"),
+        "{one}"
+    );
+    let reaches = api.get("/handlers/bot/reaches").await?;
+    assert_eq!(reaches["rollout"], json!({"known": 0, "logged_in": 0}));
     host.end().await
 }

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 
-use super::{about, encode, entry, followup, scope, unreadable};
+use super::{about, encode, entry, followup, reached, scope, unreadable, versions};
 use crate::{
     cli::{
         client::Client,
@@ -268,13 +268,16 @@ impl DeployArgs {
         if !bound.is_empty() {
             let now = client.get(&["handlers", name.as_str()], &[]).await?;
             done.handler = now.read()?;
+            done.handler.reaches = followup::reaches(client, &name).await?;
         }
+        let warnings = reached::warnings(&done.handler);
         if json {
-            return Ok(Printed::ok(encode(&done)?));
+            let text = reached::warned(encode(&done)?, &warnings, json);
+            return Ok(Printed::ok(text));
         }
         let mut text = format!(
             "{} in {:.1} s ({})\n{}",
-            headline(&name, &done.deployed, done.change),
+            headline(&done),
             took.as_secs_f64(),
             how(done.compile_ms, &done.tried),
             about(&of_version(done.handler, &done.deployed), style)
@@ -287,7 +290,7 @@ impl DeployArgs {
         }
         let missing = followup::missing(client, &name, &wanted.secrets).await?;
         text.push_str(&followup::how_to_set(&name, &missing));
-        Ok(Printed::ok(text))
+        Ok(Printed::ok(reached::warned(text, &warnings, json)))
     }
 
     /// What is to be deployed: the file, or the project.
@@ -326,12 +329,17 @@ fn of_version(handler: HandlerView, version: &Version) -> HandlerView {
     }
 }
 
-fn headline(name: &HandlerName, version: &Version, change: DeployChange) -> String {
-    let number = version.number;
-    match change {
+fn headline(done: &DeployView) -> String {
+    let (name, number) = (&done.handler.name, done.deployed.number);
+    match done.change {
         DeployChange::Created => format!("deployed {name}, version {number}"),
         DeployChange::Replaced => format!("replaced {name}: version {number} serves"),
-        DeployChange::RolledOut => format!("deployed {name}: version {number} serves some"),
+        DeployChange::RolledOut => {
+            let rollout = done.handler.rollout.as_ref();
+            let whom = rollout.map(|it| versions::shared(&done.handler, it));
+            let whom = whom.unwrap_or_else(|| "some".to_owned());
+            format!("deployed {name}: version {number} serves {whom}")
+        }
         DeployChange::Unchanged => format!("{name} is unchanged: version {number} is the same"),
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{DIGEST_SHOWN_CHARS, about, deploy::ShareArgs, encode};
+use super::{DIGEST_SHOWN_CHARS, about, deploy::ShareArgs, encode, reached};
 use crate::{
     cli::{
         client::Client,
@@ -95,6 +95,15 @@ pub fn share(rollout: &RolloutView) -> String {
     }
 }
 
+/// Whom it serves, and how many accounts that is where it was counted.
+pub fn shared(handler: &HandlerView, rollout: &RolloutView) -> String {
+    let reached = handler.reaches.as_ref().and_then(|it| it.rollout);
+    match reached {
+        Some(reached) => format!("{} ({})", share(rollout), reached::known(reached)),
+        None => share(rollout),
+    }
+}
+
 impl RollbackArgs {
     /// Has an earlier version serve again.
     pub async fn run(self, client: &Client, style: &Style, json: bool) -> Result<Printed, Failure> {
@@ -126,7 +135,11 @@ impl RolloutArgs {
         let path = ["handlers", self.name.as_str(), "rollout"];
         let reply = client.put(&path, encode(&request)?).await?;
         shown(&reply, style, json, |handler| match &handler.rollout {
-            Some(rollout) => format!("version {} serves {}", rollout.version, share(rollout)),
+            Some(rollout) => format!(
+                "version {} serves {}",
+                rollout.version,
+                shared(handler, rollout)
+            ),
             None => "no version serves some only".to_owned(),
         })
     }
@@ -152,13 +165,11 @@ fn shown(
     json: bool,
     headline: impl Fn(&HandlerView) -> String,
 ) -> Result<Printed, Failure> {
-    if json {
-        return Ok(Printed::ok(reply.text.clone()));
-    }
     let handler: HandlerView = reply.read()?;
-    Ok(Printed::ok(format!(
-        "{}\n{}",
-        headline(&handler),
-        about(&handler, style)
-    )))
+    let text = match json {
+        true => reply.text.clone(),
+        false => format!("{}\n{}", headline(&handler), about(&handler, style)),
+    };
+    let warnings = reached::warnings(&handler);
+    Ok(Printed::ok(reached::warned(text, &warnings, json)))
 }
