@@ -381,7 +381,7 @@ async fn a_bot_is_tried_out_in_a_chat() -> Result<()> {
                 [build]\ncommand = \"cp src/$(cat src/which) echo.wasm\"\n\
                 [[schedules]]\nname = \"daily\"\ncron = \"0 8 * * *\"\n";
     let dir = project(&host, toml)?;
-    for guest in ["echo", "trap"] {
+    for guest in ["echo", "trap", "probe"] {
         fs::copy(guests::path(guest)?, dir.join("src").join(guest))?;
     }
     fs::write(dir.join("src/which"), "echo")?;
@@ -425,6 +425,21 @@ async fn a_bot_is_tried_out_in_a_chat() -> Result<()> {
     chat.types("hello").await?;
     let failed = chat.shows("✗ the bot failed").await?;
     check!(failed.contains("trap"), "{failed}");
+    // What a failed call said shows as well.
+    let said = chat.shows("trapped on purpose").await?;
+    check!(said.contains("[warn] stderr: "), "{said}");
+
+    // What it logs, and what it prints.
+    fs::write(desk.dir.join("src/which"), "probe")?;
+    chat.shows("version 3 serves").await?;
+    for (asked, shown) in [
+        ("log.info a logged line", "[info] probe: a logged line"),
+        ("log.stdout a printed line", "[info] stdout: a printed line"),
+        ("log.stderr a line of woe", "[warn] stderr: a line of woe"),
+    ] {
+        chat.types(asked).await?;
+        chat.shows(shown).await?;
+    }
     chat.quits().await?;
     host.end().await
 }

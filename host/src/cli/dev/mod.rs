@@ -5,6 +5,7 @@ mod account;
 mod deploy;
 mod host;
 mod line;
+mod logs;
 mod news;
 mod screen;
 mod watch;
@@ -22,8 +23,9 @@ use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 use self::{
     account::{ACCOUNT, Account, Speaker},
     deploy::{Deployed, rebuild},
-    host::{Host, Logged},
+    host::Host,
     line::Line,
+    logs::Logs,
     news::News,
     screen::{Screen, Tone},
     watch::Watcher,
@@ -91,6 +93,7 @@ struct Chat {
     group: String,
     screen: Screen,
     news: News,
+    logs: Logs,
     handler: Option<HandlerName>,
     /// A build under way.
     building: Option<JoinHandle<Result<Deployed, Failure>>>,
@@ -111,6 +114,7 @@ impl Chat {
             group: GROUP.to_owned(),
             screen: Screen::new(),
             news: News::default(),
+            logs: Logs::new(),
             handler: None,
             building: None,
             is_stale: false,
@@ -137,9 +141,10 @@ impl Chat {
                     None => ended = true,
                 },
                 logged = host.logged() => match logged {
-                    Some(logged) => self.show_log(&logged),
+                    Some(line) => self.show_log(&line),
                     None => return Err(Failure::local("the host", "has ended")),
                 },
+                line = self.logs.next() => self.show_log(&line),
                 () = watcher.changed() => self.build(),
                 built = built(&mut self.building) => self.show_build(built),
                 () = sleep(PACE) => {
@@ -158,7 +163,7 @@ impl Chat {
         while self.building.is_some() {
             tokio::select! {
                 built = built(&mut self.building) => self.show_build(built),
-                Some(logged) = host.logged() => self.show_log(&logged),
+                Some(line) = host.logged() => self.show_log(&line),
             }
         }
     }
@@ -178,6 +183,7 @@ impl Chat {
         self.building = None;
         match built {
             Ok(deployed) => {
+                self.logs.follow(&self.client, &deployed.name);
                 self.handler = Some(deployed.name);
                 self.screen.say(Tone::Dim, &deployed.told);
             }
@@ -194,8 +200,8 @@ impl Chat {
         }
     }
 
-    fn show_log(&self, logged: &Logged) {
-        self.screen.say(Tone::Dim, &format!("  {}", logged.text));
+    fn show_log(&self, line: &str) {
+        self.screen.say(Tone::Dim, &format!("  {line}"));
     }
 
     /// Does what a line says, and shows what the bot did about it.
