@@ -412,6 +412,14 @@ async fn a_bot_is_tried_out_in_a_chat() -> Result<()> {
     chat.types(r#"{"message": {"author": "wxid_x", "content": {"text": "an event"}}}"#)
         .await?;
     chat.shows("an event").await?;
+    // As it stands in a file, over many lines.
+    let pretty = json!({"message": {"author": "wxid_x", "content": {"text": "in { lines"}}});
+    chat.types(&serde_json::to_string_pretty(&pretty)?).await?;
+    chat.shows("in { lines").await?;
+    chat.types("{\n  \"message\": {\n").await?;
+    chat.shows("has no end: it is given up").await?;
+    chat.types("and now?").await?;
+    chat.shows("→ and now?").await?;
     chat.types("/nonsense").await?;
     chat.shows("/help").await?;
 

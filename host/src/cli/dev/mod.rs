@@ -7,6 +7,7 @@ mod host;
 mod line;
 mod logs;
 mod news;
+mod paste;
 mod screen;
 mod watch;
 
@@ -27,6 +28,7 @@ use self::{
     line::Line,
     logs::Logs,
     news::News,
+    paste::{Heard, Paste},
     screen::{Screen, Tone},
     watch::Watcher,
 };
@@ -51,6 +53,8 @@ const PACE: Duration = Duration::from_millis(300);
 /// For how long something that was asked for may take until it shows: an alarm rings four
 /// times a second.
 const SHOWS_WITHIN: Duration = Duration::from_secs(5);
+/// Said when JSON is given up that has begun and has no end.
+const PASTE_GIVEN_UP: &str = "the JSON that was begun has no end: it is given up";
 /// How large a fixture may be.
 const FIXTURE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -92,6 +96,7 @@ struct Chat {
     /// The group of before, for `/group` without a name.
     group: String,
     screen: Screen,
+    paste: Paste,
     news: News,
     logs: Logs,
     handler: Option<HandlerName>,
@@ -113,6 +118,7 @@ impl Chat {
             },
             group: GROUP.to_owned(),
             screen: Screen::new(),
+            paste: Paste::default(),
             news: News::default(),
             logs: Logs::new(),
             handler: None,
@@ -135,10 +141,16 @@ impl Chat {
         loop {
             tokio::select! {
                 line = next(&mut typed), if !ended => match line {
-                    Some(line) if Line::read(&line) == Line::Quit => return Ok(()),
-                    Some(line) => self.obey(&line).await,
+                    Some(text) => match self.hear(&text) {
+                        Some(Line::Quit) => return Ok(()),
+                        Some(line) => self.obey(line).await,
+                        None => {}
+                    },
                     // What was asked for is still shown, and built.
-                    None => ended = true,
+                    None => {
+                        ended = true;
+                        self.check_paste_ended();
+                    }
                 },
                 logged = host.logged() => match logged {
                     Some(line) => self.show_log(&line),
@@ -204,9 +216,35 @@ impl Chat {
         self.screen.say(Tone::Dim, &format!("  {line}"));
     }
 
+    /// What is to be done about a line; nothing while more of what is pasted has to come.
+    fn hear(&mut self, text: &str) -> Option<Line> {
+        match self.paste.take(text) {
+            Heard::Line(line) => Some(line),
+            Heard::More => {
+                self.screen.set_prompt("…");
+                self.screen.ask();
+                None
+            }
+            Heard::GivenUp(Line::Cancel) => {
+                self.screen.say(Tone::Dim, PASTE_GIVEN_UP);
+                Some(Line::Empty)
+            }
+            Heard::GivenUp(line) => {
+                self.screen.say(Tone::Bad, PASTE_GIVEN_UP);
+                Some(line)
+            }
+        }
+    }
+
+    fn check_paste_ended(&self) {
+        if self.paste.is_under_way() {
+            self.screen.say(Tone::Bad, PASTE_GIVEN_UP);
+        }
+    }
+
     /// Does what a line says, and shows what the bot did about it.
-    async fn obey(&mut self, line: &str) {
-        if let Err(failure) = self.try_to_obey(Line::read(line)).await {
+    async fn obey(&mut self, line: Line) {
+        if let Err(failure) = self.try_to_obey(line).await {
             self.screen.say(Tone::Bad, &failure.to_string());
         }
         self.screen.set_prompt(&self.speaker.shown());
@@ -216,6 +254,10 @@ impl Chat {
     async fn try_to_obey(&mut self, line: Line) -> Result<(), Failure> {
         match line {
             Line::Empty | Line::Quit => return Ok(()),
+            Line::Cancel => {
+                let problem = "nothing is being pasted".to_owned();
+                return Err(Failure::Usage(problem));
+            }
             Line::Say(text) => {
                 let speaker = self.speaker.clone();
                 self.account.say(&speaker, &text).await?;
