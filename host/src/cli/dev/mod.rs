@@ -157,7 +157,12 @@ impl Chat {
                     None => return Err(Failure::local("the host", "has ended")),
                 },
                 line = self.logs.next() => self.show_log(&line),
-                () = watcher.changed() => self.build(),
+                watched = watcher.changed() => {
+                    if let Err(failure) = watched {
+                        self.screen.say(Tone::Bad, &failure.to_string());
+                    }
+                    self.build();
+                }
                 built = built(&mut self.building) => self.show_build(built),
                 () = sleep(PACE) => {
                     self.carry_out().await?;

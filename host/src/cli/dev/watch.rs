@@ -24,7 +24,8 @@ pub struct Watcher {
     changed: mpsc::Receiver<()>,
     /// Something has changed that was not told yet: whoever waits may give up meanwhile.
     is_pending: bool,
-    _system: RecommendedWatcher,
+    dir: PathBuf,
+    system: RecommendedWatcher,
 }
 
 impl Watcher {
@@ -52,27 +53,42 @@ impl Watcher {
         system
             .watch(&dir, RecursiveMode::NonRecursive)
             .map_err(failed)?;
-        for folder in folders(&dir) {
-            system
-                .watch(&folder, RecursiveMode::Recursive)
-                .map_err(failed)?;
-        }
-        Ok(Self {
+        let mut watcher = Self {
             changed,
             is_pending: false,
-            _system: system,
-        })
+            dir,
+            system,
+        };
+        watcher.watch_folders()?;
+        Ok(watcher)
+    }
+
+    /// Watches the folders that hold sources, with those that were made since, or made anew
+    /// under the same name. To watch one twice is no harm.
+    fn watch_folders(&mut self) -> Result<(), Failure> {
+        for folder in folders(&self.dir) {
+            match self.system.watch(&folder, RecursiveMode::Recursive) {
+                // It went away meanwhile.
+                Err(_) if !folder.is_dir() => {}
+                watched => {
+                    watched.map_err(|error| Failure::local("watching the sources", error))?
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Waits until something has changed, and then for a while nothing more. Nothing is
-    /// lost when it is given up.
-    pub async fn changed(&mut self) {
+    /// lost when it is given up. From then on folders that are new are watched, too: what
+    /// changes in them while somebody builds is told.
+    pub async fn changed(&mut self) -> Result<(), Failure> {
         if !self.is_pending && self.changed.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
         self.is_pending = true;
         while let Ok(Some(())) = timeout(QUIET, self.changed.recv()).await {}
         self.is_pending = false;
+        self.watch_folders()
     }
 }
 
@@ -136,8 +152,27 @@ mod tests {
         let mut watcher = Watcher::start(&project).unwrap();
         fs::write(project.join("src/a.rs"), "1").unwrap();
         fs::write(project.join("handler.toml"), "1").unwrap();
-        timeout(Duration::from_secs(10), watcher.changed())
-            .await
-            .unwrap();
+        changed(&mut watcher).await;
+    }
+
+    async fn changed(watcher: &mut Watcher) {
+        let told = timeout(Duration::from_secs(10), watcher.changed()).await;
+        told.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn folders_that_are_made_later_are_watched() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watcher = Watcher::start(dir.path()).unwrap();
+        let folder = dir.path().join("lib");
+        // Made, then made anew, as version control does.
+        for _ in 0..2 {
+            fs::create_dir_all(folder.join("deep")).unwrap();
+            changed(&mut watcher).await;
+            fs::write(folder.join("deep/a.rs"), "1").unwrap();
+            changed(&mut watcher).await;
+            fs::remove_dir_all(&folder).unwrap();
+            changed(&mut watcher).await;
+        }
     }
 }
