@@ -44,14 +44,14 @@ fn commands(lang: &str) -> Result<Vec<String>> {
 }
 
 /// A folder for a project, and what its commands are run with.
-struct Desk<'a> {
-    host: &'a Host,
-    dir: PathBuf,
+pub(crate) struct Desk<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) dir: PathBuf,
 }
 
 impl Desk<'_> {
     /// Runs a line of the guide in a shell, as its reader would, and tells what it printed.
-    async fn run(&mut self, line: &str) -> Result<String> {
+    pub(crate) async fn run(&mut self, line: &str) -> Result<String> {
         if let Some(dir) = line.strip_prefix("cd ") {
             self.dir.push(dir);
             return Ok(String::new());
@@ -175,7 +175,7 @@ async fn a_bot_in_python_greets_answers_and_remembers() -> Result<()> {
 }
 
 /// A project that needs nothing to be built: its component is one of ours.
-fn project(host: &Host, toml: &str) -> Result<PathBuf> {
+pub(crate) fn project(host: &Host, toml: &str) -> Result<PathBuf> {
     let dir = host.home().join("echo");
     fs::create_dir_all(dir.join("src"))?;
     fs::write(dir.join("handler.toml"), toml)?;
@@ -309,6 +309,17 @@ async fn a_missing_tool_is_named_with_what_brings_it() -> Result<()> {
             "{said}"
         );
     }
+    // Packages are there, but not the tool that the build script runs.
+    fs::create_dir(desk.dir.join("js-bot/node_modules"))?;
+    for (environment, cure) in [
+        ("NODE_ENV=", "run `npm install` in"),
+        ("NODE_ENV=production", "run `npm install --include=dev` in"),
+    ] {
+        let line = format!("export {environment}; {}", alone("js-bot"));
+        let said = desk.run(&line).await?;
+        let missing = said.contains("componentize-qjs: is not there");
+        check!(missing && said.contains(cure), "{said}");
+    }
     desk.run("wxhost new rust-bot").await?;
     let said = desk.run(&alone("rust-bot")).await?;
     check!(said.contains("rustup target add wasm32-wasip2"), "{said}");
@@ -316,14 +327,14 @@ async fn a_missing_tool_is_named_with_what_brings_it() -> Result<()> {
 }
 
 /// `wxhost dev` with its stdin and stdout in our hands.
-struct Chat {
+pub(crate) struct Chat {
     child: Child,
     typed: ChildStdin,
     shown: Lines<BufReader<ChildStdout>>,
 }
 
 impl Chat {
-    fn start(desk: &Desk<'_>) -> Result<Self> {
+    pub(crate) fn start(desk: &Desk<'_>) -> Result<Self> {
         let mut command = desk.command("wxhost")?;
         command
             .arg("dev")
@@ -339,13 +350,13 @@ impl Chat {
         })
     }
 
-    async fn types(&mut self, line: &str) -> Result<()> {
+    pub(crate) async fn types(&mut self, line: &str) -> Result<()> {
         self.typed.write_all(format!("{line}\n").as_bytes()).await?;
         Ok(())
     }
 
     /// Waits for a line with these words.
-    async fn shows(&mut self, words: &str) -> Result<String> {
+    pub(crate) async fn shows(&mut self, words: &str) -> Result<String> {
         let mut before = Vec::new();
         let found = poll::within(words, SAYS_WITHIN, async {
             while let Some(line) = self.shown.next_line().await? {
@@ -363,7 +374,7 @@ impl Chat {
     }
 
     /// Ends it, and waits until it has.
-    async fn quits(mut self) -> Result<()> {
+    pub(crate) async fn quits(mut self) -> Result<()> {
         self.types("/quit").await?;
         let status = poll::within("the end", SAYS_WITHIN, async {
             Ok(self.child.wait().await?)
