@@ -53,9 +53,9 @@ pub struct DeployArgs {
     /// A word about this version, shown by `versions`
     #[arg(long, default_value = "")]
     note: String,
-    /// Who deploys it
-    #[arg(long, value_name = "WHO", default_value_t = user())]
-    by: String,
+    /// Who deploys it [default: your name on this machine]
+    #[arg(long, value_name = "WHO")]
+    by: Option<String>,
     #[command(flatten)]
     to: ShareArgs,
     #[command(flatten)]
@@ -147,12 +147,18 @@ pub struct ShareArgs {
     failures_percent: Option<u8>,
 }
 
+/// Who we are: as the environment says, else by the user's id.
 fn user() -> String {
     let names = ["USER", "LOGNAME"].into_iter();
-    names
-        .filter_map(|name| env::var(name).ok())
-        .next()
-        .unwrap_or_default()
+    let mut named = names.filter_map(|name| env::var(name).ok());
+    let uid = uzers::get_current_uid();
+    named
+        .find(|name| !name.is_empty())
+        .or_else(|| {
+            let user = uzers::get_user_by_uid(uid)?;
+            Some(user.name().to_string_lossy().into_owned())
+        })
+        .unwrap_or_else(|| format!("uid {uid}"))
 }
 
 impl ShareArgs {
@@ -247,7 +253,7 @@ impl DeployArgs {
         let options = DeployOptions {
             manifest: self.grants.over(wanted.manifest)?,
             config: wanted.config,
-            by: self.by,
+            by: self.by.unwrap_or_else(user),
             note: self.note,
             rollout: self.to.request()?,
         };

@@ -64,12 +64,20 @@ pub async fn versions(
             version.number.to_string().into(),
             digest.get(..DIGEST_SHOWN_CHARS).unwrap_or(&digest).into(),
             style.ago(version.deployed_ms).into(),
-            harmless(&version.by).into(),
+            by(version).into(),
             serves(&handler, version.number).into(),
             harmless(&version.note).into(),
         ]);
     }
     Ok(Printed::ok(table.show(style)))
+}
+
+/// Who deployed it, where that was told.
+fn by(version: &Version) -> String {
+    match version.by.as_str() {
+        "" => "unknown".to_owned(),
+        by => harmless(by),
+    }
 }
 
 fn serves(handler: &HandlerView, number: VersionNumber) -> String {
