@@ -35,13 +35,14 @@ impl Watcher {
             .canonicalize()
             .map_err(|error| Failure::local(dir.display(), error))?;
         let (tell, changed) = mpsc::channel(1);
+        let root = dir.clone();
         let told = move |event: notify::Result<Event>| {
             let is_change = event.is_ok_and(|event| {
                 let kind = matches!(
                     event.kind,
                     EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_)
                 );
-                kind && event.paths.iter().any(|path| is_source(path))
+                kind && event.paths.iter().any(|path| is_source(&root, path))
             });
             if is_change {
                 // Full: it has been told already.
@@ -98,22 +99,20 @@ fn folders(dir: &Path) -> Vec<PathBuf> {
     };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     paths
-        .filter(|path| path.is_dir() && is_source(path))
+        .filter(|path| path.is_dir() && is_source(dir, path))
         .collect()
 }
 
-/// Whether a change of this file is one of the bot. What building writes is none.
-fn is_source(path: &Path) -> bool {
+/// Whether a change of this file in the project's folder is one of the bot. What building
+/// writes is none.
+fn is_source(dir: &Path, path: &Path) -> bool {
     let made = |part: &OsStr| {
         let part = part.to_string_lossy();
         MADE.contains(&part.as_ref()) || (part.starts_with('.') && part.len() > 1)
     };
-    // The folder itself may lie below one of these names.
-    let near = path
-        .file_name()
-        .into_iter()
-        .chain(path.parent().and_then(Path::file_name));
-    if near.into_iter().any(made) {
+    // The folder itself may have one of these names, or lie below one.
+    let inside = path.strip_prefix(dir).unwrap_or(path);
+    if inside.iter().any(made) {
         return false;
     }
     let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
@@ -130,17 +129,19 @@ mod tests {
 
     #[test]
     fn what_is_made_is_no_source() {
-        for source in ["/p/src/lib.rs", "/p/handler.toml", "/p/src", "/p/wxhost"] {
-            assert!(is_source(Path::new(source)), "{source}");
+        let dir = Path::new("/.home/dist");
+        for source in ["src/lib.rs", "handler.toml", "src", "wxhost"] {
+            assert!(is_source(dir, &dir.join(source)), "{source}");
         }
         for made in [
-            "/p/hello.wasm",
-            "/p/target",
-            "/p/.wxhost",
-            "/p/Cargo.lock",
-            "/p/src/.a.swp",
+            "hello.wasm",
+            "target",
+            ".wxhost",
+            "Cargo.lock",
+            "src/.a.swp",
+            "lib/__pycache__/a/b",
         ] {
-            assert!(!is_source(Path::new(made)), "{made}");
+            assert!(!is_source(dir, &dir.join(made)), "{made}");
         }
     }
 
