@@ -5,6 +5,7 @@ mod traces;
 use std::io;
 
 use serde::{Deserialize, Serialize};
+use tracing::Dispatch;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub use self::traces::{Otlp, TARGET, Traces};
@@ -48,9 +49,15 @@ impl Default for Config {
     }
 }
 
-/// Starts logging, once per process. Spans of the traces are none of the log's: without
-/// traces they are not even made.
+/// Starts logging, once per process.
 pub fn start(config: &Config, traces: Option<&Traces>) -> Result<(), String> {
+    let dispatch = dispatch(config, traces)?;
+    dispatch.try_init().map_err(|error| error.to_string())
+}
+
+/// Where lines and spans go. Spans of the traces are none of the log's: without traces
+/// they are not even made.
+fn dispatch(config: &Config, traces: Option<&Traces>) -> Result<Dispatch, String> {
     let filter =
         EnvFilter::try_new(&config.level).map_err(|error| format!("log.level: {error}"))?;
     let silent = format!("{TARGET}=off").parse();
@@ -62,9 +69,26 @@ pub fn start(config: &Config, traces: Option<&Traces>) -> Result<(), String> {
             .boxed(),
         Format::Json => log.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry()
-        .with(log.with_filter(filter.add_directive(silent)))
-        .with(traces.map(Traces::layer))
-        .try_init()
-        .map_err(|error| error.to_string())
+    let log = tracing_subscriber::registry().with(log.with_filter(filter.add_directive(silent)));
+    // Not as an optional layer: one that is absent would still ask for every span.
+    Ok(match traces {
+        Some(traces) => log.with(traces.layer()).into(),
+        None => log.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use tracing::dispatcher::with_default;
+
+    use super::*;
+
+    #[test]
+    fn without_traces_their_spans_are_not_made() {
+        with_default(&dispatch(&Config::default(), None).unwrap(), || {
+            assert!(tracing::info_span!(target: TARGET, "call").is_disabled());
+            assert!(!tracing::info_span!("other").is_disabled());
+        });
+    }
 }

@@ -40,7 +40,7 @@ pub use id::{AccountId, Digest, EventKey, FailureId, HandlerName, LoginId, TaskI
 pub use label::{Label, Labelled, Labels};
 pub use login::{Login, LoginState};
 pub use pacing::Pause;
-pub use record::{KeptEvent, Recorded, WaitingEvent};
+pub use record::{KeptEvent, Recorded, RecordedEvent, WaitingEvent};
 pub use secret::Secret;
 pub use task::{Task, TaskState};
 pub use timer::{Timer, TimerChange};

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{
     AccountId, ClientKind, Event, EventKey, HandlerName, Happening, Millis, TaskNumber,
@@ -59,6 +60,7 @@ impl RecordPolicy {
 }
 
 /// An event as a bot sees it. Whose it is says the place where it is kept.
+/// [`RecordedEvent`] writes the same form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptEvent {
@@ -165,23 +167,61 @@ pub struct Recorded {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskNumber>,
     /// The event.
-    pub event: KeptEvent,
+    pub event: RecordedEvent,
 }
 
-impl Recorded {
-    /// Made to fit, or none if it can't be. What a login says beside its facts stays
-    /// out: there clients prove who they are.
-    pub fn fitted(mut self, policy: &RecordPolicy) -> Option<Self> {
-        if matches!(self.event.what, Happening::Login(_)) {
-            self.event.raw = None;
+/// The JSON of a [`KeptEvent`]: made once for every event that a bot is asked about,
+/// measured and stored as it is, and read only for a replay.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecordedEvent(Box<RawValue>);
+
+impl RecordedEvent {
+    /// The event made to fit, or none if it can't be. What a login says beside its facts
+    /// stays out: there clients prove who they are.
+    pub fn fitted(event: &Event, policy: &RecordPolicy) -> Option<Self> {
+        let fits = |json: &Self| json.0.get().len() <= policy.event_bytes as usize;
+        let is_login = matches!(event.what, Happening::Login(_));
+        if !is_login && event.raw.len() <= policy.event_bytes as usize {
+            let raw = String::from_utf8_lossy(&event.raw);
+            if let Some(whole) = Self::of(event, Some(&raw)).filter(fits) {
+                return Some(whole);
+            }
         }
-        let raw_bytes = self.event.raw.as_ref().map_or(0, String::len);
-        let fits = |event: &KeptEvent| event.bytes() <= u64::from(policy.event_bytes);
-        if raw_bytes > policy.event_bytes as usize || !fits(&self.event) {
-            self.event.raw = None;
-            return fits(&self.event).then_some(self);
+        Self::of(event, None).filter(fits)
+    }
+
+    fn of(event: &Event, raw: Option<&str>) -> Option<Self> {
+        /// A [`KeptEvent`] that is only written.
+        #[derive(Serialize)]
+        struct Written<'a> {
+            key: &'a EventKey,
+            at_ms: Millis,
+            what: &'a Happening,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            facts: &'a [(&'static str, String)],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            raw: Option<&'a str>,
         }
-        Some(self)
+        let written = Written {
+            key: &event.key,
+            at_ms: event.at_ms,
+            what: &event.what,
+            facts: &event.facts,
+            raw,
+        };
+        serde_json::value::to_raw_value(&written).ok().map(Self)
+    }
+
+    /// The event.
+    pub fn read(&self) -> Result<KeptEvent, serde_json::Error> {
+        serde_json::from_str(self.0.get())
+    }
+}
+
+impl PartialEq for RecordedEvent {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
     }
 }
 
@@ -190,6 +230,10 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use crate::domain::{Message, User, event::Content};
+
+    fn fitted(event: &Event, policy: &RecordPolicy) -> Option<KeptEvent> {
+        RecordedEvent::fitted(event, policy).map(|it| it.read().unwrap())
+    }
 
     fn event(text: &str) -> Event {
         Event {
@@ -205,19 +249,6 @@ mod tests {
         }
     }
 
-    fn recorded(event: &Event) -> Recorded {
-        Recorded {
-            number: 1,
-            at_ms: 1,
-            client: ClientKind::Wehub,
-            handler: "faq".try_into().unwrap(),
-            version: VersionNumber(1),
-            outcome: EventOutcome::Handled,
-            tasks: Vec::new(),
-            event: KeptEvent::of(event),
-        }
-    }
-
     #[test]
     fn what_is_kept_comes_back_as_it_was() {
         let event = event("hello");
@@ -225,6 +256,8 @@ mod tests {
         let kept: KeptEvent = serde_json::from_str(&json).unwrap();
         assert_eq!(kept.event(&event.account), event);
         assert_eq!(kept.bytes(), json.len() as u64);
+        let recorded = RecordedEvent::fitted(&event, &RecordPolicy::default()).unwrap();
+        assert_eq!(serde_json::to_string(&recorded).unwrap(), json);
     }
 
     #[test]
@@ -232,20 +265,20 @@ mod tests {
         let policy = RecordPolicy::default();
         let mut large = event("hello");
         large.raw = vec![b'x'; 20_000].into();
-        let fitted = recorded(&large).fitted(&policy).unwrap();
-        assert_eq!(fitted.event.raw, None);
-        assert_eq!(fitted.event.event(&large.account).raw, NO_RAW);
-        assert_eq!(recorded(&event(&"x".repeat(20_000))).fitted(&policy), None);
-        let small = recorded(&event("hello"));
-        assert_eq!(small.clone().fitted(&policy), Some(small));
+        let without = fitted(&large, &policy).unwrap();
+        assert_eq!(without.raw, None);
+        assert_eq!(without.event(&large.account).raw, NO_RAW);
+        assert_eq!(fitted(&event(&"x".repeat(20_000)), &policy), None);
+        let small = event("hello");
+        assert_eq!(fitted(&small, &policy), Some(KeptEvent::of(&small)));
     }
 
     #[test]
     fn how_a_client_proved_who_it_is_is_not_recorded() {
         let mut login = event("");
         login.what = Happening::Login(User::unknown("wxid_a"));
-        let fitted = recorded(&login).fitted(&RecordPolicy::default()).unwrap();
-        assert_eq!(fitted.event.raw, None);
+        let fitted = fitted(&login, &RecordPolicy::default()).unwrap();
+        assert_eq!(fitted.raw, None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
     endpoint::EndpointErrand,
     engine::{Engine, Room},
     registry::{Bot, Callback, Guest, chain},
-    slow::Ending,
+    slow::{Caller, Ending},
     state::{CallState, CallbackErrand, Errand, Stopped},
     ticker::TICK,
     warm::{Instance, Warm},
@@ -76,6 +76,7 @@ pub async fn call(
     room: Room,
 ) -> Result<Effects, CallError> {
     let (event, bot) = (Arc::clone(&call.event), Arc::clone(bot));
+    let caller = engine.slow.caller((&call.bot.handler, &event.account));
     let (lease, kept) = warm.lease(&call).unzip();
     let (wasm, kept) = match kept.flatten() {
         Some(Instance { mut wasm, bot }) => {
@@ -84,7 +85,7 @@ pub async fn call(
         }
         None => (new_store(engine, host, call), None),
     };
-    let ran = run(engine, room, wasm, move |wasm| {
+    let ran = run(engine, caller, room, wasm, move |wasm| {
         async move {
             let instance = match kept {
                 Some(instance) => instance,
@@ -97,10 +98,16 @@ pub async fn call(
         }
         .boxed()
     });
-    let (_room, mut wasm, bot) = ran.await?;
+    let Ran {
+        room,
+        mut wasm,
+        returned: bot,
+        computes,
+    } = ran.await?;
     let effects = wasm.data_mut().take_asked();
-    if let Some(lease) = lease {
-        warm.keep(lease, Instance { wasm, bot });
+    match lease {
+        Some(lease) => warm.keep(lease, Instance { wasm, bot }),
+        None => engine.slow.discard((wasm, room), &computes),
     }
     Ok(effects)
 }
@@ -114,15 +121,21 @@ pub async fn ask(
     room: Room,
 ) -> Result<Answer, CallError> {
     let (question, callback) = (ask.question.clone(), Arc::clone(callback));
+    let caller = engine.slow.caller(&ask.component.handler);
     let wasm = new_store(engine, host, CallbackErrand::new(ask));
-    let ran = run(engine, room, wasm, move |wasm| {
+    let ran = run(engine, caller, room, wasm, move |wasm| {
         async move {
             let instance = callback.instantiate_async(&mut *wasm).await?;
             decide(instance.wxhost_callback_handler(), wasm, &question).await
         }
         .boxed()
     });
-    let (_room, wasm, verdict) = ran.await?;
+    let Ran {
+        room: _room,
+        wasm,
+        returned: verdict,
+        ..
+    } = ran.await?;
     let state = wasm.into_data();
     match verdict.check() {
         Ok(()) => Ok(state.into_answer(verdict)),
@@ -162,11 +175,12 @@ pub async fn start(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), Co
         limits: host.limits.at_most(),
         ..host.clone()
     };
+    let caller = engine.slow.caller(HandlerName::trial());
     let started = match guest {
         Guest::Bot(bot) => {
             let call = convert::trial_call(convert::nameless());
             let (wasm, bot) = (new_store(engine, &host, call), Arc::clone(bot));
-            let ran = run(engine, room, wasm, move |wasm| {
+            let ran = run(engine, caller, room, wasm, move |wasm| {
                 async move { bot.instantiate_async(wasm).await.map(Ok) }.boxed()
             });
             ran.await.map(drop)
@@ -174,7 +188,7 @@ pub async fn start(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), Co
         Guest::Endpoint(endpoint) => {
             let errand = EndpointErrand::nobodys();
             let (wasm, endpoint) = (new_store(engine, &host, errand), Arc::clone(endpoint));
-            let ran = run(engine, room, wasm, move |wasm| {
+            let ran = run(engine, caller, room, wasm, move |wasm| {
                 async move { endpoint.instantiate_async(wasm).await.map(Ok) }.boxed()
             });
             ran.await.map(drop)
@@ -182,7 +196,7 @@ pub async fn start(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), Co
         Guest::Callback(callback) => {
             let errand = CallbackErrand::new(convert::trial_ask(convert::nameless()));
             let (wasm, callback) = (new_store(engine, &host, errand), Arc::clone(callback));
-            let ran = run(engine, room, wasm, move |wasm| {
+            let ran = run(engine, caller, room, wasm, move |wasm| {
                 async move { callback.instantiate_async(wasm).await.map(Ok) }.boxed()
             });
             ran.await.map(drop)
@@ -230,33 +244,48 @@ pub(super) fn set_limits<E: Errand>(wasm: &mut WasmStore<CallState<E>>) -> Arc<A
 /// What a guest is called for: it returns something, or says why not.
 type Returned<T> = wasmtime::Result<Result<T, String>>;
 
-/// Runs a call within its limits, and gives what the guest returned, or how it failed.
-/// The room is held as long as the instance is there.
+/// A call that came to its end. The room is held as long as the instance is there.
+struct Ran<E: Errand, T> {
+    wasm: WasmStore<CallState<E>>,
+    room: Room,
+    /// What the guest returned.
+    returned: T,
+    /// Whether it has computed for long.
+    computes: Arc<AtomicBool>,
+}
+
+/// Runs a call within its limits. One that fails is looked into, and let go of, on the
+/// thread where it ended.
 async fn run<T: Send + 'static, E: Errand>(
     engine: &Engine,
+    caller: Caller,
     room: Room,
     mut wasm: WasmStore<CallState<E>>,
     work: impl for<'a> FnOnce(&'a mut WasmStore<CallState<E>>) -> BoxFuture<'a, Returned<T>>
     + Send
     + 'static,
-) -> Result<(Room, WasmStore<CallState<E>>, T), CallError> {
+) -> Result<Ran<E, T>, CallError> {
     let computes = set_limits(&mut wasm);
+    let flag = Arc::clone(&computes);
     let whole = async move {
-        // Dropped half-way, the last of these goes first.
+        // Dropped half-way or after a failure, the last of these goes first.
         let room = room;
         let mut wasm = wasm;
         let time = wasm.data().limits.call_wall();
-        let ended = tokio::time::timeout(time, work(&mut wasm)).await;
-        (room, wasm, ended)
+        match tokio::time::timeout(time, work(&mut wasm)).await {
+            Ok(Ok(Ok(returned))) => Ok(Ran {
+                wasm,
+                room,
+                returned,
+                computes: flag,
+            }),
+            Ok(Ok(Err(refusal))) => Err(refused(refusal, wasm.data())),
+            Ok(Err(error)) => Err(classify(&error, wasm.data())),
+            Err(_) => Err(too_slow(wasm.data())),
+        }
     };
-    let ran = engine.slow.run(whole, &computes).await;
-    let (room, wasm, ended) = ran.map_err(|Ending| CallError::Busy { waited_ms: 0 })?;
-    match ended {
-        Ok(Ok(Ok(returned))) => Ok((room, wasm, returned)),
-        Ok(Ok(Err(refusal))) => Err(refused(refusal, wasm.data())),
-        Ok(Err(error)) => Err(classify(&error, wasm.data())),
-        Err(_) => Err(too_slow(wasm.data())),
-    }
+    let ran = engine.slow.run(caller, whole, &computes).await;
+    ran.map_err(|Ending| CallError::Busy { waited_ms: 0 })?
 }
 
 fn refused<E: Errand>(mut message: String, state: &CallState<E>) -> CallError {

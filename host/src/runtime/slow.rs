@@ -5,9 +5,13 @@
 //! own kind: fewer than there are cores, and with less of a claim to them. So guests that
 //! compute without end share what is left over, and neither the host's own work nor a
 //! short call of another account waits in line behind them.
+//!
+//! Who computed for long the last time begins here the next: even the first moments of
+//! each call, and what is left to tidy up after it, add up where they never end well.
 
 use std::{
     future::{Future, poll_fn},
+    hash::{BuildHasher, Hash, RandomState},
     io, panic,
     sync::{
         Arc,
@@ -31,9 +35,23 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Threads for what can't be waited for otherwise: reading the store, looking up names.
 const BLOCKING_THREADS_MAX: usize = 64;
 
+/// For how many it is remembered whether they computed for long. Two that share a place
+/// share what is remembered, which costs the quick one some speed, no more.
+const REMEMBERED: usize = 4096;
+
 /// The threads for calls that compute for long.
 #[derive(Debug)]
-pub struct SlowLane(Option<Runtime>);
+pub struct SlowLane {
+    threads: Option<Runtime>,
+    /// Whose last call computed for long, by [`Caller`].
+    lately: Box<[AtomicBool]>,
+    /// Nobody can choose names to share a place with somebody else's.
+    places: RandomState,
+}
+
+/// Who is called, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Caller(usize);
 
 /// A call is given up because the host ends.
 #[derive(Debug)]
@@ -51,30 +69,57 @@ impl SlowLane {
             .on_thread_start(step_back)
             .enable_all()
             .build()?;
-        Ok(Self(Some(runtime)))
+        Ok(Self {
+            threads: Some(runtime),
+            lately: (0..REMEMBERED).map(|_| AtomicBool::new(false)).collect(),
+            places: RandomState::new(),
+        })
+    }
+
+    /// The one of this name: a handler, and the account if it is called for one.
+    pub fn caller(&self, name: impl Hash) -> Caller {
+        Caller((self.places.hash_one(name) % REMEMBERED as u64) as usize)
     }
 
     /// Runs a call to its end: here, and from when `computes` says so, over there.
     pub async fn run<T: Send + 'static>(
         &self,
+        caller: Caller,
         call: impl Future<Output = T> + Send + 'static,
         computes: &Arc<AtomicBool>,
     ) -> Result<T, Ending> {
         let mut call = Box::pin(call);
-        let begun = poll_fn(|context| match call.as_mut().poll(context) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending if computes.load(Ordering::Relaxed) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        });
-        if let Some(done) = begun.await {
-            return Ok(done);
+        let lately = self.lately.get(caller.0);
+        if !lately.is_some_and(|it| it.load(Ordering::Relaxed)) {
+            let begun = poll_fn(|context| match call.as_mut().poll(context) {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending if computes.load(Ordering::Relaxed) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
+            if let Some(done) = begun.await {
+                return Ok(done);
+            }
         }
-        let runtime = self.0.as_ref().ok_or(Ending)?;
+        let threads = self.threads.as_ref().ok_or(Ending)?;
         // Whoever gives up the call here ends it there.
-        match AbortOnDropHandle::new(runtime.spawn(call)).await {
+        let ended = AbortOnDropHandle::new(threads.spawn(call)).await;
+        if let Some(lately) = lately {
+            lately.store(computes.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        match ended {
             Ok(done) => Ok(done),
             Err(error) if error.is_panic() => panic::resume_unwind(error.into_panic()),
             Err(_) => Err(Ending),
+        }
+    }
+
+    /// Lets go of what a call leaves: of one that computed for long over there, since it
+    /// may have much memory to give back.
+    pub fn discard(&self, left: impl Send + 'static, computes: &AtomicBool) {
+        if let Some(threads) = &self.threads
+            && computes.load(Ordering::Relaxed)
+        {
+            drop(threads.spawn(async move { drop(left) }));
         }
     }
 }
@@ -91,8 +136,8 @@ impl Drop for SlowLane {
     /// Calls have ended by now, or are given up: waiting for them is not for whoever
     /// drops this, who may be a thread that must not wait.
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
         }
     }
 }
@@ -111,8 +156,9 @@ mod tests {
         let lane = SlowLane::open().unwrap();
         let computes = Arc::new(AtomicBool::new(false));
         let here = thread_name();
-        let short = lane.run(async { thread_name() }, &computes).await.unwrap();
-        assert_eq!(short, here);
+        let caller = lane.caller("a");
+        let name = async { thread_name() };
+        assert_eq!(lane.run(caller, name, &computes).await.unwrap(), here);
         let flag = Arc::clone(&computes);
         let long = async move {
             tokio::task::yield_now().await;
@@ -121,9 +167,34 @@ mod tests {
             tokio::task::yield_now().await;
             (before, thread_name())
         };
-        let (before, after) = lane.run(long, &computes).await.unwrap();
+        let (before, after) = lane.run(caller, long, &computes).await.unwrap();
         assert_eq!(before, here);
         assert_eq!(after, "wasm-slow");
+    }
+
+    #[tokio::test]
+    async fn who_computed_for_long_begins_elsewhere_until_a_call_is_short() {
+        let lane = SlowLane::open().unwrap();
+        let (a, b) = (lane.caller("a"), lane.caller("b"));
+        let call = async |caller, is_long: bool| {
+            let computes = Arc::new(AtomicBool::new(false));
+            let flag = Arc::clone(&computes);
+            let call = async move {
+                let began = thread_name();
+                flag.store(is_long, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                began
+            };
+            lane.run(caller, call, &computes).await.unwrap()
+        };
+        let here = thread_name();
+        assert_eq!(call(a, true).await, here);
+        assert_eq!(call(a, false).await, "wasm-slow");
+        assert_eq!(call(a, false).await, here);
+        assert_eq!(call(a, true).await, here);
+        if a != b {
+            assert_eq!(call(b, false).await, here);
+        }
     }
 
     #[tokio::test]
@@ -137,7 +208,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        let run = lane.run::<()>(endless, &computes);
+        let run = lane.run::<()>(lane.caller("a"), endless, &computes);
         let given_up = tokio::time::timeout(Duration::from_millis(50), run).await;
         assert!(given_up.is_err());
         // The sender is dropped with the call.

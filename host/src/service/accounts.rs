@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{
     Account, AccountId, Event, EventKey, Failure, Logout, Session,
-    ports::{Commit, EventRecord, Page},
+    ports::{EventRecord, Page},
 };
 
 /// An account logs in. Admission was checked by whoever calls this.
@@ -163,7 +163,7 @@ impl Service {
             repeats_within,
             reply: Reply::Queue,
             only: None,
-            also: Commit::default(),
+            also: Box::default(),
         };
         if self
             .seen_before(&settling.event, repeats_within)

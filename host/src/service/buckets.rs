@@ -146,7 +146,7 @@ impl Service {
             match (&turn, &bucket.account) {
                 (Some(turn), Some(account)) => {
                     let commit = own_change(bucket, gone);
-                    self.commit(turn, account, commit).await?;
+                    self.commit(turn, account, commit.into()).await?;
                 }
                 _ => self.change_shared(bucket, gone).await?,
             }
@@ -178,7 +178,7 @@ impl Service {
         let turn = self.turn(account).await?;
         self.check_change(bucket, &key, value.as_deref()).await?;
         let commit = own_change(bucket, vec![(key, value)]);
-        self.commit(&turn, account, commit).await.map(drop)
+        self.commit(&turn, account, commit.into()).await.map(drop)
     }
 
     /// Whether this may be written, or removed: the key is there, and there is room.
@@ -218,7 +218,7 @@ impl Service {
             ..Commit::default()
         };
         let epoch = store.own(&nobody, false).await?;
-        match store.commit(&nobody, epoch, commit).await? {
+        match store.commit(&nobody, epoch, commit.into()).await? {
             Committed::Ok => Ok(()),
             // Bots filled it since there was room.
             Committed::SharedMoved => Err(Error::Conflict("the bucket is full".to_owned())),

@@ -244,7 +244,7 @@ impl Service {
             Some(epoch) => epoch,
             None => *held.epoch.insert(store.own(&account, false).await?),
         };
-        match store.commit(&account, epoch, commit).await? {
+        match store.commit(&account, epoch, commit.into()).await? {
             Committed::Ok => Ok(()),
             Committed::Duplicate(_)
             | Committed::Fenced

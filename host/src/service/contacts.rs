@@ -107,7 +107,7 @@ impl Service {
                 contacts,
                 ..Commit::default()
             };
-            self.commit(turn, account, commit).await?;
+            self.commit(turn, account, commit.into()).await?;
         }
         Ok(())
     }

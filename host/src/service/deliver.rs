@@ -107,29 +107,38 @@ pub(super) struct Settling {
     /// The only bot that it is for; none for whichever serves the account.
     pub only: Option<HandlerName>,
     /// What else changes in the same commit.
-    pub also: Commit,
+    pub also: Box<Commit>,
 }
 
 impl Service {
-    /// Delivers an event and gives the tasks that go into its answer. Goes on
-    /// when the caller goes away.
-    pub async fn deliver(&self, delivery: Delivery) -> Result<Vec<Task>, Error> {
+    /// Delivers an event and gives the tasks that go into its answer. Begins at once,
+    /// and goes on when the caller goes away.
+    pub fn deliver(
+        &self,
+        delivery: Delivery,
+    ) -> impl Future<Output = Result<Vec<Task>, Error>> + Send + use<> {
         let service = self.clone();
         let client = delivery.reporter.client.as_str();
         let span = tracing::info_span!(target: TARGET, "deliver", client);
         let delivered = async move { service.deliver_in_turn(delivery).await };
-        self.detached(delivered.instrument(span)).await
+        self.detached(delivered.instrument(span))
     }
 
-    /// Runs in a task of its own: dropping the caller does not cut it off.
-    pub(super) async fn detached<T: Send + 'static>(
+    /// Runs in a task of its own, from now on: dropping the caller does not cut it off.
+    /// What the caller holds is the way to the outcome, not the work, which is large.
+    pub(super) fn detached<T: Send + 'static, W>(
         &self,
-        work: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        self.check_ready()?;
-        match self.0.calls.spawn(work).await {
-            Ok(done) => done,
-            Err(error) => Err(Error::Host(format!("a call ended early: {error}"))),
+        work: W,
+    ) -> impl Future<Output = Result<T, Error>> + Send + use<T, W>
+    where
+        W: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let running = self.check_ready().map(|()| self.0.calls.spawn(work));
+        async move {
+            match running?.await {
+                Ok(done) => done,
+                Err(error) => Err(Error::Host(format!("a call ended early: {error}"))),
+            }
         }
     }
 
@@ -162,7 +171,7 @@ impl Service {
             repeats_within,
             reply,
             only: None,
-            also: Commit::default(),
+            also: Box::default(),
         };
         let answer = self.settle(&mut turn, settling).await?;
         if repeats_within.is_some() {
@@ -446,7 +455,7 @@ impl Service {
         &self,
         turn: &Turn,
         account: &AccountId,
-        commit: Commit,
+        commit: Box<Commit>,
     ) -> Result<Option<EventRecord>, Error> {
         match self.try_commit(turn, account, commit).await? {
             Tried::Done => Ok(None),
@@ -459,7 +468,7 @@ impl Service {
         &self,
         turn: &Turn,
         account: &AccountId,
-        commit: Commit,
+        commit: Box<Commit>,
     ) -> Result<Tried, Error> {
         let epoch = turn.epoch.unwrap_or_default();
         let began = Instant::now();
@@ -583,8 +592,7 @@ impl Service {
         turn: &mut Turn,
         account: Account,
     ) -> Result<(), Error> {
-        self.write_account_with(turn, account, Commit::default())
-            .await
+        self.write_account_with(turn, account, Box::default()).await
     }
 
     /// The same, with what else changes in the same commit.
@@ -592,12 +600,9 @@ impl Service {
         &self,
         turn: &mut Turn,
         account: Account,
-        also: Commit,
+        mut commit: Box<Commit>,
     ) -> Result<(), Error> {
-        let commit = Commit {
-            account: Some(account.clone()),
-            ..also
-        };
+        commit.account = Some(account.clone());
         self.commit(turn, &account.id, commit).await?;
         turn.account = Some(Arc::new(account));
         Ok(())
@@ -731,7 +736,7 @@ pub(super) struct Settled<'a> {
     at_once: usize,
     reply: Reply,
     repeats_within: Option<Duration>,
-    also: Commit,
+    also: Box<Commit>,
     /// What changes about where the bot is silent.
     hushed: Option<PauseChange>,
     /// It has waited until now.
@@ -787,9 +792,9 @@ impl Called {
     }
 
     /// The one commit that settles the event.
-    fn into_commit(self, settled: &Settled<'_>, now_ms: Millis) -> Commit {
+    fn into_commit(self, settled: &Settled<'_>, now_ms: Millis) -> Box<Commit> {
         let event = settled.event;
-        let mut commit = Commit::default();
+        let mut commit = Box::<Commit>::default();
         let outcome = match self {
             Self::Unhandled => EventOutcome::Unhandled,
             Self::Paused(_) => EventOutcome::Paused,

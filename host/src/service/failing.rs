@@ -107,7 +107,7 @@ impl Service {
             return Err(Error::Host("an event is held without a reason".to_owned()));
         };
         let now_ms = self.0.store.now();
-        let mut commit = Commit::default();
+        let mut commit = Box::<Commit>::default();
         let waits = match when {
             WhenFailing::PassBy => false,
             WhenFailing::Wait => {
@@ -340,7 +340,7 @@ impl Service {
             repeats_within: None,
             reply: Reply::Queue,
             only: oldest.only,
-            also: Commit::default(),
+            also: Box::default(),
         };
         self.settle_waited(&mut turn, settling, Some(waited))
             .await?;
@@ -406,7 +406,7 @@ impl Service {
             alarms,
             ..Commit::default()
         };
-        self.commit(turn, &account, commit).await?;
+        self.commit(turn, &account, commit.into()).await?;
         turn.failing = failing;
         Ok(())
     }

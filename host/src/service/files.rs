@@ -218,7 +218,7 @@ impl Service {
             alarms: vec![(at_ms, alarm(request))],
             ..Commit::default()
         };
-        self.commit(turn, &request.account, commit).await?;
+        self.commit(turn, &request.account, commit.into()).await?;
         Ok(())
     }
 
@@ -251,7 +251,7 @@ impl Service {
             ..Commit::default()
         };
         let made = commit.tasks.clone();
-        self.commit(turn, &account, commit).await?;
+        self.commit(turn, &account, commit.into()).await?;
         note_made(&made);
         self.0.links.wake(&account);
         Ok(())
@@ -266,7 +266,7 @@ impl Service {
                 files: vec![request],
                 ..Commit::default()
             };
-            self.commit(turn, &account, commit).await?;
+            self.commit(turn, &account, commit.into()).await?;
             return Ok(());
         };
         let only = Some(handler.clone());
@@ -277,10 +277,10 @@ impl Service {
             repeats_within: None,
             reply: Reply::Queue,
             only,
-            also: Commit {
+            also: Box::new(Commit {
                 files: vec![request],
                 ..Commit::default()
-            },
+            }),
         };
         self.settle(turn, settling).await.map(drop)
     }

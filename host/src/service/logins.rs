@@ -268,7 +268,10 @@ impl Service {
                 login: change,
                 ..Commit::default()
             };
-            match self.write_account_with(turn, account.clone(), commit).await {
+            match self
+                .write_account_with(turn, account.clone(), commit.into())
+                .await
+            {
                 Err(Error::LoginMoved) => continue,
                 written => return written,
             }
@@ -435,7 +438,7 @@ impl Service {
         self.await_outcomes(&agent, &mut commit, login.made_ms)
             .await?;
         let made = commit.tasks.clone();
-        self.commit(turn, &agent, commit).await?;
+        self.commit(turn, &agent, commit.into()).await?;
         note_made(&made);
         self.0.links.wake(&agent);
         Ok(login)

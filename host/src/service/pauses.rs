@@ -42,7 +42,7 @@ impl Service {
             pauses: vec![PauseChange::Lift(conversation.clone())],
             ..Commit::default()
         };
-        self.commit(&turn, id, commit).await?;
+        self.commit(&turn, id, commit.into()).await?;
         turn.pauses.remove(&conversation);
         turn.guard.lifted(&conversation);
         Ok(pause)

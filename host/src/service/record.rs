@@ -2,7 +2,7 @@
 
 use super::{Error, Service, turn::Slot};
 use crate::domain::{
-    ClientKind, Deployment, Event, KeptEvent, Recorded, TaskNumber,
+    ClientKind, Deployment, Event, Recorded, RecordedEvent, TaskNumber,
     ports::{EventOutcome, RecordedAt},
 };
 
@@ -21,6 +21,9 @@ impl Service {
         if policy.events_per_account == 0 {
             return Ok(None);
         }
+        let Some(fitted) = RecordedEvent::fitted(event, policy) else {
+            return Ok(None);
+        };
         let number = match slot.recorded {
             Some(number) => number,
             None => {
@@ -37,12 +40,11 @@ impl Service {
             version: bot.version.number,
             outcome,
             tasks: tasks.to_vec(),
-            event: KeptEvent::of(event),
+            event: fitted,
         };
         let place = number % u64::from(policy.events_per_account);
         let place = u32::try_from(place).unwrap_or_default();
-        let at = |recorded| Box::new(RecordedAt { place, recorded });
-        Ok(recorded.fitted(policy).map(at))
+        Ok(Some(Box::new(RecordedAt { place, recorded })))
     }
 
     /// What is recorded is durable: the next goes to the next place.

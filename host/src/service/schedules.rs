@@ -13,7 +13,7 @@ use super::{Error, Service, timers::Due};
 use crate::domain::{
     Account, AccountId, Alarm, Deployment, Handler, HandlerName, Millis,
     handler::{Fired, Run, RunKey, Schedule, ScheduleView, Scope, VersionNumber},
-    ports::{CatalogueChange, Commit},
+    ports::CatalogueChange,
     timer::{SCHEDULE_PREFIX, ScheduleDue, schedule_event_key},
 };
 use crate::metrics;
@@ -289,7 +289,7 @@ impl Service {
             due_ms: *due_ms,
             id: format!("{SCHEDULE_PREFIX}{schedule}"),
             payload: found.payload.clone(),
-            also: Commit::default(),
+            also: Box::default(),
         };
         self.fire(&mut turn, due).await?;
         metrics::get().fired("schedule");

@@ -304,7 +304,7 @@ impl Service {
             login,
             ..Commit::default()
         };
-        self.commit(turn, &task.id.account, commit).await?;
+        self.commit(turn, &task.id.account, commit.into()).await?;
         Ok(Next::Task(Box::new(task)))
     }
 
@@ -343,7 +343,7 @@ impl Service {
             return Ok(());
         }
         task.take_back();
-        self.put_task(&turn, task, Commit::default()).await
+        self.put_task(&turn, task, Box::default()).await
     }
 
     /// A task's time may be up: for waiting in the queue, or for its result.
@@ -381,7 +381,7 @@ impl Service {
             tasks: vec![task],
             ..Commit::default()
         };
-        self.commit(turn, &account, commit).await?;
+        self.commit(turn, &account, commit.into()).await?;
         self.0.links.wake(&account);
         Ok(())
     }
@@ -424,7 +424,7 @@ impl Service {
         task.end(state, reason, self.0.store.now());
         if late {
             // Whoever asked for it was told that it is unknown.
-            return self.put_task(&turn, task, Commit::default()).await;
+            return self.put_task(&turn, task, Box::default()).await;
         }
         self.ended(&mut turn, task, raw).await
     }
@@ -440,7 +440,7 @@ impl Service {
     async fn write_ended(&self, turn: &mut Turn, task: Task, raw: Bytes) -> Result<(), Error> {
         match &task.origin {
             Origin::Api | Origin::Endpoint { .. } => {
-                self.put_task(turn, task, Commit::default()).await
+                self.put_task(turn, task, Box::default()).await
             }
             Origin::Login(login) => {
                 let login = self.agent_failed(login, &task).await?;
@@ -448,7 +448,7 @@ impl Service {
                     login,
                     ..Commit::default()
                 };
-                self.put_task(turn, task, also).await
+                self.put_task(turn, task, also.into()).await
             }
             Origin::Bot { handler, .. } => {
                 let handler = handler.clone();
@@ -467,7 +467,7 @@ impl Service {
             alarms: vec![(at_ms, Alarm::Task(task.id.clone()))],
             ..Commit::default()
         };
-        self.put_task(turn, task, also).await
+        self.put_task(turn, task, also.into()).await
     }
 
     /// Tells the bot of a task that has ended, unless it was told.
@@ -485,7 +485,7 @@ impl Service {
             .await
     }
 
-    async fn put_task(&self, turn: &Turn, task: Task, mut also: Commit) -> Result<(), Error> {
+    async fn put_task(&self, turn: &Turn, task: Task, mut also: Box<Commit>) -> Result<(), Error> {
         let account = task.id.account.clone();
         also.tasks.push(task);
         self.commit(turn, &account, also).await.map(drop)
@@ -523,10 +523,10 @@ impl Service {
             repeats_within: None,
             reply: Reply::Queue,
             only: Some(handler),
-            also: Commit {
+            also: Box::new(Commit {
                 tasks: write.then(|| task.clone()).into_iter().collect(),
                 ..Commit::default()
-            },
+            }),
         };
         self.settle(turn, settling).await.map(drop)
     }

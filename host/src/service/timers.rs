@@ -30,7 +30,7 @@ pub(super) struct Due<'a> {
     /// What the bot gets with it.
     pub payload: String,
     /// What changes in the commit that settles it.
-    pub also: Commit,
+    pub also: Box<Commit>,
 }
 
 impl Service {
@@ -69,7 +69,10 @@ impl Service {
                 timers: vec![sooner],
                 ..Commit::default()
             };
-            service.commit(&turn, &account, commit).await.map(drop)
+            service
+                .commit(&turn, &account, commit.into())
+                .await
+                .map(drop)
         })
         .await
     }
@@ -100,7 +103,7 @@ impl Service {
         let deployment = self.deployment_of(account);
         if turn.account.is_none() || deployment.is_none_or(|it| it.handler != *handler) {
             tracing::info!(%account, %handler, timer = id, "a timer is dropped: its bot no longer serves the account");
-            return self.commit(&turn, account, gone).await.map(drop);
+            return self.commit(&turn, account, gone.into()).await.map(drop);
         }
         let due = Due {
             account,
@@ -109,7 +112,7 @@ impl Service {
             due_ms: timer.due_ms,
             id: timer.id,
             payload: timer.payload,
-            also: gone,
+            also: gone.into(),
         };
         self.fire(&mut turn, due).await?;
         metrics::get().fired("timer");

@@ -216,7 +216,7 @@ impl Held {
         (!over).then(|| record.clone())
     }
 
-    fn apply(&mut self, commit: Commit) {
+    fn apply(&mut self, commit: Box<Commit>) {
         if let Some(seen) = commit.seen {
             self.events.insert(seen.key.into(), seen.record);
         }
@@ -427,7 +427,7 @@ impl Store for MemoryStore {
         &self,
         account: &AccountId,
         epoch: Epoch,
-        mut commit: Commit,
+        mut commit: Box<Commit>,
     ) -> Result<Committed, StoreError> {
         check(commit.changes(), &commit_sizes(account, &commit))?;
         self.with(|state| {

@@ -296,7 +296,7 @@ enum Answer {
 async fn work(f: &mut Fixture, work: Work, reopens: bool) -> Answer {
     match work {
         Work::Commit(account, epoch, commit) => {
-            let result = f.store.commit(&id(account), Epoch(epoch), *commit).await;
+            let result = f.store.commit(&id(account), Epoch(epoch), commit).await;
             Answer::Committed(result.unwrap())
         }
         Work::Enqueue(account, request) => {

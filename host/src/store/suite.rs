@@ -23,7 +23,8 @@ use crate::domain::{
     Account, AccountId, Action, Alarm, AlarmKind, Binding, Bucket, ClientKind, Contact,
     ContactKind, Digest, EventKey, Failure, FailureId, FailureKind, FileRequest, Group, Handler,
     HandlerName, Happening, KeptEvent, Labelled, Login, LoginId, Member, Millis, Pause, Recorded,
-    Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage, User, WaitingEvent,
+    RecordedEvent, Task, TaskId, TaskNumber, TaskState, Timer, TimerChange, Usage, User,
+    WaitingEvent,
     client::{Over, Wanted},
     handler::{
         ConfigEntries, ConfigScope, Failing, LimitsInForce, Run, Scope, Sealed, Used, Version,
@@ -35,6 +36,7 @@ use crate::domain::{
         ImageChange, KeyValueWrite, LoginChange, LoginChanged, PauseChange, RecordedAt, Seen,
         SharedChange, Store, StoreError, TaskFilter, WaitingChange,
     },
+    record::RecordPolicy,
     task::Origin,
 };
 
@@ -91,7 +93,7 @@ impl Fixture {
     async fn commit(&self, account: &str, commit: Commit) -> Committed {
         let epoch = self.store.own(&id(account), false).await.unwrap();
         self.store
-            .commit(&id(account), epoch, commit)
+            .commit(&id(account), epoch, commit.into())
             .await
             .unwrap()
     }
@@ -252,6 +254,7 @@ pub fn waits(number: u64, raw_bytes: usize) -> WaitingEvent {
 }
 
 pub fn recorded(number: u64, at_ms: Millis, raw_bytes: usize) -> Recorded {
+    let event = kept("m", raw_bytes).event(&id("a"));
     Recorded {
         number,
         at_ms,
@@ -260,7 +263,7 @@ pub fn recorded(number: u64, at_ms: Millis, raw_bytes: usize) -> Recorded {
         version: VersionNumber(2),
         outcome: EventOutcome::Handled,
         tasks: vec![TaskNumber(3)],
-        event: kept("m", raw_bytes),
+        event: RecordedEvent::fitted(&event, &RecordPolicy::default()).unwrap(),
     }
 }
 
@@ -556,7 +559,7 @@ async fn a_former_owner_is_fenced(mut f: Fixture) {
         (2, Committed::Fenced),
         (1, Committed::Ok),
     ] {
-        let result = f.store.commit(&a, Epoch(epoch), settles("m1")).await;
+        let result = f.store.commit(&a, Epoch(epoch), settles("m1").into()).await;
         assert_eq!(result.unwrap(), expected, "epoch {epoch}");
     }
     // Nobody else's account is touched.
@@ -830,7 +833,10 @@ async fn what_a_lost_commit_writes_does_not_count(mut f: Fixture) {
         f.commit("a", commit("m1", 9)).await,
         Committed::Duplicate(_)
     ));
-    let fenced = f.store.commit(&id("a"), Epoch(7), commit("m2", 9)).await;
+    let fenced = f
+        .store
+        .commit(&id("a"), Epoch(7), commit("m2", 9).into())
+        .await;
     assert_eq!(fenced.unwrap(), Committed::Fenced);
     let moved = Commit {
         shared: Some(shared(&[("never", Some(b"x"))], &[])),
@@ -1190,7 +1196,10 @@ async fn failures_are_found_by_their_handler(mut f: Fixture) {
     };
     // A callback component's, which is nobody's.
     let nobody = AccountId::callback();
-    f.store.commit(&nobody, Epoch(0), commit).await.unwrap();
+    f.store
+        .commit(&nobody, Epoch(0), commit.into())
+        .await
+        .unwrap();
     f.settle().await;
     assert_eq!(failed_at(&f, None, 9).await, ["m3", "m2", "m1"]);
     assert_eq!(failed_at(&f, None, 1).await, ["m3"]);
@@ -1245,7 +1254,12 @@ async fn endpoints_have_rings_of_failures_of_their_own(f: Fixture) {
             ..Commit::default()
         };
         let store = Arc::clone(&f.store);
-        async move { store.commit(&nobody, Epoch(0), commit).await.unwrap() }
+        async move {
+            store
+                .commit(&nobody, Epoch(0), commit.into())
+                .await
+                .unwrap()
+        }
     };
     let of_endpoint = |handler| AccountId::of_endpoint(&name(handler));
     fails(AccountId::callback(), "gate", "g".to_owned()).await;
@@ -1485,7 +1499,7 @@ async fn of_two_changes_of_a_login_one_is_taken(mut f: Fixture) {
         let a = id("a");
         let (apart, with) = tokio::join!(
             f.store.change_login(changes_to(&apart, image(1, 9000))),
-            f.store.commit(&a, Epoch(0), commit),
+            f.store.commit(&a, Epoch(0), commit.into()),
         );
         let won = match (apart.unwrap(), with.unwrap()) {
             (LoginChanged::Ok, Committed::LoginMoved) => 1,
@@ -1541,7 +1555,7 @@ async fn a_commit_whose_login_moved_leaves_nothing_behind(mut f: Fixture) {
     assert_eq!(f.store.pause(&a, "c").await.unwrap(), None);
     assert_eq!(f.alarms(u64::MAX, 9).await, vec![]);
     // Who is fenced, or comes twice, is told that and not this.
-    let fenced = f.store.commit(&a, Epoch(1), commit.clone()).await;
+    let fenced = f.store.commit(&a, Epoch(1), commit.clone().into()).await;
     assert_eq!(fenced.unwrap(), Committed::Fenced);
     f.ok("a", with_login("m1", &login("l"))).await;
     f.settle().await;
@@ -1590,7 +1604,7 @@ async fn a_logins_image_is_replaced_and_dropped(mut f: Fixture) {
         login: Some(huge),
         ..Commit::default()
     };
-    let result = f.store.commit(&id("a"), Epoch(0), commit).await;
+    let result = f.store.commit(&id("a"), Epoch(0), commit.into()).await;
     assert!(matches!(
         result,
         Err(StoreError::TooLarge { changes: 2, .. })
@@ -2067,7 +2081,7 @@ async fn a_commit_too_large_is_refused(mut f: Fixture) {
         ..Commit::default()
     };
     let a = id("a");
-    let result = f.store.commit(&a, Epoch(0), commit.clone()).await;
+    let result = f.store.commit(&a, Epoch(0), commit.clone().into()).await;
     assert!(matches!(
         result,
         Err(StoreError::TooLarge { changes: 1025, .. })
@@ -2075,7 +2089,7 @@ async fn a_commit_too_large_is_refused(mut f: Fixture) {
     commit.key_values.pop();
     f.ok("a", commit).await;
     let big = writes("h", "big", Some(&vec![0; COMMIT_BYTES_MAX]));
-    let result = f.store.commit(&a, Epoch(0), big).await;
+    let result = f.store.commit(&a, Epoch(0), big.into()).await;
     assert!(matches!(
         result,
         Err(StoreError::TooLarge { changes: 1, .. })
@@ -2113,9 +2127,9 @@ async fn many_accounts_commit_at_once(mut f: Fixture) {
                 ..settles(&format!("m{round}"))
             };
             let a = id(&account);
-            let first = store.commit(&a, Epoch(0), commit.clone());
+            let first = store.commit(&a, Epoch(0), commit.clone().into());
             // The same at the same time: one of them is the duplicate.
-            let (first, second) = tokio::join!(first, store.commit(&a, Epoch(0), commit));
+            let (first, second) = tokio::join!(first, store.commit(&a, Epoch(0), commit.into()));
             let duplicates = [first, second]
                 .into_iter()
                 .filter(|result| matches!(result, Ok(Committed::Duplicate(_))));
@@ -2145,7 +2159,7 @@ async fn a_closed_store_says_so(f: Fixture) {
     is_closed(f.store.account(&a).await.unwrap_err());
     is_closed(
         f.store
-            .commit(&a, Epoch(0), settles("m2"))
+            .commit(&a, Epoch(0), settles("m2").into())
             .await
             .unwrap_err(),
     );

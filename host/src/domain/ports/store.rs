@@ -209,7 +209,8 @@ pub struct RecordedAt {
 }
 
 /// What changes for one account in one atomic, durable step. Plain data: the
-/// same commit can be sent again when its outcome is unknown.
+/// same commit can be sent again when its outcome is unknown. It is handed on in a
+/// box: it has over a thousand bytes, and every future on its way would have them too.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Commit {
     /// The event that this settles. If the store has it already, nothing of the
@@ -249,7 +250,7 @@ pub struct Commit {
 impl Commit {
     /// Adds another commit's changes to these. What there can be one of only, the
     /// other's goes before.
-    pub fn add(&mut self, other: Self) {
+    pub fn add(&mut self, other: Box<Self>) {
         self.seen = other.seen.or(self.seen.take());
         self.tasks.extend(other.tasks);
         self.key_values.extend(other.key_values);
@@ -462,7 +463,7 @@ pub trait Store: Send + Sync + fmt::Debug {
         &self,
         account: &AccountId,
         epoch: Epoch,
-        commit: Commit,
+        commit: Box<Commit>,
     ) -> Result<Committed, StoreError>;
 
     /// Adds queued tasks, from whoever: not fenced.

@@ -217,11 +217,13 @@ fn begin(
     } = visit;
     let request = request.map(|body| Asked::new(body, Arc::clone(&line), &host.endpoints));
     let errand = EndpointErrand::new(endpoint, is_trial, Arc::clone(&line), answer);
+    let errand_name = errand.deployment().handler.clone();
     let limits = host.limits_of(errand.deployment());
     let wall = errand.wall(&limits, &host.endpoints);
     let mut wasm = invoke::new_store(engine, host, errand);
     let computes = invoke::set_limits(&mut wasm);
     let slow = Arc::clone(&engine.slow);
+    let caller = slow.caller(&errand_name);
     let running = (!is_trial).then(|| metrics::get().running());
     let call = Running {
         wasm,
@@ -238,7 +240,7 @@ fn begin(
             let (_room, _running) = (room, running);
             call.run(request).await
         };
-        if let Ok(ended) = slow.run(whole, &computes).await {
+        if let Ok(ended) = slow.run(caller, whole, &computes).await {
             // Nobody may wait for it.
             let _ = end.send(ended);
         }

@@ -100,7 +100,7 @@ async fn whatever_a_call_may_ask_for_can_be_committed() {
         key_values: effects.key_values,
         ..Commit::default()
     };
-    let committed = store.commit(&event.account, Epoch::default(), commit);
+    let committed = store.commit(&event.account, Epoch::default(), commit.into());
     assert_eq!(committed.await.unwrap(), Committed::Ok);
 }
 

@@ -296,7 +296,7 @@ impl Service {
     async fn commit_as(&self, nobody: AccountId, commit: Commit) -> Result<bool, Error> {
         let store = &self.0.store;
         let epoch = store.own(&nobody, false).await?;
-        match store.commit(&nobody, epoch, commit).await? {
+        match store.commit(&nobody, epoch, commit.into()).await? {
             Committed::Ok => Ok(true),
             Committed::SharedMoved => Ok(false),
             Committed::Duplicate(_) | Committed::Fenced | Committed::LoginMoved => {

@@ -143,7 +143,10 @@ fn by_bot() -> Origin {
 impl Rig {
     async fn commit(&self, account: &AccountId, commit: Commit) {
         let epoch = self.store.own(account, false).await.unwrap();
-        self.store.commit(account, epoch, commit).await.unwrap();
+        self.store
+            .commit(account, epoch, commit.into())
+            .await
+            .unwrap();
     }
 
     /// A task that asks for a file, as it is when it is made.

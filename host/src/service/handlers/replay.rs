@@ -133,11 +133,17 @@ impl Service {
         recorded: Recorded,
     ) -> Result<ReplayedEvent, Error> {
         let sent = self.sent(&me.id, &recorded).await?;
+        let event = recorded.event.read().map_err(|error| {
+            Error::Host(format!(
+                "what was recorded of {} can't be read: {error}",
+                me.id
+            ))
+        })?;
         let call = Call {
             bot: Arc::clone(bot),
             client: recorded.client,
             me: Some(Arc::clone(me)),
-            event: Arc::new(recorded.event.event(&me.id)),
+            event: Arc::new(event.event(&me.id)),
             is_trial: true,
         };
         let result = match self.0.runtime.call(call).await {
@@ -148,12 +154,12 @@ impl Service {
             Err(error) => Err(failure_of(error)?),
         };
         Ok(ReplayedEvent {
-            key: recorded.event.key,
+            key: event.key,
             at_ms: recorded.at_ms,
             handler: recorded.handler,
             version: recorded.version,
             outcome: recorded.outcome,
-            without_raw: recorded.event.raw.is_none(),
+            without_raw: event.raw.is_none(),
             result,
         })
     }

@@ -51,8 +51,9 @@ impl Rig {
     }
 }
 
-fn keys(recorded: &[Recorded]) -> Vec<&str> {
-    recorded.iter().map(|it| it.event.key.as_str()).collect()
+fn keys(recorded: &[Recorded]) -> Vec<String> {
+    let key = |it: &Recorded| it.event.read().unwrap().key.as_str().to_owned();
+    recorded.iter().map(key).collect()
 }
 
 #[tokio::test]

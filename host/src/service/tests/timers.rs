@@ -165,7 +165,10 @@ async fn a_bot_that_fails_at_a_timer_has_had_it() {
         ..Commit::default()
     };
     let turn = rig.service.turn(&id("wxid_a")).await.unwrap();
-    rig.service.commit(&turn, &id("wxid_a"), set).await.unwrap();
+    rig.service
+        .commit(&turn, &id("wxid_a"), set.into())
+        .await
+        .unwrap();
     drop(turn);
     rig.pass(10).await;
     rig.pass(60_000).await;

@@ -261,7 +261,7 @@ impl Store for SledStore {
         &self,
         account: &AccountId,
         epoch: Epoch,
-        commit: Commit,
+        commit: Box<Commit>,
     ) -> Result<Committed, StoreError> {
         let job = job::commit(&self.time, account, epoch, &commit)?;
         self.ask(|waiter| Job::Commit(job, waiter)).await

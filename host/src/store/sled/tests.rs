@@ -75,15 +75,21 @@ async fn after_a_failed_fsync_nothing_is_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let (store, broken) = with_failing_sync(&directory);
     let a = id("a");
-    let committed = store.commit(&a, Epoch(0), settles("m1")).await.unwrap();
+    let committed = store
+        .commit(&a, Epoch(0), settles("m1").into())
+        .await
+        .unwrap();
     assert_eq!(committed, Committed::Ok);
     broken.store(true, Ordering::SeqCst);
-    let error = store.commit(&a, Epoch(0), settles("m2")).await.unwrap_err();
+    let error = store
+        .commit(&a, Epoch(0), settles("m2").into())
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("no space left"), "{error}");
     // The disk is well again, but what became of m2 nobody knows.
     broken.store(false, Ordering::SeqCst);
     for key in ["m1", "m2", "m3"] {
-        let result = store.commit(&a, Epoch(0), settles(key)).await;
+        let result = store.commit(&a, Epoch(0), settles(key).into()).await;
         let text = result.unwrap_err().to_string();
         assert!(text.contains("start it again"), "{text}");
         assert!(store.event(&a, &EventKey::new(key)).await.is_err());
@@ -103,7 +109,7 @@ async fn a_store_dropped_while_work_is_under_way_ends_by_itself() {
         let store = Arc::clone(&store);
         running.push(tokio::spawn(async move {
             let key = format!("m{n}");
-            store.commit(&id("a"), Epoch(0), settles(&key)).await
+            store.commit(&id("a"), Epoch(0), settles(&key).into()).await
         }));
     }
     drop(store);
@@ -126,7 +132,7 @@ async fn closing_does_what_is_queued_first() {
     let a = id("a");
     let commits = (0..100).map(|n| {
         let commit = settles(&format!("m{n}"));
-        Box::pin(store.commit(&a, Epoch(0), commit))
+        Box::pin(store.commit(&a, Epoch(0), commit.into()))
     });
     let mut commits: Vec<_> = commits.collect();
     for commit in &mut commits {
@@ -156,7 +162,7 @@ async fn an_unreadable_record_is_named_and_harms_no_other() {
     let error = store.event(&a, &EventKey::new("m1")).await.unwrap_err();
     assert!(error.to_string().contains("table Event"), "{error}");
     assert!(error.to_string().contains("am1"), "{error}");
-    let result = store.commit(&a, Epoch(0), settles("m1")).await;
+    let result = store.commit(&a, Epoch(0), settles("m1").into()).await;
     assert!(matches!(result, Err(StoreError::Unreadable(_))));
     // Fails after its event and task are staged: neither is written.
     let commit = Commit {
@@ -164,8 +170,8 @@ async fn an_unreadable_record_is_named_and_harms_no_other() {
         failure: Some(failure("m2", 1)),
         ..settles("m2")
     };
-    let failing = store.commit(&a, Epoch(0), commit);
-    let (failing, other) = tokio::join!(failing, store.commit(&a, Epoch(0), settles("m3")));
+    let failing = store.commit(&a, Epoch(0), commit.into());
+    let (failing, other) = tokio::join!(failing, store.commit(&a, Epoch(0), settles("m3").into()));
     assert!(matches!(failing, Err(StoreError::Unreadable(_))));
     assert_eq!(other.unwrap(), Committed::Ok);
     assert_eq!(store.event(&a, &EventKey::new("m2")).await.unwrap(), None);
@@ -189,12 +195,12 @@ async fn a_key_too_long_for_a_page_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let store = open_in(&directory).unwrap();
     let a = id("a");
-    let long = store.commit(&a, Epoch(0), with_pause("c".repeat(5000)));
+    let long = store.commit(&a, Epoch(0), with_pause("c".repeat(5000)).into());
     assert!(matches!(
         long.await,
         Err(StoreError::TooLarge { changes: 1, .. })
     ));
-    let short = store.commit(&a, Epoch(0), with_pause("c".repeat(4000)));
+    let short = store.commit(&a, Epoch(0), with_pause("c".repeat(4000)).into());
     assert_eq!(short.await.unwrap(), Committed::Ok);
 }
 
@@ -212,7 +218,10 @@ async fn an_unreadable_alarm_silences_no_other() {
         alarms: vec![ring.clone()],
         ..Commit::default()
     };
-    store.commit(&id("a"), Epoch(0), commit).await.unwrap();
+    store
+        .commit(&id("a"), Epoch(0), commit.into())
+        .await
+        .unwrap();
     assert_eq!(
         store.alarms(AlarmKind::Deadline, 9, 1).await.unwrap(),
         vec![ring]
@@ -238,7 +247,10 @@ async fn time_goes_on_over_a_restart_with_a_clock_set_back() {
     for later in [0, 10, 50_000] {
         now.store(suite::START + later, Ordering::SeqCst);
         let event = settles(&later.to_string());
-        store.commit(&id("a"), Epoch(0), event).await.unwrap();
+        store
+            .commit(&id("a"), Epoch(0), event.into())
+            .await
+            .unwrap();
     }
     now.fetch_add(7, Ordering::SeqCst);
     let last = store.now();
@@ -265,7 +277,10 @@ async fn time_goes_on_after_a_crash_with_a_clock_set_back() {
     for later in [0, 400, 50_000, 50_999] {
         now.store(suite::START + later, Ordering::SeqCst);
         let event = settles(&later.to_string());
-        store.commit(&id("a"), Epoch(0), event).await.unwrap();
+        store
+            .commit(&id("a"), Epoch(0), event.into())
+            .await
+            .unwrap();
     }
     // What a process that is killed now leaves behind.
     let left = directory.path().join("left");
@@ -329,7 +344,7 @@ async fn no_piece_outlives_its_value() {
     let store = open_in(&directory).unwrap();
     let a = id("a");
     for commit in large_values() {
-        store.commit(&a, Epoch(0), commit).await.unwrap();
+        store.commit(&a, Epoch(0), commit.into()).await.unwrap();
         assert!(count(&store.db().unwrap(), Table::Piece) > 0);
     }
     while store.sweep(u64::MAX).await.unwrap() {}
@@ -360,7 +375,10 @@ async fn large_values_make_no_files_of_their_own() {
             key_values: vec![write("h", &format!("k{}", n % 20), Some(&vec![n; 400_000]))],
             ..Commit::default()
         };
-        store.commit(&id("a"), Epoch(0), commit).await.unwrap();
+        store
+            .commit(&id("a"), Epoch(0), commit.into())
+            .await
+            .unwrap();
     }
     let blobs = directory.path().join("store/blobs");
     assert_eq!(fs::read_dir(blobs).unwrap().count(), 0);
@@ -377,7 +395,10 @@ async fn a_value_replaced_while_it_is_read_is_read_whole() {
                 key_values: vec![write("h", "k", Some(&[n; 20_000]))],
                 ..Commit::default()
             };
-            writer.commit(&id("a"), Epoch(0), commit).await.unwrap();
+            writer
+                .commit(&id("a"), Epoch(0), commit.into())
+                .await
+                .unwrap();
         }
     });
     while !writing.is_finished() {
@@ -409,7 +430,10 @@ async fn only_queued_tasks_have_a_place() {
             tasks: vec![one.clone()],
             ..Commit::default()
         };
-        store.commit(&id("a"), Epoch(0), commit).await.unwrap();
+        store
+            .commit(&id("a"), Epoch(0), commit.into())
+            .await
+            .unwrap();
         assert_eq!(count(&store.db().unwrap(), Table::Queue), places);
     }
 }
@@ -429,7 +453,7 @@ async fn a_bucket_of_before_is_measured() {
         write("h", "k", Some(&[1; 9000])),
         write("h", "l", Some(b"12")),
     ]);
-    store.commit(&a, Epoch(0), commit).await.unwrap();
+    store.commit(&a, Epoch(0), commit.into()).await.unwrap();
     store.close().await.unwrap();
     let db = database(&directory);
     assert!(
@@ -442,7 +466,7 @@ async fn a_bucket_of_before_is_measured() {
     let comes_to = |keys, bytes| Usage { keys, bytes };
     assert_eq!(store.usage(&bucket).await.unwrap(), comes_to(2, 9004));
     let commit = writes(vec![write("h", "k", Some(b""))]);
-    store.commit(&a, Epoch(0), commit).await.unwrap();
+    store.commit(&a, Epoch(0), commit.into()).await.unwrap();
     assert_eq!(store.usage(&bucket).await.unwrap(), comes_to(2, 4));
     let written = store.read(|read| read.usage(&bucket)).unwrap();
     assert_eq!(written, Some(comes_to(2, 4)));

@@ -1,91 +1,21 @@
-//! What handlers cost: hostile ones beside a well-behaved one, deploying, and many of them.
-
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+//! What handlers cost: deploying, and many of them.
 
 use serde_json::json;
 use tokio::time::Instant;
-use wxhost_tests::{
-    Context, Error, Host, Result, WehubClient, component::with_module, guests, http::Target,
-    load::Stop,
-};
+use wxhost_tests::{Context, Host, Result, component::with_module, guests};
 
 use crate::{
-    Plan, speed,
+    Plan,
     table::{Aim, Table},
 };
 
-/// How many hostile guests run at the same time.
-const HOSTILE: usize = 8;
-/// By how much the p99 of a well-behaved account may grow meanwhile.
-const BESIDE_AIM: Aim = Aim::AtMost(3.0);
 /// From the request to deploy to the new version's first answer, in ms.
 const DEPLOY_AIM: Aim = Aim::AtMost(100.0);
-/// How long the hostile ones run before others are measured beside them.
-const SETTLED: Duration = Duration::from_secs(1);
 
-/// Measures all three.
+/// Measures both.
 pub async fn measure(plan: Plan, table: &mut Table) -> Result<()> {
-    beside_hostile(plan, table).await?;
     deploys(plan, table).await?;
     many(plan, table).await
-}
-
-/// One account alone, then while eight others' bots compute without end.
-async fn beside_hostile(plan: Plan, table: &mut Table) -> Result<()> {
-    let host = Host::unpaced().await?;
-    host.serve_guest("*", "echo").await?;
-    let target = Target::parse(&host.callback_url()?)?;
-    speed::log_in(target.clone(), 0, 1).await?;
-    let mut load = speed::messages(target, 0, 1);
-    load.connections = 1;
-    load.stop = Stop::After(plan.warm_up);
-    load.run().await?.flawless()?;
-    load.stop = Stop::After(plan.round * plan.rounds);
-    let alone = load.run().await?.flawless()?;
-
-    eprintln!("the same beside {HOSTILE} endless loops");
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut hostile = Vec::new();
-    for number in 0..HOSTILE {
-        let account = format!("wxid_hostile{number}");
-        let client = host.wehub(&account)?.login().await?;
-        host.serve_guest(&account, "endless-loop").await?;
-        hostile.push(tokio::spawn(keep_busy(client, Arc::clone(&stop))));
-    }
-    tokio::time::sleep(SETTLED).await;
-    let beside = load.run().await?.flawless()?;
-    stop.store(true, Ordering::Relaxed);
-    let mut failed = 0;
-    for busy in hostile {
-        failed += busy.await??;
-    }
-    wxhost_tests::check!(failed > 0, "no hostile bot was called");
-
-    let (before, after) = (alone.latency_ms(0.99), beside.latency_ms(0.99));
-    table.row("one account alone: p99".to_owned(), before, "ms", None);
-    let name = format!("one account beside {HOSTILE} endless loops: p99");
-    table.row(name, after, "ms", None);
-    let name = format!("one account beside {HOSTILE} endless loops: p50");
-    table.row(name, beside.latency_ms(0.50), "ms", None);
-    let name = format!("beside {HOSTILE} endless loops: p99 of that alone");
-    table.row(name, after / before, "", Some(BESIDE_AIM));
-    host.end().await
-}
-
-/// Sends one message after the other; gives how many there were.
-async fn keep_busy(client: WehubClient, stop: Arc<AtomicBool>) -> Result<u32> {
-    let mut sent = 0;
-    while !stop.load(Ordering::Relaxed) {
-        client.text_from("wxid_friend01", "loop").await?.silent()?;
-        sent += 1;
-    }
-    Ok::<_, Error>(sent)
 }
 
 /// The same component again and again as another version: it is compiled once.

@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod beside;
 mod clients;
 mod contacts;
 mod handlers;
@@ -47,7 +48,9 @@ enum Command {
     Contacts,
     /// Measures native clients alone.
     Clients,
-    /// Measures handlers alone: hostile ones, deploying, and a thousand of them.
+    /// Measures a well-behaved account beside hostile guests alone.
+    Beside,
+    /// Measures handlers alone: deploying, and a thousand of them.
     Handlers,
     /// Measures fresh instances against kept ones alone.
     Instances,
@@ -159,6 +162,9 @@ async fn bench(arguments: &Arguments) -> Result<()> {
     }
     if all || matches!(arguments.command, Some(Command::Clients)) {
         clients::measure(plan, &mut table).await?;
+    }
+    if all || matches!(arguments.command, Some(Command::Beside)) {
+        beside::measure(plan, &mut table).await?;
     }
     if all || matches!(arguments.command, Some(Command::Handlers)) {
         handlers::measure(plan, &mut table).await?;

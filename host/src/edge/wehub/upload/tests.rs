@@ -126,7 +126,10 @@ impl Rig {
             ..Commit::default()
         };
         let epoch = self.store.own(&account, false).await.unwrap();
-        self.store.commit(&account, epoch, commit).await.unwrap();
+        self.store
+            .commit(&account, epoch, commit.into())
+            .await
+            .unwrap();
     }
 
     async fn request(&self, id: &str, file: &str) -> FileRequest {

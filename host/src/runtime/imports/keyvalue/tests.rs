@@ -30,7 +30,7 @@ async fn state(stored: impl Iterator<Item = u32>) -> CallState {
             key_values: some.to_vec(),
             ..Commit::default()
         };
-        let committed = store.commit(&call.event.account, Epoch::default(), commit);
+        let committed = store.commit(&call.event.account, Epoch::default(), commit.into());
         committed.await.unwrap();
     }
     let host = invoke::Host {
@@ -210,7 +210,7 @@ async fn a_bucket_that_is_too_full_can_be_emptied() {
         ..Commit::default()
     };
     let (store, account) = (Arc::clone(&state.store), state.call.event.account.clone());
-    let committed = store.commit(&account, Epoch::default(), commit);
+    let committed = store.commit(&account, Epoch::default(), commit.into());
     committed.await.unwrap();
     assert!(put(&mut state, "a", Some(b"larger")).await.is_err());
     assert!(put(&mut state, "d", Some(b"")).await.is_err());
