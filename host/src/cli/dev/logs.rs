@@ -157,22 +157,22 @@ fn shown(line: &LogLine) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use serde_json::json;
+
     use super::*;
-    use crate::domain::handler::{LogLevel, VersionNumber};
 
     #[test]
     fn a_line_says_where_it_comes_from() {
-        let line = |context: &str, text: &str| LogLine {
-            at_ms: 0,
-            account: None,
-            version: VersionNumber(1),
-            event: "msg-1".into(),
-            level: LogLevel::Info,
-            context: context.into(),
-            text: text.into(),
+        let told = |context: &str, text: &str| {
+            let line = json!({
+                "at_ms": 0, "account": null, "version": 1, "event": "msg-1", "level": "info",
+                "context": context, "text": text,
+            });
+            shown(&serde_json::from_value(line).unwrap())
         };
-        assert_eq!(shown(&line("bot", "hi")), "[info] bot: hi");
-        assert_eq!(shown(&line("", "hi")), "[info] hi");
-        assert_eq!(shown(&line("stdout", "a\nb")), "[info] stdout: a\n    b");
+        assert_eq!(told("bot", "hi"), "[info] bot: hi");
+        assert_eq!(told("", "hi"), "[info] hi");
+        assert_eq!(told("stdout", "a\nb"), "[info] stdout: a\n    b");
     }
 }

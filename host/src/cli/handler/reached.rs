@@ -1,6 +1,7 @@
 //! Whom a handler reaches, in words, and a warning where that is nobody: what serves nobody
 //! looks deployed all the same.
 
+use super::versions::share;
 use crate::{
     cli::output::harmless,
     domain::handler::{Reached, Scope, Share},
@@ -78,15 +79,16 @@ pub fn warnings(handler: &HandlerView) -> Vec<String> {
         let version = rollout.version;
         let name = &handler.name;
         match &rollout.to {
-            Share::Percent(percent) if reached.is_nobody() => lines.push(format!(
-                "version {version} serves nobody yet: no account that {name} serves is among \
-                 the {percent} %"
-            )),
             Share::Accounts(ids) if reached.known < ids.len() => lines.push(format!(
                 "version {version} serves {} of the {} accounts that are listed: the others are \
                  not known, or not served by {name}",
                 reached.known,
                 ids.len()
+            )),
+            _ if reached.is_nobody() => lines.push(format!(
+                "version {version} serves nobody yet: it is for {} that {name} serves, and none \
+                 that is known is among them",
+                share(rollout)
             )),
             _ => {}
         }

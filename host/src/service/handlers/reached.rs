@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use crate::{
     domain::{
         Account, AccountId, Binding, HandlerName,
-        handler::{Reached, Reaches, Scope, ScopeReached, Share},
+        handler::{Reached, Reaches, Scope, ScopeReached, Share, VersionNumber},
     },
     service::{Error, Service, catalogue::Deployed},
 };
@@ -26,8 +26,8 @@ const AT_ONCE: usize = 100;
 struct Count<'a> {
     deployed: &'a Deployed,
     handler: &'a HandlerName,
-    /// Whom the version that serves some is for.
-    share: Option<&'a Share>,
+    /// The version that serves some.
+    newer: Option<VersionNumber>,
     rollout: Reached,
     /// Who was counted for it: an account may have two labels.
     in_share: HashSet<AccountId>,
@@ -39,10 +39,16 @@ impl Count<'_> {
     fn note(&mut self, account: &Account, reached: &mut Reached) {
         let is_logged_in = account.session.is_some();
         reached.add(is_logged_in);
-        let is_in = |share: &Share| share.reaches(self.handler, &account.id);
-        if self.share.is_some_and(is_in) && self.in_share.insert(account.id.clone()) {
+        if self.is_in_share(&account.id) && self.in_share.insert(account.id.clone()) {
             self.rollout.add(is_logged_in);
         }
+    }
+
+    /// Whether the version that serves some serves this account.
+    fn is_in_share(&self, account: &AccountId) -> bool {
+        let serving = self.deployed.deployment_of(account);
+        serving
+            .is_some_and(|it| it.handler == *self.handler && Some(it.version.number) == self.newer)
     }
 
     /// Whether one more may be looked at, of which so many were already.
@@ -81,10 +87,11 @@ impl Service {
         if handler.is_endpoint() || handler.is_callback() {
             return Ok(Reaches::default());
         }
+        let rollout = handler.rollout.as_ref();
         let mut count = Count {
             deployed: &deployed,
             handler: name,
-            share: handler.rollout.as_ref().map(|rollout| &rollout.to),
+            newer: rollout.map(|rollout| rollout.version.number),
             rollout: Reached::default(),
             in_share: HashSet::new(),
             left: LOOKED_AT_IN_ALL_MAX,
@@ -106,10 +113,10 @@ impl Service {
             count.rollout.or_more |= reached.or_more;
             scopes.push(ScopeReached { account, reached });
         }
-        if let Some(Share::Accounts(ids)) = count.share {
+        if let Some(Share::Accounts(ids)) = rollout.map(|rollout| &rollout.to) {
             count.rollout = self.listed(ids.iter(), &count).await?;
         }
-        let rollout = count.share.map(|_| count.rollout);
+        let rollout = rollout.map(|_| count.rollout);
         Ok(Reaches { scopes, rollout })
     }
 
@@ -155,7 +162,7 @@ impl Service {
         }
     }
 
-    /// How many of a list the handler serves: the list has a bound of its own.
+    /// How many of a list the newer version serves: the list has a bound of its own.
     async fn listed(
         &self,
         ids: impl Iterator<Item = &AccountId>,
@@ -163,8 +170,7 @@ impl Service {
     ) -> Result<Reached, Error> {
         let mut reached = Reached::default();
         for (number, id) in ids.enumerate() {
-            let serving = count.deployed.deployment_of(id);
-            if serving.is_some_and(|it| it.handler == *count.handler)
+            if count.is_in_share(id)
                 && let Some(account) = self.0.store.account(id).await?
             {
                 reached.add(account.session.is_some());
