@@ -272,17 +272,22 @@ async fn run<T: Send + 'static, E: Errand>(
         let room = room;
         let mut wasm = wasm;
         let time = wasm.data().limits.call_wall();
-        match tokio::time::timeout(time, work(&mut wasm)).await {
-            Ok(Ok(Ok(returned))) => Ok(Ran {
-                wasm,
-                room,
-                returned,
-                computes: flag,
-            }),
-            Ok(Ok(Err(refusal))) => Err(refused(refusal, wasm.data())),
-            Ok(Err(error)) => Err(classify(&error, wasm.data())),
-            Err(_) => Err(too_slow(wasm.data())),
-        }
+        let error = match tokio::time::timeout(time, work(&mut wasm)).await {
+            Ok(Ok(Ok(returned))) => {
+                return Ok(Ran {
+                    wasm,
+                    room,
+                    returned,
+                    computes: flag,
+                });
+            }
+            Ok(Ok(Err(refusal))) => refused(refusal, wasm.data()),
+            Ok(Err(error)) => classify(&error, wasm.data()),
+            Err(_) => too_slow(wasm.data()),
+        };
+        // As good as one that computed for long: it may fail at every message.
+        flag.store(true, Ordering::Relaxed);
+        Err(error)
     };
     let ran = engine.slow.run(caller, whole, &computes).await;
     ran.map_err(|Ending| CallError::Busy { waited_ms: 0 })?

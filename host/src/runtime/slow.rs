@@ -6,8 +6,9 @@
 //! compute without end share what is left over, and neither the host's own work nor a
 //! short call of another account waits in line behind them.
 //!
-//! Who computed for long the last time begins here the next: even the first moments of
-//! each call, and what is left to tidy up after it, add up where they never end well.
+//! Who computed for long, or failed, the last time begins here the next: even the first
+//! moments of each call, and what is left to tidy up after it, add up where they never end
+//! well.
 
 use std::{
     future::{Future, poll_fn},
@@ -35,7 +36,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Threads for what can't be waited for otherwise: reading the store, looking up names.
 const BLOCKING_THREADS_MAX: usize = 64;
 
-/// For how many it is remembered whether they computed for long. Two that share a place
+/// For how many that is remembered. Two that share a place
 /// share what is remembered, which costs the quick one some speed, no more.
 const REMEMBERED: usize = 4096;
 
@@ -43,7 +44,7 @@ const REMEMBERED: usize = 4096;
 #[derive(Debug)]
 pub struct SlowLane {
     threads: Option<Runtime>,
-    /// Whose last call computed for long, by [`Caller`].
+    /// Whose last call computed for long or failed, by [`Caller`].
     lately: Box<[AtomicBool]>,
     /// Nobody can choose names to share a place with somebody else's.
     places: RandomState,
@@ -81,7 +82,8 @@ impl SlowLane {
         Caller((self.places.hash_one(name) % REMEMBERED as u64) as usize)
     }
 
-    /// Runs a call to its end: here, and from when `computes` says so, over there.
+    /// Runs a call to its end: here, and from when `computes` says so, over there. If it
+    /// says so at the end, the caller's next call begins there.
     pub async fn run<T: Send + 'static>(
         &self,
         caller: Caller,
@@ -90,6 +92,11 @@ impl SlowLane {
     ) -> Result<T, Ending> {
         let mut call = Box::pin(call);
         let lately = self.lately.get(caller.0);
+        let remember = || {
+            if let Some(lately) = lately {
+                lately.store(computes.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        };
         if !lately.is_some_and(|it| it.load(Ordering::Relaxed)) {
             let begun = poll_fn(|context| match call.as_mut().poll(context) {
                 Poll::Ready(done) => Poll::Ready(Some(done)),
@@ -97,15 +104,14 @@ impl SlowLane {
                 Poll::Pending => Poll::Pending,
             });
             if let Some(done) = begun.await {
+                remember();
                 return Ok(done);
             }
         }
         let threads = self.threads.as_ref().ok_or(Ending)?;
         // Whoever gives up the call here ends it there.
         let ended = AbortOnDropHandle::new(threads.spawn(call)).await;
-        if let Some(lately) = lately {
-            lately.store(computes.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
+        remember();
         match ended {
             Ok(done) => Ok(done),
             Err(error) if error.is_panic() => panic::resume_unwind(error.into_panic()),

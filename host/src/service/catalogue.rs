@@ -335,6 +335,38 @@ impl Deployed {
         having.try_for_each(|account| label::check(account, &self.labels_of(account), &bound))
     }
 
+    /// Whether neither a binding of its own nor a label says what serves an account.
+    pub fn has_no_other(&self, account: &AccountId) -> bool {
+        !self.bindings.contains_key(account) && self.labelled(account).is_none()
+    }
+
+    /// Of each label that a handler is bound to, accounts that it serves by that: the first
+    /// `limit` by id.
+    pub fn labelled_for(
+        &self,
+        handler: &HandlerName,
+        limit: usize,
+    ) -> BTreeMap<Label, Vec<AccountId>> {
+        let mut found: BTreeMap<Label, Vec<AccountId>> = BTreeMap::new();
+        let bound = self.by_label.iter().filter(|(_, it)| *it == handler);
+        let bound: BTreeSet<&Label> = bound.map(|(label, _)| label).collect();
+        if bound.is_empty() {
+            return found;
+        }
+        for (account, labels) in self.labels.iter() {
+            if self.bindings.contains_key(account) {
+                continue;
+            }
+            for label in labels.iter().filter(|label| bound.contains(label)) {
+                let ids = found.entry(label.clone()).or_default();
+                if ids.len() < limit {
+                    ids.push(account.clone());
+                }
+            }
+        }
+        found
+    }
+
     /// The accounts that are bound to a handler by themselves or by a label.
     pub fn accounts_bound_to(&self, handler: &HandlerName) -> BTreeSet<AccountId> {
         let own = self.bindings.iter().filter(|(_, it)| *it == handler);

@@ -59,14 +59,14 @@ fn endpoint_commands(lang: &str) -> Result<Vec<String>> {
 }
 
 /// A folder for a project, and what its commands are run with.
-struct Desk<'a> {
-    host: &'a Host,
-    dir: PathBuf,
+pub(crate) struct Desk<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) dir: PathBuf,
 }
 
 impl Desk<'_> {
     /// Runs a line of the guide in a shell, as its reader would, and tells what it printed.
-    async fn run(&mut self, line: &str) -> Result<String> {
+    pub(crate) async fn run(&mut self, line: &str) -> Result<String> {
         if let Some(dir) = line.strip_prefix("cd ") {
             self.dir.push(dir);
             return Ok(String::new());
@@ -232,7 +232,7 @@ async fn a_bot_in_python_greets_answers_and_remembers() -> Result<()> {
 }
 
 /// A project that needs nothing to be built: its component is one of ours.
-fn project(host: &Host, toml: &str) -> Result<PathBuf> {
+pub(crate) fn project(host: &Host, toml: &str) -> Result<PathBuf> {
     let dir = host.home().join("echo");
     fs::create_dir_all(dir.join("src"))?;
     fs::write(dir.join("handler.toml"), toml)?;
@@ -291,7 +291,7 @@ async fn handler_toml_says_what_is_deployed_and_flags_go_before_it() -> Result<(
     check!(changed.contains("https://b.example"), "{changed}");
     check!(!changed.contains("https://a.example"), "{changed}");
     check!(
-        changed.contains("wxid_a\n") && changed.contains("wxid_b"),
+        changed.contains("wxid_a (logged in)\n") && changed.contains("wxid_b"),
         "{changed}"
     );
     let json = desk
@@ -366,6 +366,17 @@ async fn a_missing_tool_is_named_with_what_brings_it() -> Result<()> {
             "{said}"
         );
     }
+    // Packages are there, but not the tool that the build script runs.
+    fs::create_dir(desk.dir.join("js-bot/node_modules"))?;
+    for (environment, cure) in [
+        ("NODE_ENV=", "run `npm install` in"),
+        ("NODE_ENV=production", "run `npm install --include=dev` in"),
+    ] {
+        let line = format!("export {environment}; {}", alone("js-bot"));
+        let said = desk.run(&line).await?;
+        let missing = said.contains("componentize-qjs: is not there");
+        check!(missing && said.contains(cure), "{said}");
+    }
     desk.run("wxhost new rust-bot").await?;
     let said = desk.run(&alone("rust-bot")).await?;
     check!(said.contains("rustup target add wasm32-wasip2"), "{said}");
@@ -373,14 +384,14 @@ async fn a_missing_tool_is_named_with_what_brings_it() -> Result<()> {
 }
 
 /// `wxhost dev` with its stdin and stdout in our hands.
-struct Chat {
+pub(crate) struct Chat {
     child: Child,
     typed: ChildStdin,
     shown: Lines<BufReader<ChildStdout>>,
 }
 
 impl Chat {
-    fn start(desk: &Desk<'_>) -> Result<Self> {
+    pub(crate) fn start(desk: &Desk<'_>) -> Result<Self> {
         let mut command = desk.command("wxhost")?;
         command
             .arg("dev")
@@ -396,13 +407,13 @@ impl Chat {
         })
     }
 
-    async fn types(&mut self, line: &str) -> Result<()> {
+    pub(crate) async fn types(&mut self, line: &str) -> Result<()> {
         self.typed.write_all(format!("{line}\n").as_bytes()).await?;
         Ok(())
     }
 
     /// Waits for a line with these words.
-    async fn shows(&mut self, words: &str) -> Result<String> {
+    pub(crate) async fn shows(&mut self, words: &str) -> Result<String> {
         let mut before = Vec::new();
         let found = poll::within(words, SAYS_WITHIN, async {
             while let Some(line) = self.shown.next_line().await? {
@@ -420,7 +431,7 @@ impl Chat {
     }
 
     /// Ends it, and waits until it has.
-    async fn quits(mut self) -> Result<()> {
+    pub(crate) async fn quits(mut self) -> Result<()> {
         self.types("/quit").await?;
         let status = poll::within("the end", SAYS_WITHIN, async {
             Ok(self.child.wait().await?)
@@ -438,7 +449,7 @@ async fn a_bot_is_tried_out_in_a_chat() -> Result<()> {
                 [build]\ncommand = \"cp src/$(cat src/which) echo.wasm\"\n\
                 [[schedules]]\nname = \"daily\"\ncron = \"0 8 * * *\"\n";
     let dir = project(&host, toml)?;
-    for guest in ["echo", "trap"] {
+    for guest in ["echo", "trap", "probe"] {
         fs::copy(guests::path(guest)?, dir.join("src").join(guest))?;
     }
     fs::write(dir.join("src/which"), "echo")?;
@@ -469,8 +480,22 @@ async fn a_bot_is_tried_out_in_a_chat() -> Result<()> {
     chat.types(r#"{"message": {"author": "wxid_x", "content": {"text": "an event"}}}"#)
         .await?;
     chat.shows("an event").await?;
+    // As it stands in a file, over many lines.
+    let pretty = json!({"message": {"author": "wxid_x", "content": {"text": "in { lines"}}});
+    chat.types(&serde_json::to_string_pretty(&pretty)?).await?;
+    chat.shows("in { lines").await?;
+    chat.types("{\n  \"message\": {\n").await?;
+    chat.shows("has no end: it is given up").await?;
+    chat.types("and now?").await?;
+    chat.shows("→ and now?").await?;
     chat.types("/nonsense").await?;
     chat.shows("/help").await?;
+
+    // Folders that are made later are watched, too.
+    fs::create_dir(desk.dir.join("lib"))?;
+    chat.shows("version 1 serves").await?;
+    fs::write(desk.dir.join("lib/words.txt"), "hello")?;
+    chat.shows("version 1 serves").await?;
 
     // What does not build leaves the bot as it was; what does is there at once.
     fs::write(desk.dir.join("src/which"), "no-such-file")?;
@@ -482,6 +507,20 @@ async fn a_bot_is_tried_out_in_a_chat() -> Result<()> {
     chat.types("hello").await?;
     let failed = chat.shows("✗ the bot failed").await?;
     check!(failed.contains("trap"), "{failed}");
+    // What a failed call said shows as well.
+    chat.shows("[error] panic: trapped on purpose").await?;
+
+    // What it logs, and what it prints.
+    fs::write(desk.dir.join("src/which"), "probe")?;
+    chat.shows("version 3 serves").await?;
+    for (asked, shown) in [
+        ("log.info a logged line", "[info] probe: a logged line"),
+        ("log.stdout a printed line", "[info] stdout: a printed line"),
+        ("log.stderr a line of woe", "[warn] stderr: a line of woe"),
+    ] {
+        chat.types(asked).await?;
+        chat.shows(shown).await?;
+    }
     chat.quits().await?;
     host.end().await
 }

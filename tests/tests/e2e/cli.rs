@@ -32,7 +32,7 @@ pub(crate) async fn json_of(host: &Host, arguments: &[&str]) -> Result<Value> {
 }
 
 /// What a command that failed wrote to stderr.
-async fn complaint(host: &Host, arguments: &[&str]) -> Result<String> {
+pub(crate) async fn complaint(host: &Host, arguments: &[&str]) -> Result<String> {
     let Output { status, stderr, .. } = host.cli(arguments).await?;
     check!(!status.success(), "{arguments:?} succeeded");
     let stderr = text(&stderr);

@@ -1,8 +1,13 @@
 //! Trying a bot without effect.
 
+use std::{fs, process::Stdio};
+
 use reqwest::Method;
 use serde_json::{Value, json};
-use wxhost_tests::{Host, Result, check, guests};
+use tokio::io::AsyncWriteExt;
+use wxhost_tests::{Context, Host, Result, check, guests};
+
+use crate::cli::{complaint, json_of, printed, text};
 
 fn said(text: &str) -> Value {
     json!({"message": {"author": "wxid_bob", "content": {"text": text}}})
@@ -129,5 +134,58 @@ async fn the_command_line_shows_it_in_words() -> Result<()> {
         "{text}"
     );
     check!(text.contains("nothing of it was done"), "{text}");
+    host.end().await
+}
+
+#[tokio::test]
+async fn the_command_line_takes_an_event_from_a_file_or_from_stdin() -> Result<()> {
+    let host = Host::start().await?;
+    let api = host.api()?;
+    api.deploy("echo", guests::bytes("echo")?).await?.ok()?;
+    let file = host.home().join("event.json");
+    fs::write(&file, said("from a file").to_string())?;
+    let file = file.to_str().context("a path in UTF-8")?;
+    let invoke = ["handler", "invoke", "echo", "--event"];
+    let shown = printed(&host, &[&invoke[..], &[file]].concat()).await?;
+    check!(
+        shown.contains("would do") && shown.contains("from a file"),
+        "{shown}"
+    );
+    let shown = json_of(&host, &[&invoke[..], &[file]].concat()).await?;
+    assert_eq!(
+        shown["actions"][0]["segments"],
+        json!([{"text": "from a file"}])
+    );
+
+    let mut command = host.command(&[&invoke[..], &["-", "--account", "wxid_a"]].concat());
+    command
+        .env("WXHOST_URL", format!("http://{}", host.address()?))
+        .env("WXHOST_TOKEN", host.token()?)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = command.spawn()?;
+    let mut stdin = child.stdin.take().context("stdin")?;
+    let pretty = serde_json::to_string_pretty(&said("from stdin"))?;
+    stdin.write_all(pretty.as_bytes()).await?;
+    drop(stdin);
+    let output = child.wait_with_output().await?;
+    let shown = text(&output.stdout);
+    check!(
+        output.status.success() && shown.contains("from stdin"),
+        "{shown}"
+    );
+    check!(shown.contains("nothing of it was done"), "{shown}");
+
+    // What is no event, and no file, is named.
+    for (content, word) in [
+        ("{\"mesage\": {}}", "mesage"),
+        ("{", "event.json is no event"),
+    ] {
+        fs::write(file, content)?;
+        let why = complaint(&host, &[&invoke[..], &[file]].concat()).await?;
+        check!(why.contains(word), "{content}: {why}");
+    }
+    let why = complaint(&host, &[&invoke[..], &["/no/such/event"]].concat()).await?;
+    check!(why.contains("/no/such/event"), "{why}");
     host.end().await
 }

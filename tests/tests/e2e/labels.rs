@@ -4,6 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use wxhost_tests::{Host, Result, check};
 
+use crate::author::{Desk, project};
+
 /// What the probe or echo answers says which of them it was.
 const ASKED: &str = "context.client-kind";
 
@@ -115,6 +117,39 @@ async fn the_command_line_gives_labels_and_lists_by_them() -> Result<()> {
     check!(
         shown.contains("labels") && shown.contains("shop vip"),
         "{shown}"
+    );
+    host.end().await
+}
+
+#[tokio::test]
+async fn handler_toml_binds_a_bot_to_those_with_a_label() -> Result<()> {
+    let host = Host::unpaced().await?;
+    let toml =
+        "name = \"echo\"\ncomponent = \"echo.wasm\"\naccounts = [\"label:shop\", \"wxid_c\"]\n";
+    let dir = project(&host, toml)?;
+    let a = host.wehub("wxid_a")?.login().await?;
+    let b = host.wehub("wxid_b")?.login().await?;
+    let c = host.wehub("wxid_c")?.login().await?;
+    labels(&host, "wxid_a", &json!({"add": ["shop"]})).await?;
+    let mut desk = Desk { host: &host, dir };
+    let said = desk.run("wxhost handler deploy").await?;
+    check!(
+        said.contains("label:shop (1 account, 1 logged in)"),
+        "{said}"
+    );
+    check!(said.contains("wxid_c (logged in)"), "{said}");
+    check!(!said.contains("warning"), "{said}");
+    for served in [&a, &c] {
+        served.text_from("wxid_bob", "hi").await?.says("hi")?;
+    }
+    b.text_from("wxid_bob", "hi").await?.silent()?;
+    // Who gets the label later is served from then on.
+    labels(&host, "wxid_b", &json!({"add": ["shop"]})).await?;
+    b.text_from("wxid_bob", "hi").await?.says("hi")?;
+    let again = desk.run("wxhost handler deploy").await?;
+    check!(
+        again.contains("label:shop (2 accounts, 2 logged in)"),
+        "{again}"
     );
     host.end().await
 }

@@ -50,7 +50,8 @@ pub struct Host {
 }
 
 /// Without pace and without pauses, so that an answer shows at once and so does each
-/// failure, and with as much time to compile as a busy machine needs.
+/// failure, and with as much time to compile as a busy machine needs. What the bot says is
+/// followed apart from the host's log.
 ///
 /// Its callback answers to whoever knows its path: other users of this machine reach the
 /// port too, and the bot has the developer's secrets.
@@ -60,7 +61,7 @@ fn settings(secret: &str, path_secret: &str) -> String {
          [[wehub.app]]\nappid = {APPID:?}\nsecret_key = {secret:?}\naccounts = [\"*\"]\n\
          [pacing]\naccount_per_minute = 0\nconversation_per_minute = 0\nguard_replies = 0\n\
          [limits]\ncompile_ms = 600000\nfailures_in_a_row = 0\n\
-         [log]\nlevel = \"warn,wxhost::guest=debug\"\nformat = \"json\"\n"
+         [log]\nlevel = \"warn,wxhost::guest=off\"\nformat = \"json\"\n"
     )
 }
 
@@ -136,14 +137,10 @@ impl Host {
         })
     }
 
-    /// The next line of its log that is for people; none when it has ended.
-    pub async fn logged(&mut self) -> Option<Logged> {
-        loop {
-            let line = self.log.next_line().await.ok().flatten()?;
-            if let Some(logged) = Logged::read(&line) {
-                return Some(logged);
-            }
-        }
+    /// The next line of its log; none when it has ended.
+    pub async fn logged(&mut self) -> Option<String> {
+        let line = self.log.next_line().await.ok().flatten()?;
+        Some(told(&line))
     }
 
     /// Ends it.
@@ -192,41 +189,25 @@ fn is_setting(name: &OsString) -> bool {
     name.to_string_lossy().starts_with("WXHOST_") || name == "OTEL_EXPORTER_OTLP_ENDPOINT"
 }
 
-/// A line of the host's log.
-#[derive(Debug, PartialEq)]
-pub struct Logged {
-    /// Whether the bot said it.
-    pub by_bot: bool,
-    /// What it says.
-    pub text: String,
-}
-
-impl Logged {
-    fn read(line: &str) -> Option<Self> {
-        let Ok(Value::Object(mut fields)) = serde_json::from_str(line) else {
-            return Some(Self {
-                by_bot: false,
-                text: line.to_owned(),
-            });
-        };
-        let mut take = |name: &str| match fields.remove(name) {
-            Some(Value::String(text)) => text,
-            Some(other) => other.to_string(),
-            None => String::new(),
-        };
-        let (level, message, target) = (take("level"), take("message"), take("target"));
-        let by_bot = target == "wxhost::guest";
-        let _ = (take("timestamp"), take("account"), take("handler"));
-        let level = level.to_lowercase();
-        let mut text = match by_bot {
-            true => format!("[{level}] {message}"),
-            false => format!("host: [{level}] {message}"),
-        };
-        for (name, value) in fields {
-            text.push_str(&format!(" {name}={value}"));
-        }
-        Some(Self { by_bot, text })
+/// A line of the host's log, as it is shown.
+fn told(line: &str) -> String {
+    let Ok(Value::Object(mut fields)) = serde_json::from_str(line) else {
+        return format!("host: {line}");
+    };
+    let mut take = |name: &str| match fields.remove(name) {
+        Some(Value::String(text)) => text,
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    let (level, message) = (take("level").to_lowercase(), take("message"));
+    for name in ["timestamp", "target", "account", "handler"] {
+        take(name);
     }
+    let mut text = format!("host: [{level}] {message}");
+    for (name, value) in fields {
+        text.push_str(&format!(" {name}={value}"));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -234,16 +215,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_bots_log_is_told_from_what_the_host_does() {
-        let line = r#"{"timestamp":"t","level":"INFO","message":"bot: hi","account":"a","handler":"h","target":"wxhost::guest"}"#;
-        let read = |line: &str| Logged::read(line).map(|it| (it.by_bot, it.text));
-        assert_eq!(read(line), Some((true, "[info] bot: hi".to_owned())));
+    fn the_host_s_log_is_told_as_such() {
         let line = r#"{"level":"WARN","message":"slow","ms":7,"target":"wxhost::store"}"#;
-        assert_eq!(
-            read(line),
-            Some((false, "host: [warn] slow ms=7".to_owned()))
-        );
-        assert_eq!(read("no json"), Some((false, "no json".to_owned())));
+        assert_eq!(told(line), "host: [warn] slow ms=7");
+        assert_eq!(told("no json"), "host: no json");
     }
 
     #[test]

@@ -8,7 +8,8 @@ what you type is said to the bot, in private or in a group
   /group [NAME]           speak in a group      /private [NAME]   speak in private
   /as NAME                be somebody else      /join NAME        somebody joins the group
   /friend-request [TEXT]  ask to be a friend    /timer [NAME]     the next timer or schedule, now
-  /fixture FILE           a report of WeHub, or an event; pasted as JSON it works too
+  /fixture FILE           a report of WeHub, or an event; pasted as JSON, over as many lines
+                          as it has, it works too: an empty line or /cancel gives up
   /restart                build and deploy anew /quit             end (or Ctrl-C)";
 
 /// One line.
@@ -34,6 +35,8 @@ pub enum Line {
     Fixture(PathBuf),
     /// A report or an event.
     Json(String),
+    /// Give up what is being pasted.
+    Cancel,
     /// Build and deploy again.
     Restart,
     /// Show the commands.
@@ -70,6 +73,7 @@ impl Line {
             ("join", Some(name)) => Self::Join(name),
             ("timer", name) => Self::Timer(name),
             ("fixture", Some(file)) => Self::Fixture(file.into()),
+            ("cancel", None) => Self::Cancel,
             ("restart", None) => Self::Restart,
             ("help", None) => Self::Help,
             ("quit" | "exit", None) => Self::Quit,

@@ -5,7 +5,9 @@ mod account;
 mod deploy;
 mod host;
 mod line;
+mod logs;
 mod news;
+mod paste;
 mod screen;
 mod watch;
 
@@ -22,9 +24,11 @@ use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 use self::{
     account::{ACCOUNT, Account, Speaker},
     deploy::{Deployed, rebuild},
-    host::{Host, Logged},
+    host::Host,
     line::Line,
+    logs::Logs,
     news::News,
+    paste::{Heard, Paste},
     screen::{Screen, Tone},
     watch::Watcher,
 };
@@ -49,6 +53,8 @@ const PACE: Duration = Duration::from_millis(300);
 /// For how long something that was asked for may take until it shows: an alarm rings four
 /// times a second.
 const SHOWS_WITHIN: Duration = Duration::from_secs(5);
+/// Said when JSON is given up that has begun and has no end.
+const PASTE_GIVEN_UP: &str = "the JSON that was begun has no end: it is given up";
 /// How large a fixture may be.
 const FIXTURE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -90,7 +96,9 @@ struct Chat {
     /// The group of before, for `/group` without a name.
     group: String,
     screen: Screen,
+    paste: Paste,
     news: News,
+    logs: Logs,
     handler: Option<HandlerName>,
     /// A build under way.
     building: Option<JoinHandle<Result<Deployed, Failure>>>,
@@ -110,7 +118,9 @@ impl Chat {
             },
             group: GROUP.to_owned(),
             screen: Screen::new(),
+            paste: Paste::default(),
             news: News::default(),
+            logs: Logs::new(),
             handler: None,
             building: None,
             is_stale: false,
@@ -131,16 +141,28 @@ impl Chat {
         loop {
             tokio::select! {
                 line = next(&mut typed), if !ended => match line {
-                    Some(line) if Line::read(&line) == Line::Quit => return Ok(()),
-                    Some(line) => self.obey(&line).await,
+                    Some(text) => match self.hear(&text) {
+                        Some(Line::Quit) => return Ok(()),
+                        Some(line) => self.obey(line).await,
+                        None => {}
+                    },
                     // What was asked for is still shown, and built.
-                    None => ended = true,
+                    None => {
+                        ended = true;
+                        self.check_paste_ended();
+                    }
                 },
                 logged = host.logged() => match logged {
-                    Some(logged) => self.show_log(&logged),
+                    Some(line) => self.show_log(&line),
                     None => return Err(Failure::local("the host", "has ended")),
                 },
-                () = watcher.changed() => self.build(),
+                line = self.logs.next() => self.show_log(&line),
+                watched = watcher.changed() => {
+                    if let Err(failure) = watched {
+                        self.screen.say(Tone::Bad, &failure.to_string());
+                    }
+                    self.build();
+                }
                 built = built(&mut self.building) => self.show_build(built),
                 () = sleep(PACE) => {
                     self.carry_out().await?;
@@ -158,7 +180,7 @@ impl Chat {
         while self.building.is_some() {
             tokio::select! {
                 built = built(&mut self.building) => self.show_build(built),
-                Some(logged) = host.logged() => self.show_log(&logged),
+                Some(line) = host.logged() => self.show_log(&line),
             }
         }
     }
@@ -178,6 +200,7 @@ impl Chat {
         self.building = None;
         match built {
             Ok(deployed) => {
+                self.logs.follow(&self.client, &deployed.name);
                 self.handler = Some(deployed.name);
                 self.screen.say(Tone::Dim, &deployed.told);
             }
@@ -194,13 +217,39 @@ impl Chat {
         }
     }
 
-    fn show_log(&self, logged: &Logged) {
-        self.screen.say(Tone::Dim, &format!("  {}", logged.text));
+    fn show_log(&self, line: &str) {
+        self.screen.say(Tone::Dim, &format!("  {line}"));
+    }
+
+    /// What is to be done about a line; nothing while more of what is pasted has to come.
+    fn hear(&mut self, text: &str) -> Option<Line> {
+        match self.paste.take(text) {
+            Heard::Line(line) => Some(line),
+            Heard::More => {
+                self.screen.set_prompt("…");
+                self.screen.ask();
+                None
+            }
+            Heard::GivenUp(Line::Cancel) => {
+                self.screen.say(Tone::Dim, PASTE_GIVEN_UP);
+                Some(Line::Empty)
+            }
+            Heard::GivenUp(line) => {
+                self.screen.say(Tone::Bad, PASTE_GIVEN_UP);
+                Some(line)
+            }
+        }
+    }
+
+    fn check_paste_ended(&self) {
+        if self.paste.is_under_way() {
+            self.screen.say(Tone::Bad, PASTE_GIVEN_UP);
+        }
     }
 
     /// Does what a line says, and shows what the bot did about it.
-    async fn obey(&mut self, line: &str) {
-        if let Err(failure) = self.try_to_obey(Line::read(line)).await {
+    async fn obey(&mut self, line: Line) {
+        if let Err(failure) = self.try_to_obey(line).await {
             self.screen.say(Tone::Bad, &failure.to_string());
         }
         self.screen.set_prompt(&self.speaker.shown());
@@ -210,6 +259,10 @@ impl Chat {
     async fn try_to_obey(&mut self, line: Line) -> Result<(), Failure> {
         match line {
             Line::Empty | Line::Quit => return Ok(()),
+            Line::Cancel => {
+                let problem = "nothing is being pasted".to_owned();
+                return Err(Failure::Usage(problem));
+            }
             Line::Say(text) => {
                 let speaker = self.speaker.clone();
                 self.account.say(&speaker, &text).await?;

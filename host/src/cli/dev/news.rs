@@ -82,14 +82,8 @@ fn failed(failure: &BotFailure) -> String {
         FailureKind::Refused => "the bot failed".to_owned(),
         kind => format!("the bot failed ({})", kind.as_str()),
     };
-    let mut text = format!("✗ {how}: {}", failure.message.trim_end());
-    if !failure.output.trim().is_empty() {
-        text.push_str(&format!(
-            "\n  it said before:\n{}",
-            failure.output.trim_end()
-        ));
-    }
-    text
+    // What it said before is among what it logs and prints.
+    format!("✗ {how}: {}", failure.message.trim_end())
 }
 
 /// An action in a line: what is said, or the action's name with its fields.

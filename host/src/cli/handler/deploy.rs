@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 
-use super::{about, encode, entry, followup, scope, unreadable};
+use super::{about, encode, entry, followup, reached, scope, unreadable, versions};
 use crate::{
     cli::{
         client::Client,
@@ -25,7 +25,7 @@ use crate::{
             ManifestChange, Schedule, Scope, Used, Version, WhenFailing, sorted,
         },
     },
-    edge::control::wire::{DeployOptions, DeployView, RolloutRequest},
+    edge::control::wire::{DeployOptions, DeployView, HandlerView, RolloutRequest},
 };
 
 /// `wxhost handler deploy`.
@@ -53,9 +53,9 @@ pub struct DeployArgs {
     /// A word about this version, shown by `versions`
     #[arg(long, default_value = "")]
     note: String,
-    /// Who deploys it
-    #[arg(long, value_name = "WHO", default_value_t = user())]
-    by: String,
+    /// Who deploys it [default: your name on this machine]
+    #[arg(long, value_name = "WHO")]
+    by: Option<String>,
     #[command(flatten)]
     to: ShareArgs,
     #[command(flatten)]
@@ -177,12 +177,18 @@ pub struct ShareArgs {
     failures_percent: Option<u8>,
 }
 
+/// Who we are: as the environment says, else by the user's id.
 fn user() -> String {
     let names = ["USER", "LOGNAME"].into_iter();
-    names
-        .filter_map(|name| env::var(name).ok())
-        .next()
-        .unwrap_or_default()
+    let mut named = names.filter_map(|name| env::var(name).ok());
+    let uid = uzers::get_current_uid();
+    named
+        .find(|name| !name.is_empty())
+        .or_else(|| {
+            let user = uzers::get_user_by_uid(uid)?;
+            Some(user.name().to_string_lossy().into_owned())
+        })
+        .unwrap_or_else(|| format!("uid {uid}"))
 }
 
 impl ShareArgs {
@@ -282,7 +288,7 @@ impl DeployArgs {
             manifest: wanted.manifest,
             grants: self.grants.change()?,
             config: wanted.config,
-            by: self.by,
+            by: self.by.unwrap_or_else(user),
             note: self.note,
             rollout: self.to.request()?,
         };
@@ -303,16 +309,19 @@ impl DeployArgs {
         if !bound.is_empty() {
             let now = client.get(&["handlers", name.as_str()], &[]).await?;
             done.handler = now.read()?;
+            done.handler.reaches = followup::reaches(client, &name).await?;
         }
+        let warnings = reached::warnings(&done.handler);
         if json {
-            return Ok(Printed::ok(encode(&done)?));
+            let text = reached::warned(encode(&done)?, &warnings, json);
+            return Ok(Printed::ok(text));
         }
         let mut text = format!(
             "{} in {:.1} s ({})\n{}",
-            headline(&name, &done.deployed, done.change),
+            headline(&done),
             took.as_secs_f64(),
             how(done.compile_ms, &done.tried),
-            about(&done.handler, style)
+            about(&of_version(done.handler, &done.deployed), style)
         );
         if let Some(token) = &done.token {
             text.push_str(&super::token::shown(token));
@@ -322,7 +331,7 @@ impl DeployArgs {
         }
         let missing = followup::missing(client, &name, &wanted.secrets).await?;
         text.push_str(&followup::how_to_set(&name, &missing));
-        Ok(Printed::ok(text))
+        Ok(Printed::ok(reached::warned(text, &warnings, json)))
     }
 
     /// What is to be deployed: the file, or the project.
@@ -344,12 +353,34 @@ impl DeployArgs {
     }
 }
 
-fn headline(name: &HandlerName, version: &Version, change: DeployChange) -> String {
-    let number = version.number;
-    match change {
+/// The handler with the facts of this version, which may serve some only.
+fn of_version(handler: HandlerView, version: &Version) -> HandlerView {
+    let version = version.clone();
+    HandlerView {
+        version: version.number,
+        digest: version.digest,
+        size_bytes: version.size_bytes,
+        world: version.world,
+        imports: version.imports,
+        manifest: version.manifest,
+        deployed_ms: version.deployed_ms,
+        by: version.by,
+        note: version.note,
+        ..handler
+    }
+}
+
+fn headline(done: &DeployView) -> String {
+    let (name, number) = (&done.handler.name, done.deployed.number);
+    match done.change {
         DeployChange::Created => format!("deployed {name}, version {number}"),
         DeployChange::Replaced => format!("replaced {name}: version {number} serves"),
-        DeployChange::RolledOut => format!("deployed {name}: version {number} serves some"),
+        DeployChange::RolledOut => {
+            let rollout = done.handler.rollout.as_ref();
+            let whom = rollout.map(|it| versions::shared(&done.handler, it));
+            let whom = whom.unwrap_or_else(|| "some".to_owned());
+            format!("deployed {name}: version {number} serves {whom}")
+        }
         DeployChange::Unchanged => format!("{name} is unchanged: version {number} is the same"),
     }
 }

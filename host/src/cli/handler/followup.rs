@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{config::entries, encode};
 use crate::{
     cli::{client::Client, failure::Failure, output::harmless},
-    domain::{Binding, HandlerName},
+    domain::{Binding, HandlerName, handler::Reaches},
     edge::control::wire::{BindRequest, ConfigItemView, List},
 };
 
@@ -45,6 +45,17 @@ pub async fn bind(
         lines.push(String::new());
     }
     Ok(lines)
+}
+
+/// How many accounts it reaches now that it is bound.
+pub async fn reaches(client: &Client, name: &HandlerName) -> Result<Option<Reaches>, Failure> {
+    let path = ["handlers", name.as_str(), "reaches"];
+    match client.get(&path, &[]).await {
+        Ok(reply) => Ok(Some(reply.read()?)),
+        // A host of before does not count.
+        Err(failure) if failure.is_not_found() => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn unbound(failure: Failure, name: &HandlerName, scope: &str) -> Failure {

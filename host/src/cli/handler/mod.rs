@@ -7,6 +7,7 @@ mod followup;
 mod invoke;
 mod logs;
 mod pauses;
+mod reached;
 mod replay;
 mod schedules;
 mod secret;
@@ -41,10 +42,12 @@ use super::{
 use crate::{
     domain::{
         HandlerName,
-        handler::{CALLBACK_WORLD, HostRule, Manifest, Reach, Scope, VersionNumber, WhenFailing},
+        handler::{
+            CALLBACK_WORLD, HostRule, Manifest, Reach, Reached, Scope, VersionNumber, WhenFailing,
+        },
         id::BadId,
     },
-    edge::control::wire::{BindRequest, HandlerView, List, RolloutView},
+    edge::control::wire::{BindRequest, BoundView, HandlerView, List, RolloutView},
 };
 
 /// How much of a digest tables show: enough to tell two apart.
@@ -334,7 +337,7 @@ fn about_serving(handler: &HandlerView, style: &Style) -> String {
         };
         format!("nobody yet: `wxhost handler bind {} {scope}`", handler.name)
     } else {
-        scopes(&handler.bindings, "\n")
+        reached::bindings(handler)
     };
     let mut known = vec![
         (
@@ -476,10 +479,20 @@ async fn bind(
     handler: HandlerName,
     account: Scope,
 ) -> Result<Printed, Failure> {
-    let done = format!("{handler} serves {} from now on", whom(&account));
-    let path = ["bindings", &String::from(account)];
+    let mut done = format!("{handler} serves {} from now on", whom(&account));
+    let path = ["bindings", &String::from(account.clone())];
     let reply = client.put(&path, encode(&BindRequest { handler })?).await?;
-    Ok(Printed::ok(if json { reply.text } else { done }))
+    let reached = reply.read::<BoundView>()?.reaches;
+    if let Some(reached) = reached {
+        done.push_str(&format!(" ({})", reached::of_scope(&account, reached)));
+    }
+    let nobody = reached.filter(Reached::is_nobody);
+    let warnings: Vec<_> = nobody
+        .map(|_| reached::unreached(&account))
+        .into_iter()
+        .collect();
+    let text = if json { reply.text } else { done };
+    Ok(Printed::ok(reached::warned(text, &warnings, json)))
 }
 
 async fn unbind(client: &Client, json: bool, account: Scope) -> Result<Printed, Failure> {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{DIGEST_SHOWN_CHARS, about, deploy::ShareArgs, encode};
+use super::{DIGEST_SHOWN_CHARS, about, deploy::ShareArgs, encode, reached};
 use crate::{
     cli::{
         client::Client,
@@ -64,12 +64,20 @@ pub async fn versions(
             version.number.to_string().into(),
             digest.get(..DIGEST_SHOWN_CHARS).unwrap_or(&digest).into(),
             style.ago(version.deployed_ms).into(),
-            harmless(&version.by).into(),
+            by(version).into(),
             serves(&handler, version.number).into(),
             harmless(&version.note).into(),
         ]);
     }
     Ok(Printed::ok(table.show(style)))
+}
+
+/// Who deployed it, where that was told.
+fn by(version: &Version) -> String {
+    match version.by.as_str() {
+        "" => "unknown".to_owned(),
+        by => harmless(by),
+    }
 }
 
 fn serves(handler: &HandlerView, number: VersionNumber) -> String {
@@ -96,6 +104,15 @@ pub fn share(rollout: &RolloutView) -> String {
             let labels: Vec<_> = labels.iter().map(Label::as_str).collect();
             format!("accounts with the label {}", labels.join(" or "))
         }
+    }
+}
+
+/// Whom it serves, and how many accounts that is where it was counted.
+pub fn shared(handler: &HandlerView, rollout: &RolloutView) -> String {
+    let reached = handler.reaches.as_ref().and_then(|it| it.rollout);
+    match reached {
+        Some(reached) => format!("{} ({})", share(rollout), reached::known(reached)),
+        None => share(rollout),
     }
 }
 
@@ -131,7 +148,11 @@ impl RolloutArgs {
         let path = ["handlers", self.name.as_str(), "rollout"];
         let reply = client.put(&path, encode(&request)?).await?;
         shown(&reply, style, json, |handler| match &handler.rollout {
-            Some(rollout) => format!("version {} serves {}", rollout.version, share(rollout)),
+            Some(rollout) => format!(
+                "version {} serves {}",
+                rollout.version,
+                shared(handler, rollout)
+            ),
             None => "no version serves some only".to_owned(),
         })
     }
@@ -157,13 +178,11 @@ fn shown(
     json: bool,
     headline: impl Fn(&HandlerView) -> String,
 ) -> Result<Printed, Failure> {
-    if json {
-        return Ok(Printed::ok(reply.text.clone()));
-    }
     let handler: HandlerView = reply.read()?;
-    Ok(Printed::ok(format!(
-        "{}\n{}",
-        headline(&handler),
-        about(&handler, style)
-    )))
+    let text = match json {
+        true => reply.text.clone(),
+        false => format!("{}\n{}", headline(&handler), about(&handler, style)),
+    };
+    let warnings = reached::warnings(&handler);
+    Ok(Printed::ok(reached::warned(text, &warnings, json)))
 }

@@ -1,11 +1,14 @@
 //! The programs that bots are built with: whether they are there, and how they come.
 
 use std::{
-    io,
+    env,
+    ffi::OsStr,
+    fs, io,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
+use serde_json::Value;
 use tokio::process::Command;
 
 use super::language::Language;
@@ -49,15 +52,55 @@ pub async fn check_rust_target() -> Result<(), Failure> {
     }
 }
 
-/// Fails when a project's npm packages are not installed.
+/// The tool that makes components of JavaScript.
+const COMPONENTIZE_QJS: &str = "componentize-qjs";
+
+/// Fails when a project's npm packages are not installed, or not the tool that its script
+/// `build` names.
 pub fn check_npm_packages(dir: &Path) -> Result<(), Failure> {
-    match dir.join("node_modules").is_dir() {
-        true => Ok(()),
-        false => Err(missing(
-            "node_modules",
-            "run `npm install` in the project's folder",
-        )),
+    let is_production = env::var("NODE_ENV").is_ok_and(|it| it == "production");
+    let what = match missing_package(dir, env::var_os("PATH").as_deref()) {
+        None => return Ok(()),
+        Some(what) => what,
+    };
+    Err(missing(
+        what,
+        // Else npm leaves out what is needed for building only.
+        match is_production {
+            true => {
+                "run `npm install --include=dev` in the project's folder: NODE_ENV is production"
+            }
+            false => "run `npm install` in the project's folder",
+        },
+    ))
+}
+
+/// What of npm a project lacks. npm looks for programs in the folders above, too, and in PATH.
+fn missing_package(dir: &Path, path: Option<&OsStr>) -> Option<&'static str> {
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let modules = || dir.ancestors().map(|above| above.join("node_modules"));
+    if !modules().any(|folder| folder.is_dir()) {
+        return Some("node_modules");
     }
+    if !names_componentize(&dir) {
+        return None;
+    }
+    let own = modules().map(|folder| folder.join(".bin"));
+    let others = path.map(|path| env::split_paths(path).collect::<Vec<_>>());
+    let mut folders = own.chain(others.unwrap_or_default());
+    match folders.any(|folder| folder.join(COMPONENTIZE_QJS).exists()) {
+        true => None,
+        false => Some(COMPONENTIZE_QJS),
+    }
+}
+
+/// Whether the script `build` of package.json runs it. npm itself says what is wrong with
+/// that file.
+fn names_componentize(dir: &Path) -> bool {
+    let text = fs::read_to_string(dir.join("package.json")).unwrap_or_default();
+    let package = serde_json::from_str::<Value>(&text).unwrap_or_default();
+    let build = package.pointer("/scripts/build").and_then(Value::as_str);
+    build.is_some_and(|it| it.split_whitespace().any(|word| word == COMPONENTIZE_QJS))
 }
 
 /// `componentize-py`: the project's own, else the one of this environment.
@@ -80,5 +123,38 @@ pub async fn componentize_py(dir: &Path) -> Result<PathBuf, Failure> {
             "componentize-py",
             &format!("run `{}`", Language::Python.setup().0),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn the_tool_that_the_build_script_names_must_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("bots/hello");
+        let bin = folder.path().join("node_modules/.bin");
+        fs::create_dir_all(&dir).unwrap();
+        let package = |build: &str| {
+            let text = format!(r#"{{"scripts": {{"build": "{build}"}}}}"#);
+            fs::write(dir.join("package.json"), text).unwrap();
+        };
+        package("componentize-qjs --sync");
+        assert_eq!(missing_package(&dir, None), Some("node_modules"));
+        fs::create_dir_all(dir.join("node_modules")).unwrap();
+        assert_eq!(missing_package(&dir, None), Some(COMPONENTIZE_QJS));
+        // In PATH, or in a folder above as npm's workspaces have it.
+        fs::create_dir_all(&bin).unwrap();
+        fs::write(bin.join(COMPONENTIZE_QJS), "").unwrap();
+        assert_eq!(missing_package(&dir, None), None);
+        fs::rename(&bin, folder.path().join("bin")).unwrap();
+        let path = env::join_paths([folder.path().join("bin")]).unwrap();
+        assert_eq!(missing_package(&dir, Some(&path)), None);
+        assert_eq!(missing_package(&dir, None), Some(COMPONENTIZE_QJS));
+        // Who builds in another way needs something else.
+        package("node build.mjs");
+        assert_eq!(missing_package(&dir, None), None);
     }
 }

@@ -8,6 +8,7 @@ mod host_rule;
 mod limits;
 mod log;
 mod manifest;
+mod reached;
 mod rollout;
 mod schedule;
 mod version;
@@ -34,6 +35,7 @@ pub use self::{
     },
     log::{HOST, Line, LogLevel, LogLine, STDERR, STDOUT},
     manifest::{Instances, Manifest, ManifestChange},
+    reached::{Reached, Reaches, ScopeReached},
     rollout::{FAILURES_PERCENT, Return, Rollout, Score, Share},
     schedule::{Fired, Run, RunKey, SCHEDULES_MAX, Schedule, ScheduleView},
     version::{DeployChange, VERSIONS_KEPT, Version, VersionNumber},

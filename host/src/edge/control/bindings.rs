@@ -4,10 +4,13 @@ use axum::{Json as Answer, extract::State, http::StatusCode};
 
 use super::{
     input::{Json, Path, Query},
-    wire::{BindRequest, List},
+    wire::{BindRequest, BoundView, List},
 };
 use crate::{
-    domain::{Binding, handler::Scope},
+    domain::{
+        Binding,
+        handler::{Reached, Scope},
+    },
     edge::error::Problem,
     service::Service,
 };
@@ -24,8 +27,29 @@ pub async fn put(
     State(service): State<Service>,
     Path(account): Path<Scope>,
     Json(request): Json<BindRequest>,
-) -> Result<Answer<Binding>, Problem> {
-    Ok(Answer(service.bind(account, request.handler).await?))
+) -> Result<Answer<BoundView>, Problem> {
+    let binding = service.bind(account, request.handler).await?;
+    let reaches = counted(&service, &binding).await;
+    Ok(Answer(BoundView {
+        account: binding.account,
+        handler: binding.handler,
+        reaches,
+    }))
+}
+
+/// How many accounts a binding reaches. What can't be counted is left out: it was made all
+/// the same.
+async fn counted(service: &Service, binding: &Binding) -> Option<Reached> {
+    if binding.account == Scope::Callback {
+        return None;
+    }
+    match service.reached_by(binding).await {
+        Ok(reached) => Some(reached),
+        Err(error) => {
+            tracing::warn!(handler = %binding.handler, %error, "whom it reaches was not counted");
+            None
+        }
+    }
 }
 
 pub async fn remove(

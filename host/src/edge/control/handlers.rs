@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{
         AccountId, Handler, HandlerName,
-        handler::{DeployChange, Failing, Version},
+        handler::{DeployChange, Failing, Reaches, Version},
     },
     edge::error::Problem,
     service::{ChangeRollout, Deploy, Service},
@@ -56,6 +56,37 @@ fn view(service: &Service, handler: &Handler) -> HandlerView {
     HandlerView::new(handler, keys, bound, service.score(&handler.name))
 }
 
+/// The handler as a change has left it, and how many accounts it reaches.
+async fn changed(service: &Service, handler: &Handler) -> HandlerView {
+    let mut view = view(service, handler);
+    view.reaches = counted(service, handler).await;
+    view
+}
+
+/// How many accounts it reaches, if it serves any. What can't be counted is left out: the
+/// change was made all the same.
+async fn counted(service: &Service, handler: &Handler) -> Option<Reaches> {
+    if handler.is_endpoint() || handler.is_callback() {
+        return None;
+    }
+    match service.reaches(&handler.name).await {
+        Ok(reaches) => Some(reaches),
+        Err(error) => {
+            tracing::warn!(handler = %handler.name, %error, "whom it reaches was not counted");
+            None
+        }
+    }
+}
+
+pub async fn reaches(
+    State(service): State<Service>,
+    Path(name): Path<HandlerName>,
+    query: Query,
+) -> Result<Answer<Reaches>, Problem> {
+    query.only(&[])?;
+    Ok(Answer(service.reaches(&name).await?))
+}
+
 pub async fn deploy(
     State(service): State<Service>,
     Path(name): Path<HandlerName>,
@@ -81,10 +112,10 @@ pub async fn deploy(
     };
     let bound = service.handler(&name);
     let bound = bound.map_or_else(|_| Vec::new(), |(_, bound)| bound);
-    Ok((
-        status,
-        Answer(DeployView::new(done, service.config_keys(&name), bound)),
-    ))
+    let reaches = counted(&service, &done.handler).await;
+    let mut view = DeployView::new(done, service.config_keys(&name), bound);
+    view.handler.reaches = reaches;
+    Ok((status, Answer(view)))
 }
 
 pub async fn invoke(
@@ -146,7 +177,7 @@ pub async fn rollback(
     OptionalJson(request): OptionalJson<RollbackRequest>,
 ) -> Result<Answer<HandlerView>, Problem> {
     let handler = service.roll_back(&name, request.to).await?;
-    Ok(Answer(view(&service, &handler)))
+    Ok(Answer(changed(&service, &handler).await))
 }
 
 pub async fn promote(
@@ -154,7 +185,7 @@ pub async fn promote(
     Path(name): Path<HandlerName>,
 ) -> Result<Answer<HandlerView>, Problem> {
     let handler = service.promote(&name).await?;
-    Ok(Answer(view(&service, &handler)))
+    Ok(Answer(changed(&service, &handler).await))
 }
 
 pub async fn rollout(
@@ -171,7 +202,7 @@ pub async fn rollout(
         failures_percent,
     };
     let handler = service.roll_out(&name, change).await?;
-    Ok(Answer(view(&service, &handler)))
+    Ok(Answer(changed(&service, &handler).await))
 }
 
 pub async fn remove(

@@ -114,6 +114,7 @@ fn handler_routes(component_bytes: u64) -> Router<Service> {
             delete(handlers::resume),
         )
         .route("/handlers/{name}/versions", get(handlers::versions))
+        .route("/handlers/{name}/reaches", get(handlers::reaches))
         .route("/handlers/{name}/token", post(handlers::token))
         .route("/handlers/{name}/rollback", post(handlers::rollback))
         .route("/handlers/{name}/promote", post(handlers::promote))

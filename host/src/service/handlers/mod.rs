@@ -7,6 +7,7 @@ mod bindings;
 mod config;
 mod invoke;
 mod labels;
+mod reached;
 mod replay;
 mod versions;
 

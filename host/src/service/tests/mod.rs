@@ -11,6 +11,7 @@ mod config;
 mod failing;
 mod logins;
 mod pacing;
+mod reached;
 mod replay;
 mod tasks;
 mod timers;

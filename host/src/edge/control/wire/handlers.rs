@@ -9,8 +9,8 @@ use crate::{
         AccountId, Digest, Handler, HandlerName, Label, Millis,
         endpoint::MOUNT,
         handler::{
-            DeployChange, FAILURES_PERCENT, Manifest, ManifestChange, Return, Rollout, Scope,
-            Score, Share, Used, Version, VersionNumber,
+            DeployChange, FAILURES_PERCENT, Manifest, ManifestChange, Reaches, Return, Rollout,
+            Scope, Score, Share, Used, Version, VersionNumber,
         },
     },
     service::DeployDone,
@@ -51,6 +51,9 @@ pub struct HandlerView {
     pub config_keys: Vec<String>,
     /// Which accounts it serves.
     pub bindings: Vec<Scope>,
+    /// How many accounts it reaches; after a change only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reaches: Option<Reaches>,
     /// For how many accounts it is paused, since it keeps failing there, or has events
     /// waiting; not after a change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,6 +154,7 @@ impl HandlerView {
             returned: handler.returned.clone(),
             config_keys,
             bindings,
+            reaches: None,
             paused_accounts: None,
             path: handler
                 .is_endpoint()

@@ -30,7 +30,7 @@ pub use self::{
 use crate::domain::{
     Account, AccountId, ClientKind, ClientName, EventKey, Failure, HandlerName, Labels, LoginId,
     Logout, Millis, Session, Task, TaskId,
-    handler::Failing,
+    handler::{Failing, Reached, Scope},
     ports::{EventOutcome, EventRecord, Page},
 };
 
@@ -228,6 +228,18 @@ impl EventView {
 pub struct BindRequest {
     /// Which handler shall serve them.
     pub handler: HandlerName,
+}
+
+/// A binding that was made, and whom it reaches.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BoundView {
+    /// Which accounts.
+    pub account: Scope,
+    /// Which handler serves them.
+    pub handler: HandlerName,
+    /// How many accounts that is; nothing for the callback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reaches: Option<Reached>,
 }
 
 /// Who shall start a client that logs in by QR code: this agent, a client on this
