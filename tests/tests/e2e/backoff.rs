@@ -21,10 +21,10 @@ fn now_ms() -> Result<u64> {
     Ok(u64::try_from(since.as_millis())?)
 }
 
-/// The pause of the account, if there is one.
+/// The pause of the conversation that fails, if there is one.
 async fn pause(host: &Host) -> Result<Value> {
     let pauses = host.api()?.get("/handlers/echo/pauses").await?;
-    Ok(pauses["items"][0]["pause"].clone())
+    Ok(pauses["items"][0]["conversations"][0]["pause"].clone())
 }
 
 /// Has the bot fail until the so-many-th pause in a row begins; gives when the failing
