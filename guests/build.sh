@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds all guests and puts them into target/guests/. JavaScript ones only when
-# npm is there, Python ones only when python3 is; `--rust-only` leaves both out, and those
-# of `foreign` with them.
+# npm is there, jco's only when Node is new enough for it, Python ones only when python3
+# is; `--rust-only` leaves all of these out, and those of `foreign` with them.
 set -eu
 
 rust_only=no
@@ -47,7 +47,13 @@ if [ "$rust_only" = yes ]; then
 elif ! command -v npm >/dev/null; then
     echo "npm is not there: no JavaScript guests" >&2
 else
-    for bot in guests/faq guests/foreign/js; do
+    bots=guests/faq
+    if node guests/node-runs-jco.js; then
+        bots="$bots guests/foreign/js"
+    else
+        echo "jco needs Node 20.19 or 22.13, not $(node --version): no guests/foreign/js" >&2
+    fi
+    for bot in $bots; do
         # Built by the package `foreign-js` in `foreign/js`.
         name=$(echo "${bot#guests/}" | tr / -)
         modules="$bot/node_modules/.package-lock.json"

@@ -61,7 +61,25 @@ pub fn javascript(name: &str) -> Result<Option<PathBuf>> {
     built_with(name, "JavaScript", "node")
 }
 
-/// The Python bot, likewise.
+/// The component that jco makes, likewise: not where Node is too old for it either.
+pub fn jco(name: &str) -> Result<Option<PathBuf>> {
+    match path(name) {
+        Err(_) if !runs_jco() => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// Whether Node is there and new enough for jco; a notice where it is not.
+pub fn runs_jco() -> bool {
+    let condition = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests/node-runs-jco.js");
+    let runs = succeeds(Command::new("node").arg(condition));
+    if !runs {
+        eprintln!("skipped: jco needs Node 20.19 or 22.13");
+    }
+    runs
+}
+
+/// The Python bot, as the JavaScript one.
 pub fn python(name: &str) -> Result<Option<PathBuf>> {
     built_with(name, "Python", "python3")
 }
@@ -86,8 +104,11 @@ fn dir() -> Result<PathBuf> {
 }
 
 fn is_there(program: &str) -> bool {
-    Command::new(program)
-        .arg("--version")
+    succeeds(Command::new(program).arg("--version"))
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()

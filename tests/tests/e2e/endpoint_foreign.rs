@@ -105,7 +105,7 @@ async fn streams(host: &Host) -> Result<()> {
 
 #[tokio::test]
 async fn an_endpoint_made_by_jco_runs_unchanged() -> Result<()> {
-    if guests::javascript("foreign-js")?.is_none() {
+    if guests::jco("foreign-js")?.is_none() {
         return Ok(());
     }
     let host = Host::with(patient()).await?;
