@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use wxhost_tests::{Context, Host, Result, WehubClient, check, guests, poll};
 
 /// How long a timer may take that is due: alarms are looked at four times a second.
-const FIRES_WITHIN: Duration = Duration::from_secs(10);
+const FIRES_WITHIN: Duration = Duration::from_secs(20);
+/// How far ahead a timer is set that others come before: bot calls and a logout, on a busy
+/// machine.
+const AHEAD_MS: u64 = 5_000;
 
 fn now_ms() -> Result<u64> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
@@ -127,14 +130,10 @@ async fn a_timer_of_an_account_that_logged_out_waits_for_its_login() -> Result<(
     let mut host = host_with_probe(&json!({})).await?;
     let a = host.wehub("wxid_a")?.login().await?;
     let b = host.wehub("wxid_b")?.login().await?;
-    let due = now_ms()? + 1_000;
-    for client in [&a, &b] {
-        assert_eq!(
-            said(client, &format!("timers.set tea {due} x")).await?,
-            "ok"
-        );
-    }
+    let set = format!("timers.set tea {} x", now_ms()? + AHEAD_MS);
+    assert_eq!(said(&a, &set).await?, "ok");
     a.logout().await?.ok()?;
+    assert_eq!(said(&b, &set).await?, "ok");
     // Both were due: one fires, the other is still there.
     assert_eq!(told(&b).await?, fired("tea", "x"));
     assert_eq!(timers(&host, "wxid_a").await?.len(), 1);
