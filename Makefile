@@ -35,9 +35,11 @@ chaos: build guests ## The long fault campaigns: more kills than `make test` has
 
 fmt: ## Formats the code
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path guests/foreign/spin/Cargo.toml
 
 lint: ## Checks format and lints, warnings denied
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path guests/foreign/spin/Cargo.toml --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 deny: ## Checks licences, sources and banned crates
