@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 pub use api::{Answer, Api, File};
-pub use settings::{APPID, SECRET_KEY, Settings};
+pub use settings::{APPID, COMPILE_MS, SECRET_KEY, Settings};
 
 use crate::{
     Context, Error, Result, check, fail, guests, http,

@@ -11,6 +11,9 @@ use crate::{
 pub const APPID: &str = "app-7f3a";
 /// The secret key of the usual app. Long enough to be found in a log for sure.
 pub const SECRET_KEY: &str = "key-0b6d51c4e8f7";
+/// How long a component of a whole Python runtime is compiled at the most, in ms: without
+/// optimisation, on a busy machine.
+pub const COMPILE_MS: u64 = 600_000;
 
 /// What a host is started with.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +70,16 @@ impl Settings {
     pub fn limit(mut self, name: &str, value: u64) -> Self {
         self.limits.push((name.to_owned(), value));
         self
+    }
+
+    /// No pace, and as much time as there can be for a call that waits for its site as long
+    /// as the test wants: the two together are at most 15 s. There is room for all calls.
+    pub fn patient() -> Self {
+        Self::default()
+            .unpaced()
+            .limit("call_wall_ms", 13_000)
+            .limit("queue_wait_ms", 2_000)
+            .set("egress.request_ms", 30_000)
     }
 
     /// What `report_contact` uploads.

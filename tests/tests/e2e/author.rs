@@ -14,7 +14,11 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
 };
-use wxhost_tests::{Context, Host, Result, check, fail, guests, host::Settings, poll};
+use wxhost_tests::{
+    Context, Host, Result, check, fail, guests,
+    host::{COMPILE_MS, Settings},
+    poll,
+};
 
 /// How long a command of the guide may take: it fetches packages, and compiles them on a
 /// machine that does other things too.
@@ -112,9 +116,11 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A Python component compiles for half a minute on an idle machine without optimisation.
+/// Python's is the longest to compile.
 fn patient() -> Settings {
-    Settings::default().unpaced().limit("compile_ms", 600_000)
+    Settings::default()
+        .unpaced()
+        .limit("compile_ms", COMPILE_MS)
 }
 
 /// Follows the guide's section, and has the bot answer.

@@ -7,7 +7,11 @@ use futures_util::future::try_join_all;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
-use wxhost_tests::{Host, Result, check, guests, host::Settings, poll};
+use wxhost_tests::{
+    Host, Result, check, guests,
+    host::{COMPILE_MS, Settings},
+    poll,
+};
 
 use super::endpoint::{ENDED, PROMPT, deploy, get, open, problem, text, until, url};
 
@@ -18,7 +22,7 @@ const MIB: usize = 1024 * 1024;
 /// Default limits, but for the time that compiling takes without optimisation beside other
 /// tests.
 fn patient() -> Settings {
-    Settings::default().limit("compile_ms", 600_000)
+    Settings::default().limit("compile_ms", COMPILE_MS)
 }
 
 /// What every of them does with a request to a path that it does not know.

@@ -35,14 +35,14 @@ use wxhost_tests::{
     Context, Host, Result, Site, WehubClient, check,
     component::with_module,
     guests,
-    host::{Answer, Api, Settings},
+    host::{Answer, Api, COMPILE_MS, Settings},
     poll,
 };
 
 /// How long a well-behaved account may wait while others misbehave.
 const PROMPT: Duration = Duration::from_secs(2);
 /// How long the bomb is compiled where nobody waits for it any more.
-const COMPILED: Duration = Duration::from_secs(120);
+const COMPILED: Duration = Duration::from_millis(COMPILE_MS);
 
 fn settings() -> Settings {
     Settings::default()

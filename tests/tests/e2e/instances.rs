@@ -4,10 +4,11 @@
 use std::{fs, path::PathBuf};
 
 use serde_json::{Value, json};
-use wxhost_tests::{Host, Result, Site, WehubClient, check, guests, host::Settings, poll};
-
-/// How long a whole Python runtime is compiled on a busy machine at the most, in ms.
-const COMPILE_MS: u64 = 120_000;
+use wxhost_tests::{
+    Host, Result, Site, WehubClient, check, guests,
+    host::{COMPILE_MS, Settings},
+    poll,
+};
 
 /// A host whose accounts are served by a bot that remembers, with this manifest.
 async fn host(settings: Settings, manifest: &Value) -> Result<Host> {
