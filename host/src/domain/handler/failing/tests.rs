@@ -135,6 +135,14 @@ fn a_pause_of_the_account_takes_two_people_in_two_conversations() {
 
     let begun = fails(&mut failing, &bot, &[said("g1", y)]);
     assert!(begun.account.is_some() && failing.holds_in(&bot, Some("g9"), 1));
+
+    // A group's own event comes first, of which nobody is known: people count as ever.
+    let renamed = Source {
+        conversation: Some("g1".to_owned()),
+        person: None,
+    };
+    let sources = [vec![renamed], vec![said(x, x); 3], vec![said("g2", y)]].concat();
+    assert!(fails(&mut fresh(&bot), &bot, &sources).account.is_some());
 }
 
 #[test]
@@ -172,6 +180,19 @@ fn conversations_are_forgotten_when_too_many_fail_or_they_did_long_ago() {
     assert_eq!(failing.conversations.len(), CONVERSATIONS_MAX - 1);
     failing.succeeded(Some("p9"), 3_600_005);
     assert!(failing.is_over());
+}
+
+#[test]
+fn where_too_many_fail_one_that_pauses_is_not_the_first_to_be_forgotten() {
+    let (policy, bot) = (limit(2), bot("faq", 1));
+    let mut failing = fresh(&bot);
+    let many = u32::try_from(CONVERSATIONS_MAX).unwrap() + 1;
+    for number in [vec![0, 0], (1..many).collect()].concat() {
+        failing.failed(&bot, &person(number), &policy, "boom", (0.0, 5));
+    }
+    assert_eq!(failing.conversations.len(), CONVERSATIONS_MAX);
+    assert!(failing.of(Some("p0")).unwrap().pause.is_some());
+    assert_eq!(failing.of(Some("p1")), None);
 }
 
 #[test]
