@@ -262,9 +262,15 @@ impl Failing {
             *self = Self::new(bot, &self.account);
             self.waiting = waiting;
         }
-        let first = reason.lines().next().unwrap_or_default();
-        let reason: String = first.chars().take(REASON_MAX_CHARS).collect();
         self.forget(now_ms);
+        // What somebody's message led to, such as a timer, is everybody's: one person must
+        // not cost others their timers.
+        if source.conversation.is_none() {
+            return Begun::default();
+        }
+        let first = reason.lines().next().unwrap_or_default();
+        let shown = first.chars().filter(|it| !it.is_control());
+        let reason: String = shown.take(REASON_MAX_CHARS).collect();
         let mut own = self.take(source);
         let keeps_failing = own.pause.is_some();
         own.failures = own.failures.saturating_add(1);
@@ -274,7 +280,7 @@ impl Failing {
         let conversation = begins.then(|| policy.next(own.pause, chance, now_ms));
         own.pause = conversation.or(own.pause);
         self.conversations.push(own);
-        let account = match keeps_failing || source.conversation.is_none() {
+        let account = match keeps_failing {
             true => None,
             false => self.failed_for_account(source, policy, reason, (chance, now_ms)),
         };
@@ -336,13 +342,14 @@ impl Failing {
 
     /// A call went well for an event of this conversation: neither the account's failures
     /// nor its own count any more. Others that fail by themselves still do; where all did,
-    /// it is over for all that have no pause of their own.
+    /// it is over for those that failed once. Who failed more often may be one of two who
+    /// had the account pause together: they are soon paused alone.
     pub fn succeeded(&mut self, conversation: Option<&str>, now_ms: Millis) {
         let all_failed = self.pause.is_some();
         self.begin_anew();
         self.conversations.retain(|it| {
             let is_other = it.conversation.as_deref() != conversation;
-            let counts = it.pause.is_some() || !all_failed;
+            let counts = it.pause.is_some() || it.failures > 1 || !all_failed;
             is_other && counts && !it.is_stale(now_ms)
         });
     }

@@ -131,7 +131,7 @@ fn a_pause_of_the_account_takes_two_people_in_two_conversations() {
         &[vec![said(x, x); 4], vec![nobody; 9]].concat(),
     );
     assert_eq!((begun.account, failing.failures), (None, 4));
-    assert!(failing.holds_in(&bot, None, 1) && !failing.holds_in(&bot, Some(x), 1));
+    assert!(!failing.holds_in(&bot, None, 1) && !failing.holds_in(&bot, Some(x), 1));
 
     let begun = fails(&mut failing, &bot, &[said("g1", y)]);
     assert!(begun.account.is_some() && failing.holds_in(&bot, Some("g9"), 1));
@@ -163,6 +163,26 @@ fn who_pauses_alone_does_not_lengthen_the_account_s_pause() {
     // It goes well for others: only who pauses alone still counts.
     failing.succeeded(Some("p3"), pause.until_ms);
     assert_eq!((failing.pause, failing.conversations.len()), (None, 1));
+}
+
+#[test]
+fn two_who_have_the_account_pause_together_are_soon_paused_alone() {
+    let (bot, mut now_ms) = (bot("faq", 1), 0);
+    let mut failing = fresh(&bot);
+    let mut pauses = 0;
+    for _ in 0..20 {
+        let policy = FailingPolicy::default();
+        for who in [1, 1, 1, 1, 2] {
+            let who = person(who);
+            if !failing.holds_in(&bot, who.conversation.as_deref(), now_ms) {
+                let begun = failing.failed(&bot, &who, &policy, "boom", (0.0, now_ms));
+                pauses += u32::from(begun.account.is_some());
+            }
+        }
+        now_ms = failing.pause.map_or(now_ms + 1_000, |it| it.until_ms);
+        failing.succeeded(Some("p3"), now_ms);
+    }
+    assert!(pauses <= 2, "{pauses}");
 }
 
 #[test]
@@ -316,7 +336,9 @@ proptest! {
                         failing.succeeded(whose, now_ms);
                         let all_failed = model.until_ms > 0;
                         model.own.remove(&who);
-                        model.own.retain(|_, (_, until)| *until > 0 || !all_failed);
+                        model.own.retain(|_, (failures, until)| {
+                            *until > 0 || *failures > 1 || !all_failed
+                        });
                         model.run.clear();
                         model.until_ms = 0;
                         continue;
