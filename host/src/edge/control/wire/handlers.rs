@@ -129,7 +129,8 @@ impl RolloutView {
 }
 
 impl HandlerView {
-    /// The handler, the keys of its configuration, what is bound to it, and how its newer version does.
+    /// The handler, the keys of its configuration, what is bound to it, and how its newer
+    /// version does.
     pub fn new(
         handler: &Handler,
         config_keys: Vec<String>,
