@@ -216,8 +216,14 @@ mod tests {
         let listed = (Share::Accounts(ids.into()), reached(1, 1, false));
         let told = warnings(&view(&scopes, Some(listed))).join("\n");
         assert!(told.contains("1 of the 2 accounts"), "{told}");
-        let listed = (Share::Accounts(["wxid_z".try_into().unwrap()].into()), reached(0, 0, false));
+        let listed = (
+            Share::Accounts(["wxid_z".try_into().unwrap()].into()),
+            reached(0, 0, false),
+        );
         let told = warnings(&view(&scopes, Some(listed))).join("\n");
-        assert!(told.contains("the account that is listed is not known"), "{told}");
+        assert!(
+            told.contains("the account that is listed is not known"),
+            "{told}"
+        );
     }
 }
