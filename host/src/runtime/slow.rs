@@ -20,11 +20,13 @@ use std::{
     },
     task::Poll,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::AbortOnDropHandle;
+
+use super::ticker::TICK;
 
 /// By how much these threads step back behind others, of at most 19. One of them gets a
 /// quarter of a core that another thread wants too, be it of another program: with much
@@ -37,8 +39,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const BLOCKING_THREADS_MAX: usize = 64;
 
 /// For how many that is remembered. Two that share a place
-/// share what is remembered, which costs the quick one some speed, no more.
-const REMEMBERED: usize = 4096;
+/// share what is remembered, which costs the quick one some speed, no more. One handler of
+/// a thousand accounts takes few of them.
+const REMEMBERED: usize = 65_536;
+
+/// A call that has held its thread for so long at a time computes for long, whatever it
+/// was at: filling memory is one instruction, which nothing interrupts.
+const HELD_FOR: Duration = Duration::from_millis(2 * TICK.as_millis() as u64);
 
 /// The threads for calls that compute for long.
 #[derive(Debug)]
@@ -98,10 +105,17 @@ impl SlowLane {
             }
         };
         if !lately.is_some_and(|it| it.load(Ordering::Relaxed)) {
-            let begun = poll_fn(|context| match call.as_mut().poll(context) {
-                Poll::Ready(done) => Poll::Ready(Some(done)),
-                Poll::Pending if computes.load(Ordering::Relaxed) => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
+            let begun = poll_fn(|context| {
+                let began = Instant::now();
+                let polled = call.as_mut().poll(context);
+                if began.elapsed() >= HELD_FOR {
+                    computes.store(true, Ordering::Relaxed);
+                }
+                match polled {
+                    Poll::Ready(done) => Poll::Ready(Some(done)),
+                    Poll::Pending if computes.load(Ordering::Relaxed) => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                }
             });
             if let Some(done) = begun.await {
                 remember();

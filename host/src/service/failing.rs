@@ -208,7 +208,10 @@ impl Service {
         self.detached(async move {
             let mut turn = service.turn(&account).await?;
             let paused = turn.failing.as_deref().filter(|it| it.handler == handler);
-            let Some(failing) = paused.filter(|it| it.has_pause()).cloned() else {
+            let Some(failing) = paused
+                .filter(|it| it.has_pause(service.0.store.now()))
+                .cloned()
+            else {
                 return Err(Error::not_found("pause for", &account));
             };
             service.end_pause(&mut turn, failing.clone()).await?;
@@ -333,7 +336,7 @@ impl Service {
 
     fn is_paused(&self, failing: &Failing) -> bool {
         let waits = failing.waiting.events > 0;
-        waits || (failing.has_pause() && self.is_current(failing))
+        waits || (failing.has_pause(self.0.store.now()) && self.is_current(failing))
     }
 
     fn is_current(&self, failing: &Failing) -> bool {

@@ -166,6 +166,7 @@ impl Service {
         let run = Run {
             next_ms: schedule.next_after(now_ms.max(due_ms)),
             last_ms: Some(due_ms),
+            told_ms: Some(now_ms),
             ..run.clone()
         };
         let change = CatalogueChange::PutRun(run.clone());
@@ -322,12 +323,14 @@ impl Service {
                 };
                 // It may be that others are being told of it right now.
                 let due_now = run.next_ms.filter(|at| *at <= now_ms);
-                missed.extend(due_now.or(run.last_ms).map(|due| (&schedule.name, due)));
+                let now = due_now.map(|due_ms| (due_ms, now_ms));
+                // What came due while the host was down came at its start.
+                let last = |due_ms| (due_ms, run.told_ms.unwrap_or(due_ms));
+                let came = now.or(run.last_ms.map(last));
+                missed.extend(came.map(|came| (&schedule.name, came)));
             }
         }
-        for (schedule, due_ms) in missed {
-            // What came due while the host was down came at its start.
-            let came_ms = due_ms.max(self.0.started_ms);
+        for (schedule, (due_ms, came_ms)) in missed {
             let is_late = now_ms >= came_ms.saturating_add(LOGIN_WITHIN_MS);
             let key = schedule_event_key(&bot.handler, schedule, due_ms);
             if !is_late && self.0.store.event(account, &key).await?.is_none() {

@@ -1910,6 +1910,7 @@ async fn schedules_keep_their_times(mut f: Fixture) {
         timing: "0 8 * * *@UTC".to_owned(),
         next_ms: Some(next_ms),
         last_ms: None,
+        told_ms: None,
     };
     let changes = [run("a", 1), run("b", 1), run("a", 2)].map(CatalogueChange::PutRun);
     f.store.change_catalogue(changes.into()).await.unwrap();

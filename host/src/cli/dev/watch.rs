@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::cli::failure::Failure;
@@ -50,7 +50,9 @@ impl Watcher {
             }
         };
         let failed = |error: notify::Error| Failure::local("watching the sources", error);
-        let mut system = notify::recommended_watcher(told).map_err(failed)?;
+        // A link may lead to all of the disk.
+        let config = Config::default().with_follow_symlinks(false);
+        let mut system = RecommendedWatcher::new(told, config).map_err(failed)?;
         system
             .watch(&dir, RecursiveMode::NonRecursive)
             .map_err(failed)?;
@@ -99,7 +101,7 @@ fn folders(dir: &Path) -> Vec<PathBuf> {
     };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     paths
-        .filter(|path| path.is_dir() && is_source(dir, path))
+        .filter(|path| path.is_dir() && !path.is_symlink() && is_source(dir, path))
         .collect()
 }
 

@@ -15,6 +15,8 @@ pub use conversation::{FailingConversation, Source};
 
 /// How much of a failure's first line is kept as the reason, in characters.
 const REASON_MAX_CHARS: usize = 200;
+/// The same of a conversation's: there are many of them in one record.
+const OWN_REASON_MAX_CHARS: usize = 60;
 /// How many conversations of an account are watched that fail. Where more do, there are
 /// so many people that the account's own count sees to it.
 pub const CONVERSATIONS_MAX: usize = 64;
@@ -241,8 +243,9 @@ impl Failing {
     }
 
     /// Whether it pauses, for the account or somewhere.
-    pub fn has_pause(&self) -> bool {
-        self.pause.is_some() || self.conversations.iter().any(|it| it.pause.is_some())
+    pub fn has_pause(&self, now_ms: Millis) -> bool {
+        let mut all = self.conversations.iter();
+        self.pause.is_some() || all.any(|it| it.pause.is_some() && !it.is_stale(now_ms))
     }
 
     /// A call of this bot failed. Gives the pauses that begin with it.
@@ -259,19 +262,25 @@ impl Failing {
             *self = Self::new(bot, &self.account);
             self.waiting = waiting;
         }
-        let first = reason.lines().next().unwrap_or_default();
-        let reason: String = first.chars().take(REASON_MAX_CHARS).collect();
         self.forget(now_ms);
+        // What somebody's message led to, such as a timer, is everybody's: one person must
+        // not cost others their timers.
+        if source.conversation.is_none() {
+            return Begun::default();
+        }
+        let first = reason.lines().next().unwrap_or_default();
+        let shown = first.chars().filter(|it| !it.is_control());
+        let reason: String = shown.take(REASON_MAX_CHARS).collect();
         let mut own = self.take(source);
         let keeps_failing = own.pause.is_some();
         own.failures = own.failures.saturating_add(1);
         own.failed_ms = now_ms;
-        own.reason.clone_from(&reason);
+        own.reason = reason.chars().take(OWN_REASON_MAX_CHARS).collect();
         let begins = policy.pauses_after(own.failures);
         let conversation = begins.then(|| policy.next(own.pause, chance, now_ms));
         own.pause = conversation.or(own.pause);
         self.conversations.push(own);
-        let account = match keeps_failing || source.conversation.is_none() {
+        let account = match keeps_failing {
             true => None,
             false => self.failed_for_account(source, policy, reason, (chance, now_ms)),
         };
@@ -293,7 +302,12 @@ impl Failing {
             0 => Some(source.clone()),
             _ => self.alone.take(),
         };
-        self.alone = first.filter(|first| !first.is_another(source));
+        let first = first.filter(|first| !first.is_another(source));
+        // Of what nobody is known for there may be any number: it stands for nobody.
+        self.alone = first.map(|first| match first.person {
+            None => source.clone(),
+            Some(_) => first,
+        });
         self.failures = self.failures.saturating_add(1);
         self.reason = reason;
         if self.alone.is_some() || !policy.pauses_after(self.failures) {
@@ -304,7 +318,7 @@ impl Failing {
     }
 
     /// What is known of a conversation, taken out; where too many fail, the one is
-    /// forgotten that failed the longest ago.
+    /// forgotten that failed the longest ago, if there is one of those that do not pause.
     fn take(&mut self, source: &Source) -> FailingConversation {
         let all = &mut self.conversations;
         let known = all
@@ -314,7 +328,8 @@ impl Failing {
             return all.remove(place);
         }
         if all.len() >= CONVERSATIONS_MAX {
-            all.remove(0);
+            let unpaused = all.iter().position(|it| it.pause.is_none());
+            all.remove(unpaused.unwrap_or_default());
         }
         FailingConversation::new(source.conversation.clone())
     }
@@ -327,13 +342,14 @@ impl Failing {
 
     /// A call went well for an event of this conversation: neither the account's failures
     /// nor its own count any more. Others that fail by themselves still do; where all did,
-    /// it is over for all that have no pause of their own.
+    /// it is over for those that failed once. Who failed more often may be one of two who
+    /// had the account pause together: they are soon paused alone.
     pub fn succeeded(&mut self, conversation: Option<&str>, now_ms: Millis) {
         let all_failed = self.pause.is_some();
         self.begin_anew();
         self.conversations.retain(|it| {
             let is_other = it.conversation.as_deref() != conversation;
-            let counts = it.pause.is_some() || !all_failed;
+            let counts = it.pause.is_some() || it.failures > 1 || !all_failed;
             is_other && counts && !it.is_stale(now_ms)
         });
     }

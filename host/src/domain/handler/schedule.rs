@@ -153,6 +153,9 @@ pub struct Run {
     /// When it came due last, in ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_ms: Option<Millis>,
+    /// When accounts were told of that, in ms: later, where the host was down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_ms: Option<Millis>,
 }
 
 /// A schedule of a version that serves, and its times.
@@ -189,6 +192,7 @@ impl Run {
             timing: schedule.timing(),
             next_ms: schedule.next_after(now_ms),
             last_ms: None,
+            told_ms: None,
         }
     }
 

@@ -9,7 +9,13 @@ mod bodies;
 mod errand;
 mod line;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -242,6 +248,7 @@ fn begin(
         line: Arc::clone(&line),
         gone: gone.clone(),
         ending,
+        computes: Arc::clone(&computes),
     };
     tokio::spawn(async move {
         let whole = async move {
@@ -271,6 +278,8 @@ struct Running {
     line: Arc<Line>,
     gone: CancellationToken,
     ending: CancellationToken,
+    /// Set for what begins on the threads for long calls the next time.
+    computes: Arc<AtomicBool>,
 }
 
 impl Running {
@@ -301,6 +310,7 @@ impl Running {
         };
         if !matches!(ended, Ended::Well(..)) {
             self.line.break_off();
+            self.computes.store(true, Ordering::Relaxed);
         }
         let ended = self.with_its_time(ended);
         let state = self.wasm.data_mut();

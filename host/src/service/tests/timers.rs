@@ -259,6 +259,12 @@ async fn who_logs_in_soon_after_a_schedule_gets_it_and_once() {
     rig.log_in("wxid_a", None).await.unwrap();
     rig.pass(0).await;
     assert_eq!(rig.fired(), []);
+    // Also when the host was started again since: nothing came due meanwhile.
+    rig.log_out("wxid_a").await;
+    let rig = rig.restart().await;
+    rig.log_in("wxid_a", None).await.unwrap();
+    rig.pass(0).await;
+    assert_eq!(rig.fired(), []);
 }
 
 #[tokio::test]

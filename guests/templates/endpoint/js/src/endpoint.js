@@ -15,8 +15,9 @@ async function serve(request) {
   }
   try {
     actFor(message.account);
-    const task = send(message.to, [{ tag: "text", val: message.text }]);
+    // What can fail first: once this has answered, what it asked for happens.
     const said = Number(increment(open(""), "said", 1n));
+    const task = send(message.to, [{ tag: "text", val: message.text }]);
     console.log("said", said);
     return Response.json({ task, said }, { status: 202 });
   } catch (error) {

@@ -52,7 +52,13 @@ impl Source {
     /// Where this comes from.
     pub fn of(what: &Happening) -> Self {
         let person = match what {
-            Happening::Message(message) => Some(message.author.as_str()),
+            // A notice has no author, and what the account wrote was perhaps the bot's doing.
+            Happening::Message(message) => {
+                let is_somebody = !message.outgoing
+                    && !message.author.is_empty()
+                    && message.group.as_ref() != Some(&message.author);
+                is_somebody.then_some(message.author.as_str())
+            }
             Happening::FriendRequest(_)
             | Happening::FriendAdded { .. }
             | Happening::FriendRemoved(_) => what.conversation(),
