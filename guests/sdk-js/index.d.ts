@@ -760,7 +760,8 @@ export const contacts: {
  * Events in the future. A timer outlives the call that set it, and the host's restarts.
  *
  * A timer that came due is the event `timer`, and is gone, whether the bot handles it or
- * fails. While the account is logged out timers wait. The version's schedules are such events too, with the id `schedule:NAME`.
+ * fails. While the account is logged out timers wait. The version's schedules are such
+ * events too, with the id `schedule:NAME`.
  */
 export const timers: {
   /**

@@ -16,6 +16,7 @@ pub mod kv;
 mod labels;
 pub mod launch;
 pub mod login;
+mod logs;
 pub mod output;
 mod parse;
 mod pauses;

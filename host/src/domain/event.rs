@@ -288,8 +288,8 @@ impl Happening {
 }
 
 impl Event {
-    /// Where an answer to this event goes.
-    pub fn conversation(&self) -> Option<&str> {
+    /// The conversation that an answer to this event goes to.
+    pub fn answers_to(&self) -> Option<&str> {
         match &self.what {
             Happening::Message(message) => Some(&message.conversation),
             _ => None,

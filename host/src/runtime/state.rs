@@ -130,7 +130,7 @@ impl Acts for Call {
     }
 
     fn conversation(&self) -> Option<String> {
-        self.event.conversation().map(str::to_owned)
+        self.event.answers_to().map(str::to_owned)
     }
 }
 

@@ -698,7 +698,7 @@ fn outcome_of(called: &Result<Effects, CallError>) -> &'static str {
 
 /// Whether an Openwx client can be given this in the answer to its report.
 fn is_one_text(effects: &Effects, event: &Event) -> bool {
-    match (effects.tasks.as_slice(), event.conversation()) {
+    match (effects.tasks.as_slice(), event.answers_to()) {
         ([(_, action)], Some(conversation)) => action.as_reply(conversation).is_some(),
         _ => false,
     }

@@ -144,7 +144,7 @@ async fn what_reaches_nobody_is_told_when_it_is_deployed() -> Result<()> {
         typo.contains("serves 1 account (none that is known)"),
         "{typo}"
     );
-    let warning = "warning: version 2 serves 0 of the 1 accounts that are listed";
+    let warning = "warning: version 2 serves nobody yet: the account that is listed is not known";
     check!(typo.contains(warning), "{typo}");
     let few = ["handler", "rollout", "bot", "--percent"];
     // Whom a percentage reaches is decided by a digest: 100 % are all, 1 % none of these.

@@ -13,12 +13,13 @@ use tokio::{
 };
 
 use crate::{
-    cli::{client::Client, failure::Failure, sse::Events},
-    domain::{HandlerName, Millis, handler::LogLine},
-    edge::control::{
-        input::LIMIT_MAX,
-        logs::{LINE, MISSED, Missed},
+    cli::{
+        client::Client,
+        failure::Failure,
+        logs::{LogReader, Said, missed},
     },
+    domain::{HandlerName, Millis, handler::LogLine},
+    edge::control::input::LIMIT_MAX,
 };
 
 /// How many lines may wait to be shown; those beyond wait with the host, which counts them.
@@ -61,13 +62,14 @@ impl Logs {
             return;
         }
         self.end();
-        let reader = Reader {
+        let teller = Teller {
             client: Arc::clone(client),
             handler: handler.clone(),
-            after_ms: self.since_ms.saturating_sub(1),
+            since_ms: self.since_ms,
+            log: LogReader::default(),
             send: self.send.clone(),
         };
-        let task: JoinHandle<()> = tokio::spawn(reader.run());
+        let task: JoinHandle<()> = tokio::spawn(teller.run());
         self.followed = Some((handler.clone(), task.abort_handle()));
     }
 
@@ -86,19 +88,20 @@ impl Logs {
     }
 }
 
-struct Reader {
+struct Teller {
     client: Arc<Client>,
     handler: HandlerName,
-    /// Lines of before, and of this moment, are known.
-    after_ms: Millis,
+    /// Lines of before are of another session.
+    since_ms: Millis,
+    log: LogReader,
     send: mpsc::Sender<String>,
 }
 
-impl Reader {
+impl Teller {
     /// Until nobody wants to see it. The host that is asked ends with us, and says so itself.
     async fn run(mut self) {
         while !self.send.is_closed() {
-            if let Err(failure) = self.read().await
+            if let Err(failure) = self.tell().await
                 && !failure.may_pass()
             {
                 let told = format!("what the bot logs can't be followed: {failure}");
@@ -109,36 +112,19 @@ impl Reader {
         }
     }
 
-    async fn read(&mut self) -> Result<(), Failure> {
-        let path = ["handlers", self.handler.as_str(), "logs"];
+    async fn tell(&mut self) -> Result<(), Failure> {
         let lines = LIMIT_MAX.to_string();
-        let query = [("follow", "true"), ("lines", lines.as_str())];
-        let mut answer = self.client.events(&path, &query).await?;
-        let mut events = Events::default();
-        // Of the lines that are there when the answer begins, some may be known.
-        let known_ms = self.after_ms;
-        while let Some(bytes) = answer.next().await? {
-            let whole = events.take(&bytes);
-            for event in whole.map_err(|_| answer.strange("an event without an end"))? {
-                let strange = |error: serde_json::Error| answer.strange(&error.to_string());
-                let text = match event.name.as_str() {
-                    LINE => {
-                        let line: LogLine = serde_json::from_str(&event.data).map_err(strange)?;
-                        if line.at_ms <= known_ms {
-                            continue;
-                        }
-                        self.after_ms = self.after_ms.max(line.at_ms);
-                        shown(&line)
-                    }
-                    MISSED => {
-                        let missed: Missed = serde_json::from_str(&event.data).map_err(strange)?;
-                        format!("{} lines came faster than they were read", missed.lines)
-                    }
-                    _ => continue,
-                };
-                if self.send.send(text).await.is_err() {
-                    return Ok(());
-                }
+        let query = [("lines", lines.as_str())];
+        let answer = self.log.open(&self.client, &self.handler, &query);
+        let mut answer = answer.await?;
+        while let Some(said) = self.log.next(&mut answer).await? {
+            let text = match said {
+                Said::Line(line) if line.at_ms < self.since_ms => continue,
+                Said::Line(line) => shown(&line),
+                Said::Missed(lines) => missed(lines),
+            };
+            if self.send.send(text).await.is_err() {
+                return Ok(());
             }
         }
         Ok(())

@@ -72,19 +72,20 @@ struct GrantArgs {
     /// The messages that the account itself writes
     #[arg(long, overrides_with = "no_own_messages")]
     own_messages: bool,
-    /// Not any more
+    /// Takes --own-messages back
     #[arg(long, overrides_with = "own_messages")]
     no_own_messages: bool,
     /// A bucket that all its accounts have in common, beside one for each
     #[arg(long, overrides_with = "no_shared_bucket")]
     shared_bucket: bool,
-    /// Not any more
+    /// Takes --shared-bucket back
     #[arg(long, overrides_with = "shared_bucket")]
     no_shared_bucket: bool,
     /// Calls over HTTP to this host, such as https://api.example.com; may be given
-    /// several times, and all that are given replace those of before. `https://*.example.com` is every name below it, `https://*` every
-    /// host of the Internet. This machine and private networks need an address, or a
-    /// name with its port: http://127.0.0.1:8080
+    /// several times, and all that are given replace those of before.
+    /// `https://*.example.com` is every name below it, `https://*` every host of the
+    /// Internet. This machine and private networks need an address, or a name with its
+    /// port: http://127.0.0.1:8080
     #[arg(long, value_name = "RULE", value_parser = host_rule)]
     allow_host: Vec<HostRule>,
     /// No host any more
@@ -102,7 +103,7 @@ struct GrantArgs {
     /// Of an endpoint: anybody may call it, without a token
     #[arg(long, overrides_with = "no_public")]
     public: bool,
-    /// Not any more
+    /// Takes --public back: its callers need a token
     #[arg(long, overrides_with = "public")]
     no_public: bool,
     /// Of an endpoint: it may act for this account, or for all with '*' (in quotes); may
@@ -168,7 +169,7 @@ pub struct ShareArgs {
     /// Accounts that have this label, whenever they get or lose it; may be given several
     /// times
     #[arg(
-        long, alias = "label", value_name = "LABEL", value_parser = parse::label,
+        long, value_name = "LABEL", value_parser = parse::label,
         conflicts_with_all = ["percent", "to_account"]
     )]
     to_label: Vec<Label>,

@@ -12,9 +12,9 @@ use crate::{
     cli::{
         client::Client,
         failure::Failure,
+        logs::{LogReader, Said, missed},
         output::{Paint, Printed, Style, harmless},
         parse,
-        sse::{Event, Events},
         watch::AWAY_MAX,
     },
     domain::{
@@ -23,7 +23,6 @@ use crate::{
     },
     edge::control::{
         input::{LIMIT_DEFAULT, LIMIT_MAX},
-        logs::{LINE, MISSED, Missed},
         wire::List,
     },
 };
@@ -88,19 +87,23 @@ impl LogsArgs {
             args: self,
             style,
             json,
-            last: None,
-            seen: None,
+            log: LogReader::default(),
         };
         loop {
             // What was said while the host was away comes first.
-            let lines = told.last.map_or(self.lines, |_| LIMIT_MAX);
-            match told.once(client, lines).await {
+            let lines = match told.log.has_begun() {
+                true => LIMIT_MAX,
+                false => self.lines,
+            };
+            let ended = told.once(client, lines).await;
+            let seen = told.log.seen();
+            match ended {
                 Ok(Ended::Unread) => return Ok(Printed::ok("")),
                 Ok(Ended::ByHost) => {}
-                Err(failure) if failure.is_not_found() && told.seen.is_some() => {
+                Err(failure) if failure.is_not_found() && seen.is_some() => {
                     return Ok(Printed::ok(""));
                 }
-                Err(failure) if failure.may_pass() && is_recent(told.seen) => {}
+                Err(failure) if failure.may_pass() && is_recent(seen) => {}
                 Err(failure) => return Err(failure),
             }
             tokio::time::sleep(PAUSE).await;
@@ -152,52 +155,28 @@ struct Told<'a> {
     args: &'a LogsArgs,
     style: &'a Style,
     json: bool,
-    /// The order of the line told last: the host goes on after it.
-    last: Option<u64>,
-    /// When the host gave the last sign of itself.
-    seen: Option<Instant>,
+    log: LogReader,
 }
 
 impl Told<'_> {
     async fn once(&mut self, client: &Client, lines: usize) -> Result<Ended, Failure> {
         let lines = lines.to_string();
-        let mut query = self.args.query(&lines);
-        query.push(("follow", "true"));
-        let after = self.last.map(|last| last.to_string());
-        query.extend(after.as_deref().map(|after| ("after", after)));
-        let mut answer = client.events(&self.args.path(), &query).await?;
-        let mut events = Events::default();
-        while let Some(bytes) = answer.next().await? {
-            self.seen = Some(Instant::now());
-            let whole = events.take(&bytes);
-            let whole = whole.map_err(|_| answer.strange("an event without an end"))?;
-            for event in whole {
-                let text = self.text(&event).map_err(|why| answer.strange(&why))?;
-                if !print(&text)? {
-                    return Ok(Ended::Unread);
-                }
+        let query = self.args.query(&lines);
+        let mut answer = self.log.open(client, &self.args.name, &query).await?;
+        while let Some(said) = self.log.next(&mut answer).await? {
+            match said {
+                Said::Line(line) if !print(&self.text(&line)?)? => return Ok(Ended::Unread),
+                Said::Line(_) => {}
+                Said::Missed(lines) => eprintln!("{}", missed(lines)),
             }
         }
         Ok(Ended::ByHost)
     }
 
-    fn text(&mut self, event: &Event) -> Result<String, String> {
-        let strange = |error: serde_json::Error| error.to_string();
-        match event.name.as_str() {
-            LINE => {
-                let line: LogLine = serde_json::from_str(&event.data).map_err(strange)?;
-                self.last = self.last.max(Some(line.order));
-                match self.json {
-                    true => encode(&line).map_or_else(|_| Ok(String::new()), |it| Ok(it + "\n")),
-                    false => Ok(self.args.shown(&line, self.style)),
-                }
-            }
-            MISSED => {
-                let missed: Missed = serde_json::from_str(&event.data).map_err(strange)?;
-                eprintln!("{} lines came faster than they were read", missed.lines);
-                Ok(String::new())
-            }
-            _ => Ok(String::new()),
+    fn text(&self, line: &LogLine) -> Result<String, Failure> {
+        match self.json {
+            true => Ok(encode(line)? + "\n"),
+            false => Ok(self.args.shown(line, self.style)),
         }
     }
 }

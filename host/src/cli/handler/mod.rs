@@ -307,16 +307,21 @@ fn about(handler: &HandlerView, style: &Style) -> String {
 }
 
 fn about_newer(newer: &RolloutView, style: &Style) -> String {
-    let known = [
+    let mut known = vec![
         ("version", version(newer.version, &newer.by, &newer.note)),
         ("digest", newer.digest.to_string()),
-        ("world", newer.world.clone()),
-        ("size", size(newer.size_bytes)),
-        ("deployed", style.when(newer.deployed_ms)),
-        ("imports", or_none(newer.imports.join("\n"))),
-        ("granted", or_none(granted(&newer.manifest))),
-        ("serves", versions::share(newer)),
     ];
+    // A host of before does not tell: that is not the same as none.
+    if !newer.world.is_empty() {
+        known.extend([
+            ("world", newer.world.clone()),
+            ("size", size(newer.size_bytes)),
+            ("deployed", style.when(newer.deployed_ms)),
+            ("imports", or_none(newer.imports.join("\n"))),
+            ("granted", or_none(granted(&newer.manifest))),
+        ]);
+    }
+    known.push(("serves", versions::share(newer)));
     facts(&known, style)
 }
 

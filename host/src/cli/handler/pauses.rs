@@ -110,7 +110,7 @@ fn rows(list: &List<Failing>, name: &HandlerName, style: &Style) -> String {
         if failing.pause.is_some() || failing.waiting.events > 0 || alone.is_empty() {
             table.row([
                 account.into(),
-                "all".into(),
+                "(all)".into(),
                 version.clone().into(),
                 failing.failures.to_string().into(),
                 since.into(),
@@ -124,7 +124,7 @@ fn rows(list: &List<Failing>, name: &HandlerName, style: &Style) -> String {
             let (since, until) = times(one.pause, style);
             table.row([
                 account.into(),
-                one.conversation.as_deref().unwrap_or("none").into(),
+                one.conversation.as_deref().unwrap_or("(none)").into(),
                 version.clone().into(),
                 one.failures.to_string().into(),
                 since.into(),
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(
             table(&list, &name, &Style::plain(60_000)),
             "ACCOUNT  CONVERSATION  VERSION  FAILURES  SINCE      TRIED AGAIN  PASSED BY  WAITING  REASON\n\
-             wxid_a   all           3        6         1 min ago  in 1 min     4          2        boom\n\
+             wxid_a   (all)         3        6         1 min ago  in 1 min     4          2        boom\n\
              wxid_a   wxid_bob      3        5         10 s ago   in 10 s      3                   bang\n\
              try one now: `wxhost handler resume faq --account ID`\n"
         );

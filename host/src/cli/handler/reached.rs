@@ -79,6 +79,10 @@ pub fn warnings(handler: &HandlerView) -> Vec<String> {
         let version = rollout.version;
         let name = &handler.name;
         match &rollout.to {
+            Share::Accounts(ids) if ids.len() == 1 && reached.known == 0 => lines.push(format!(
+                "version {version} serves nobody yet: the account that is listed is not known, \
+                 or not served by {name}"
+            )),
             Share::Accounts(ids) if reached.known < ids.len() => lines.push(format!(
                 "version {version} serves {} of the {} accounts that are listed: the others are \
                  not known, or not served by {name}",
@@ -212,5 +216,14 @@ mod tests {
         let listed = (Share::Accounts(ids.into()), reached(1, 1, false));
         let told = warnings(&view(&scopes, Some(listed))).join("\n");
         assert!(told.contains("1 of the 2 accounts"), "{told}");
+        let listed = (
+            Share::Accounts(["wxid_z".try_into().unwrap()].into()),
+            reached(0, 0, false),
+        );
+        let told = warnings(&view(&scopes, Some(listed))).join("\n");
+        assert!(
+            told.contains("the account that is listed is not known"),
+            "{told}"
+        );
     }
 }

@@ -12,7 +12,11 @@ use clap::Args;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use super::{FILE, Project, World, language::Language, tools};
+use super::{
+    FILE, Project, World,
+    language::Language,
+    tools::{self, JsTool},
+};
 use crate::cli::{
     failure::Failure,
     output::{Printed, size},
@@ -94,31 +98,18 @@ async fn shell(dir: &Path, line: &str) -> Result<(), Failure> {
     )
 }
 
-/// What bots in JavaScript are built with. It knows nothing of `wasi:http`.
-const TOOL_FOR_BOTS: &str = "componentize-qjs";
-
 /// Fails when a script builds bots and the project is none.
-fn check_script(package: &str, world: World) -> Result<(), Failure> {
-    #[derive(Default, Deserialize)]
-    struct Package {
-        #[serde(default)]
-        scripts: Scripts,
-    }
-    #[derive(Default, Deserialize)]
-    struct Scripts {
-        #[serde(default)]
-        build: String,
-    }
-    // What npm can't read, it says itself.
-    let package: Package = serde_json::from_str(package).unwrap_or_default();
-    match package.scripts.build.contains(TOOL_FOR_BOTS) && world != World::Bot {
-        true => Err(Failure::Usage(format!(
-            "{FILE} says `world = {:?}`, and `build` in package.json runs {TOOL_FOR_BOTS}, which \
-             is for bots: endpoints are built by jco (`wxhost new NAME --lang js --world endpoint` \
-             begins one), callback components in Rust",
-            world.as_str()
+fn check_script(tool: Option<JsTool>, world: World) -> Result<(), Failure> {
+    match tool {
+        Some(JsTool::ComponentizeQjs) if world != World::Bot => Err(Failure::Usage(format!(
+            "{FILE} says `world = {:?}`, and `build` in package.json runs {}, which is for bots: \
+             endpoints are built by {} (`wxhost new NAME --lang js --world endpoint` begins one), \
+             callback components in Rust",
+            world.as_str(),
+            JsTool::ComponentizeQjs.as_str(),
+            JsTool::Jco.as_str(),
         ))),
-        false => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -127,8 +118,9 @@ async fn npm(project: &Project) -> Result<(), Failure> {
     let package = dir.join("package.json");
     let text = fs::read_to_string(&package);
     let text = text.map_err(|error| Failure::local(package.display(), error))?;
-    check_script(&text, project.toml.world)?;
-    tools::check_npm_packages(dir)?;
+    let tool = JsTool::of(&text);
+    check_script(tool, project.toml.world)?;
+    tools::check_npm_packages(dir, tool)?;
     let mut npm = command("npm", dir);
     npm.args(["run", "--silent", "build"]);
     let status = npm.status().await;
@@ -272,15 +264,11 @@ mod tests {
 
     #[test]
     fn what_builds_bots_builds_nothing_else() {
-        let script = |line: &str| format!(r#"{{"scripts": {{"build": "{line} a.js"}}}}"#);
-        let (qjs, jco) = (
-            script("componentize-qjs --sync"),
-            script("jco componentize"),
-        );
-        assert!(check_script(&qjs, World::Bot).is_ok());
-        assert!(check_script(&jco, World::Endpoint).is_ok());
-        assert!(check_script("{}", World::Endpoint).is_ok());
-        let refused = check_script(&qjs, World::Endpoint).map_err(|it| it.to_string());
+        let qjs = Some(JsTool::ComponentizeQjs);
+        assert!(check_script(qjs, World::Bot).is_ok());
+        assert!(check_script(Some(JsTool::Jco), World::Endpoint).is_ok());
+        assert!(check_script(None, World::Endpoint).is_ok());
+        let refused = check_script(qjs, World::Endpoint).map_err(|it| it.to_string());
         let why = refused.err().unwrap_or_default();
         assert!(
             why.contains("jco") && why.contains("--world endpoint"),

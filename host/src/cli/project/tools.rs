@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsStr,
-    fs, io,
+    io,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -52,14 +52,41 @@ pub async fn check_rust_target() -> Result<(), Failure> {
     }
 }
 
-/// The tool that makes components of JavaScript.
-const COMPONENTIZE_QJS: &str = "componentize-qjs";
+/// What makes components of JavaScript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsTool {
+    /// Of bots: it knows nothing of `wasi:http`.
+    ComponentizeQjs,
+    /// Of endpoints.
+    Jco,
+}
+
+impl JsTool {
+    const ALL: [Self; 2] = [Self::ComponentizeQjs, Self::Jco];
+
+    /// Its program's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ComponentizeQjs => "componentize-qjs",
+            Self::Jco => "jco",
+        }
+    }
+
+    /// The one that the script `build` of this package.json names. npm itself says what is
+    /// wrong with that file.
+    pub fn of(package: &str) -> Option<Self> {
+        let package = serde_json::from_str::<Value>(package).unwrap_or_default();
+        let build = package.pointer("/scripts/build").and_then(Value::as_str)?;
+        let names = |tool: Self| build.split_whitespace().any(|word| word == tool.as_str());
+        Self::ALL.into_iter().find(|tool| names(*tool))
+    }
+}
 
 /// Fails when a project's npm packages are not installed, or not the tool that its script
 /// `build` names.
-pub fn check_npm_packages(dir: &Path) -> Result<(), Failure> {
+pub fn check_npm_packages(dir: &Path, tool: Option<JsTool>) -> Result<(), Failure> {
     let is_production = env::var("NODE_ENV").is_ok_and(|it| it == "production");
-    let what = match missing_package(dir, env::var_os("PATH").as_deref()) {
+    let what = match missing_package(dir, tool, env::var_os("PATH").as_deref()) {
         None => return Ok(()),
         Some(what) => what,
     };
@@ -76,31 +103,20 @@ pub fn check_npm_packages(dir: &Path) -> Result<(), Failure> {
 }
 
 /// What of npm a project lacks. npm looks for programs in the folders above, too, and in PATH.
-fn missing_package(dir: &Path, path: Option<&OsStr>) -> Option<&'static str> {
+fn missing_package(dir: &Path, tool: Option<JsTool>, path: Option<&OsStr>) -> Option<&'static str> {
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let modules = || dir.ancestors().map(|above| above.join("node_modules"));
     if !modules().any(|folder| folder.is_dir()) {
         return Some("node_modules");
     }
-    if !names_componentize(&dir) {
-        return None;
-    }
+    let tool = tool?.as_str();
     let own = modules().map(|folder| folder.join(".bin"));
     let others = path.map(|path| env::split_paths(path).collect::<Vec<_>>());
     let mut folders = own.chain(others.unwrap_or_default());
-    match folders.any(|folder| folder.join(COMPONENTIZE_QJS).exists()) {
+    match folders.any(|folder| folder.join(tool).exists()) {
         true => None,
-        false => Some(COMPONENTIZE_QJS),
+        false => Some(tool),
     }
-}
-
-/// Whether the script `build` of package.json runs it. npm itself says what is wrong with
-/// that file.
-fn names_componentize(dir: &Path) -> bool {
-    let text = fs::read_to_string(dir.join("package.json")).unwrap_or_default();
-    let package = serde_json::from_str::<Value>(&text).unwrap_or_default();
-    let build = package.pointer("/scripts/build").and_then(Value::as_str);
-    build.is_some_and(|it| it.split_whitespace().any(|word| word == COMPONENTIZE_QJS))
 }
 
 /// `componentize-py`: the project's own, else the one of this environment.
@@ -129,32 +145,41 @@ pub async fn componentize_py(dir: &Path) -> Result<PathBuf, Failure> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::fs;
+
     use super::*;
 
     #[test]
-    fn the_tool_that_the_build_script_names_must_be_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = folder.path().join("bots/hello");
-        let bin = folder.path().join("node_modules/.bin");
-        fs::create_dir_all(&dir).unwrap();
-        let package = |build: &str| {
-            let text = format!(r#"{{"scripts": {{"build": "{build}"}}}}"#);
-            fs::write(dir.join("package.json"), text).unwrap();
-        };
-        package("componentize-qjs --sync");
-        assert_eq!(missing_package(&dir, None), Some("node_modules"));
-        fs::create_dir_all(dir.join("node_modules")).unwrap();
-        assert_eq!(missing_package(&dir, None), Some(COMPONENTIZE_QJS));
-        // In PATH, or in a folder above as npm's workspaces have it.
-        fs::create_dir_all(&bin).unwrap();
-        fs::write(bin.join(COMPONENTIZE_QJS), "").unwrap();
-        assert_eq!(missing_package(&dir, None), None);
-        fs::rename(&bin, folder.path().join("bin")).unwrap();
-        let path = env::join_paths([folder.path().join("bin")]).unwrap();
-        assert_eq!(missing_package(&dir, Some(&path)), None);
-        assert_eq!(missing_package(&dir, None), Some(COMPONENTIZE_QJS));
+    fn the_build_script_names_the_tool() {
+        let of = |build: &str| JsTool::of(&format!(r#"{{"scripts": {{"build": "{build}"}}}}"#));
+        assert_eq!(of("componentize-qjs --sync"), Some(JsTool::ComponentizeQjs));
+        assert_eq!(of("jco componentize src/a.js"), Some(JsTool::Jco));
         // Who builds in another way needs something else.
-        package("node build.mjs");
-        assert_eq!(missing_package(&dir, None), None);
+        assert_eq!(of("node build.mjs"), None);
+        assert_eq!(JsTool::of("{}"), None);
+        assert_eq!(JsTool::of("{"), None);
+    }
+
+    #[test]
+    fn the_tool_that_the_build_script_names_must_be_there() {
+        for tool in JsTool::ALL {
+            let folder = tempfile::tempdir().unwrap();
+            let dir = folder.path().join("bots/hello");
+            let bin = folder.path().join("node_modules/.bin");
+            fs::create_dir_all(&dir).unwrap();
+            let missing = |path: Option<&OsStr>| missing_package(&dir, Some(tool), path);
+            assert_eq!(missing(None), Some("node_modules"));
+            fs::create_dir_all(dir.join("node_modules")).unwrap();
+            assert_eq!(missing(None), Some(tool.as_str()));
+            // In PATH, or in a folder above as npm's workspaces have it.
+            fs::create_dir_all(&bin).unwrap();
+            fs::write(bin.join(tool.as_str()), "").unwrap();
+            assert_eq!(missing(None), None);
+            fs::rename(&bin, folder.path().join("bin")).unwrap();
+            let path = env::join_paths([folder.path().join("bin")]).unwrap();
+            assert_eq!(missing(Some(&path)), None);
+            assert_eq!(missing(None), Some(tool.as_str()));
+            assert_eq!(missing_package(&dir, None, None), None);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use axum::{Json as Answer, extract::State, http::StatusCode};
 
 use super::{
+    handlers::counted,
     input::{Json, Path, Query},
     wire::{BindRequest, BoundView, List},
 };
@@ -29,7 +30,7 @@ pub async fn put(
     Json(request): Json<BindRequest>,
 ) -> Result<Answer<BoundView>, Problem> {
     let binding = service.bind(account, request.handler).await?;
-    let reaches = counted(&service, &binding).await;
+    let reaches = reached(&service, &binding).await;
     Ok(Answer(BoundView {
         account: binding.account,
         handler: binding.handler,
@@ -37,19 +38,12 @@ pub async fn put(
     }))
 }
 
-/// How many accounts a binding reaches. What can't be counted is left out: it was made all
-/// the same.
-async fn counted(service: &Service, binding: &Binding) -> Option<Reached> {
+/// How many accounts a binding reaches.
+async fn reached(service: &Service, binding: &Binding) -> Option<Reached> {
     if binding.account == Scope::Callback {
         return None;
     }
-    match service.reached_by(binding).await {
-        Ok(reached) => Some(reached),
-        Err(error) => {
-            tracing::warn!(handler = %binding.handler, %error, "whom it reaches was not counted");
-            None
-        }
-    }
+    counted(&binding.handler, service.reached_by(binding).await)
 }
 
 pub async fn remove(

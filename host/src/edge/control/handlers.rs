@@ -1,5 +1,7 @@
 //! Handlers: deploying, looking at and removing them.
 
+use std::fmt::Display;
+
 use axum::{Json as Answer, extract::State, http::StatusCode};
 
 use super::{
@@ -59,20 +61,24 @@ fn view(service: &Service, handler: &Handler) -> HandlerView {
 /// The handler as a change has left it, and how many accounts it reaches.
 async fn changed(service: &Service, handler: &Handler) -> HandlerView {
     let mut view = view(service, handler);
-    view.reaches = counted(service, handler).await;
+    view.reaches = reached(service, handler).await;
     view
 }
 
-/// How many accounts it reaches, if it serves any. What can't be counted is left out: the
-/// change was made all the same.
-async fn counted(service: &Service, handler: &Handler) -> Option<Reaches> {
+/// How many accounts it reaches, if it serves any.
+async fn reached(service: &Service, handler: &Handler) -> Option<Reaches> {
     if handler.is_endpoint() || handler.is_callback() {
         return None;
     }
-    match service.reaches(&handler.name).await {
-        Ok(reaches) => Some(reaches),
+    counted(&handler.name, service.reaches(&handler.name).await)
+}
+
+/// What can't be counted of a handler is left out: the change was made all the same.
+pub(super) fn counted<T>(handler: &HandlerName, reached: Result<T, impl Display>) -> Option<T> {
+    match reached {
+        Ok(reached) => Some(reached),
         Err(error) => {
-            tracing::warn!(handler = %handler.name, %error, "whom it reaches was not counted");
+            tracing::warn!(%handler, %error, "whom it reaches was not counted");
             None
         }
     }
@@ -112,7 +118,7 @@ pub async fn deploy(
     };
     let bound = service.handler(&name);
     let bound = bound.map_or_else(|_| Vec::new(), |(_, bound)| bound);
-    let reaches = counted(&service, &done.handler).await;
+    let reaches = reached(&service, &done.handler).await;
     let mut view = DeployView::new(done, service.config_keys(&name), bound);
     view.handler.reaches = reaches;
     Ok((status, Answer(view)))

@@ -238,7 +238,7 @@ impl Openwx {
     }
 
     async fn deliver(&self, sender: &Sender, told: Told, reply: Reply) -> Result<Answer, Error> {
-        let conversation = told.event.conversation().map(str::to_owned);
+        let conversation = told.event.answers_to().map(str::to_owned);
         let delivery = Delivery {
             event: told.event,
             reporter: reporter(sender.start.as_str()),

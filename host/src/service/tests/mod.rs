@@ -106,7 +106,7 @@ impl Runtime for Bot {
         tokio::task::yield_now().await;
         let says = self.says.lock().unwrap().clone();
         let text = says.unwrap_or_else(|| format!("call {number}"));
-        let to = call.event.conversation().unwrap_or("wxid_bob");
+        let to = call.event.answers_to().unwrap_or("wxid_bob");
         let tasks = vec![(self.store.reserve(1), Action::text(to, text))];
         Ok(Effects {
             tasks,

@@ -78,14 +78,20 @@ pub struct RolloutView {
     /// Which component that runs.
     pub digest: Digest,
     /// The component's size.
+    #[serde(default)]
     pub size_bytes: u64,
-    /// The world it was built for.
+    /// The world it was built for. Empty where a host of before tells neither that nor what
+    /// else has a default here.
+    #[serde(default)]
     pub world: String,
     /// What it imports.
+    #[serde(default)]
     pub imports: Vec<String>,
     /// What it was granted.
+    #[serde(default)]
     pub manifest: Manifest,
     /// When it was deployed.
+    #[serde(default)]
     pub deployed_ms: Millis,
     /// Who deployed it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -129,7 +135,8 @@ impl RolloutView {
 }
 
 impl HandlerView {
-    /// The handler, the keys of its configuration, what is bound to it, and how its newer version does.
+    /// The handler, the keys of its configuration, what is bound to it, and how its newer
+    /// version does.
     pub fn new(
         handler: &Handler,
         config_keys: Vec<String>,
@@ -319,6 +326,17 @@ mod tests {
             (&listed["calls"], &listed["failures"]),
             (&json!(9), &json!(1))
         );
+    }
+
+    #[test]
+    fn a_rollout_as_a_host_of_before_shows_it_is_read() {
+        let told = json!({
+            "version": 2, "digest": Version::example(b"new").digest, "percent": 10,
+            "failures_percent": 5, "calls": 9, "failures": 1, "began_ms": 7,
+        });
+        let read: RolloutView = serde_json::from_value(told).unwrap();
+        assert_eq!((read.to, read.calls), (Share::Percent(10), 9));
+        assert_eq!((read.world.as_str(), read.size_bytes), ("", 0));
     }
 
     #[test]

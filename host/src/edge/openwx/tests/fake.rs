@@ -264,7 +264,7 @@ impl Runtime for Bot {
             },
             _ => 0,
         };
-        let to = call.event.conversation().unwrap_or_default();
+        let to = call.event.answers_to().unwrap_or_default();
         let task = |n| (self.store.reserve(1), Action::text(to, format!("text {n}")));
         Ok(Effects {
             tasks: (1..=texts).map(task).collect(),
