@@ -100,8 +100,6 @@ async fn missed_while_it_was_killed() -> Result<()> {
         Ok((next_ms > now_ms()? + PREPARED_MS).then_some(next_ms))
     })
     .await?;
-    // What came before the one that is missed, on a machine that needed long.
-    let before = minutes(&host).await?;
     host.kill9().await?;
     check!(now_ms()? < due_ms, "it was killed too late");
     poll::until("the next minute", A_MINUTE, async || {
@@ -114,9 +112,10 @@ async fn missed_while_it_was_killed() -> Result<()> {
     host.kill9().await?;
     host.start_again().await?;
     check!(next_ms(&host).await? > due_ms, "it comes again");
-    let since = minutes(&host).await?;
-    let since: Vec<_> = since.iter().filter(|it| !before.contains(it)).collect();
-    assert_eq!(since.first(), Some(&&due_ms), "{since:?}");
+    // An earlier one may have come as well, on a machine that needed long.
+    let mut since = minutes(&host).await?;
+    since.retain(|it| *it >= due_ms);
+    assert_eq!(since.first(), Some(&due_ms), "{since:?}");
     assert_eq!(fired(&host, due_ms).await?.len(), 1);
     // A minute that has come meanwhile is one as well.
     let most = 1 + usize::try_from((now_ms()? - due_ms) / MINUTE_MS)?;
