@@ -1,8 +1,11 @@
 //! One call: its instance, its limits, and what went wrong when it did.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
@@ -37,6 +40,11 @@ const MESSAGE_MAX_BYTES: usize = 8 * 1024;
 /// After how many ticks a call goes on where it holds up nobody. The first comes at any
 /// moment of a call, however short it is.
 const LONG_TICKS: u64 = 2;
+
+/// How often a component is started that the machine has no room for at the moment, and
+/// how long after the time before.
+const START_TRIES: u32 = 4;
+const START_PAUSE: Duration = Duration::from_millis(250);
 
 /// What the guest may hand over in one host call, in bytes as the host holds it.
 /// It is read before the call is counted or its arguments are looked at, so this
@@ -164,19 +172,35 @@ async fn decide(
     })
 }
 
-/// Instantiates the component once: exports of the wrong type show only then. What its
-/// version asks for is not known yet, so it has the most that one may.
+/// Instantiates the component: exports of the wrong type show only then. Its memory's
+/// first image is made by that, too, which may take another try.
 pub async fn start(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), ComponentError> {
-    let room = engine
-        .room(&HandlerName::trial(), host.limits.queue_wait())
-        .await
-        .map_err(|error| ComponentError::Busy(error.to_string()))?;
+    for _ in 1..START_TRIES {
+        match start_once(engine, host, guest).await {
+            Err(CallError::Busy { .. }) => tokio::time::sleep(START_PAUSE).await,
+            started => return started.map_err(unfit),
+        }
+    }
+    start_once(engine, host, guest).await.map_err(unfit)
+}
+
+fn unfit(error: CallError) -> ComponentError {
+    match error {
+        CallError::Busy { .. } => ComponentError::Busy(error.to_string()),
+        error => ComponentError::Unfit(format!("it does not start: {error}")),
+    }
+}
+
+/// What its version asks for is not known yet, so it has the most that one may.
+async fn start_once(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), CallError> {
+    let trial = HandlerName::trial();
+    let room = engine.room(&trial, host.limits.queue_wait()).await?;
     let host = Host {
         limits: host.limits.at_most(),
         ..host.clone()
     };
     let caller = engine.slow.caller(HandlerName::trial());
-    let started = match guest {
+    match guest {
         Guest::Bot(bot) => {
             let call = convert::trial_call(convert::nameless());
             let (wasm, bot) = (new_store(engine, &host, call), Arc::clone(bot));
@@ -201,8 +225,7 @@ pub async fn start(engine: &Engine, host: &Host, guest: &Guest) -> Result<(), Co
             });
             ran.await.map(drop)
         }
-    };
-    started.map_err(|error| ComponentError::Unfit(format!("it does not start: {error}")))
+    }
 }
 
 pub(super) fn new_store<E: Errand>(
@@ -316,6 +339,9 @@ fn too_slow<E: Errand>(state: &CallState<E>) -> CallError {
 /// Finds out whose fault it was. wasmtime wraps what a host call returned in the
 /// guest's backtrace, and keeps it to be asked for.
 pub(super) fn classify<E: Errand>(error: &wasmtime::Error, state: &CallState<E>) -> CallError {
+    if is_without_memory(error) {
+        return CallError::Busy { waited_ms: 0 };
+    }
     let kind = match (
         error.downcast_ref::<Stopped>(),
         error.downcast_ref::<Trap>(),
@@ -349,6 +375,14 @@ fn reason(error: &wasmtime::Error) -> String {
 fn is_too_much_data(error: &wasmtime::Error) -> bool {
     let text = error.root_cause().to_string();
     text.contains("fuel allocated for hostcalls has been exhausted")
+}
+
+/// Whether the kernel did not let the image of its memory be made, as it may while it
+/// moves those pages itself (`EBUSY` for the seals of a memfd). That is no fault of the
+/// guest's, which has not begun, and the next call may have it. There is only the text.
+fn is_without_memory(error: &wasmtime::Error) -> bool {
+    let has_begun = error.downcast_ref::<WasmBacktrace>().is_some();
+    !has_begun && error.chain().any(|it| it.to_string().contains("memfd"))
 }
 
 fn is_table_full(error: &wasmtime::Error) -> bool {

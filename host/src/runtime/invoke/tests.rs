@@ -88,3 +88,11 @@ async fn what_a_host_call_may_bring_is_bounded() {
     let random = failure("random").await;
     assert!(random.message.contains("exceeds limit 65536"), "{random:?}");
 }
+
+#[test]
+fn memory_that_the_kernel_refuses_is_no_failure_of_the_guest() {
+    let refused = wasmtime::Error::msg("cannot add seals to the memfd").context("a memory");
+    assert!(is_without_memory(&refused));
+    let trapped = wasmtime::Error::from(Trap::UnreachableCodeReached);
+    assert!(!is_without_memory(&trapped));
+}
