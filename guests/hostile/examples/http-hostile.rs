@@ -51,8 +51,9 @@ impl Guest for Hostile {
                 panic!("it was asked to, after the head");
             }
             ("stall-after-head", _) => {
-                let _body = begun(answer, b"half of it");
+                // Before its client, who leaves then, sees anything.
                 log::info("it stalls");
+                let _body = begun(answer, b"half of it");
                 keep_still();
             }
             ("unfinished", _) => drop(begun(answer, b"half of it")),
